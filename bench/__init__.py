@@ -1,0 +1,25 @@
+"""Insertion/deletion leaderboards for image attribution methods.
+
+Without the command line: `insertion_deletion` evaluates maps that you have on a torch module, and
+`load_rows` gives stored rows as a DataFrame.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("insdel-bench")
+__all__ = ["BenchError", "insertion_deletion", "load_rows"]
+
+_HOMES = {
+    "BenchError": "bench.errors",
+    "insertion_deletion": "bench.evaluate",
+    "load_rows": "bench.store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports on first use, so that `bench --help` does not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bench' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

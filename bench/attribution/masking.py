@@ -1,0 +1,92 @@
+"""Black-box methods that score masked images."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bench.attribution.method import Batch, Method
+from bench.attribution.scorer import Scorer
+from bench.batching import score_in_batches
+from bench.errors import require_integer, require_number
+from bench.seeding import generator
+
+
+class Rise(Method):
+    """RISE: the mean of random masks, each weighted by the score of the image under it.
+
+    Petsiuk et al. 2018, arXiv 1806.07421, equation 6. Masks are binary grids, enlarged by
+    1 + 1 / grid_size with bilinear interpolation and cropped at a random offset. As in Xplique,
+    the weighted sum is divided by the sum of the masks. All images share the masks.
+
+    Args:
+        num_masks: Number of masks, so of forward passes for each image.
+        grid_size: Cells along each side of a mask.
+        probability: Chance that a cell is shown.
+
+    Raises:
+        BenchError: An argument is out of range.
+    """
+
+    def __init__(self, num_masks: int = 4000, grid_size: int = 7, probability: float = 0.5) -> None:
+        require_integer("num_masks", num_masks, 1)
+        require_integer("grid_size", grid_size, 1)
+        require_number("probability", probability, 0, 1)
+        self.num_masks = num_masks
+        self.grid_size = grid_size
+        self.probability = probability
+
+    @property
+    def forward_passes(self) -> int:
+        """One for each mask."""
+        return self.num_masks
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        x, count = batch.x, len(batch.x)
+        masks = _Masks(self, batch.seed, tuple(x.shape[2:]), x.device)
+
+        def build(jobs: Tensor) -> tuple[Tensor, Tensor]:
+            image, mask = jobs % count, jobs // count
+            masked = x[image] * masks(mask)[:, None]
+            masked = masked.contiguous(memory_format=torch.channels_last)
+            return masked, batch.targets[image]
+
+        jobs = self.num_masks * count
+        scores = score_in_batches(scorer, build, jobs, scorer.batch_size, x.device)
+        return self._average(masks, scores.view(self.num_masks, count), x)
+
+    def _average(self, masks: "_Masks", scores: Tensor, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        weighted = x.new_zeros(scores.shape[1], height * width)
+        total = x.new_zeros(height * width)
+        for chunk in torch.arange(self.num_masks, device=x.device).split(64):
+            shown = masks(chunk).flatten(1)
+            total += shown.sum(dim=0)
+            for image, own in enumerate(scores[chunk].T):  # a product of fixed shape for each
+                weighted[image] += own.contiguous() @ shown
+        return (weighted / (total + 1e-4)).view(-1, height, width)
+
+
+class _Masks:
+    """RISE's masks, kept as small grids and offsets and enlarged when asked for."""
+
+    def __init__(self, rise: Rise, seed: int, shape: tuple[int, int], device: torch.device) -> None:
+        draws = generator(seed, "Rise")
+        grid, count = (rise.grid_size, rise.grid_size), rise.num_masks
+        # Mask by mask, so that the first 500 of 4000 masks are the 500 masks of another run.
+        numbers = torch.rand(count, rise.grid_size**2 + 2, generator=draws)
+        self.shape = shape
+        self.enlarged = [int(side * (1 + 1 / rise.grid_size)) for side in shape]
+        self.grids = (numbers[:, 2:] < rise.probability).float().view(-1, 1, *grid).to(device)
+        room = torch.tensor([e - s + 1 for e, s in zip(self.enlarged, shape, strict=True)])
+        self.offsets = (numbers[:, :2] * room).long().to(device)
+
+    def __call__(self, which: Tensor) -> Tensor:
+        """Masks (n,) to values (n, H, W) in [0, 1]."""
+        large = functional.interpolate(self.grids[which], size=self.enlarged, mode="bilinear")
+        rows, columns = (
+            offset[:, None] + torch.arange(side, device=which.device)
+            for offset, side in zip(self.offsets[which].T, self.shape, strict=True)
+        )
+        index = torch.arange(len(which), device=which.device)[:, None, None]
+        return large[index, 0, rows[:, :, None], columns[:, None, :]]

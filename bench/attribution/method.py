@@ -1,0 +1,57 @@
+"""The method contract."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.attribution.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method is given to explain.
+
+    Attributes:
+        x: (B, 3, S, S) float32 model inputs.
+        targets: (B,) int64 classes to explain.
+        image_ids: B ids, to key draws that depend on the image.
+        images: B images as read, RGB uint8 (H, W, 3).
+        seed: The run's seed. Draws come from `bench.seeding.generator(seed, name)` if all images
+            share them and from `generator(seed, name, image_id)` if not, so that a map does not
+            depend on what else is in the batch.
+    """
+
+    x: Tensor
+    targets: Tensor
+    image_ids: Sequence[str]
+    images: Sequence[NDArray[np.uint8]]
+    seed: int = 0
+
+
+class Method(ABC):
+    """An attribution method: explains a score with a map.
+
+    Attributes:
+        version: Raised whenever the method's numbers change; part of a row's identity.
+        forward_passes: Forward passes for one image, for the progress bar's time left.
+    """
+
+    version: int = 1
+    forward_passes: int = 0
+
+    @abstractmethod
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """Computes attribution maps.
+
+        Args:
+            scorer: The score to explain.
+            batch: The images and their targets.
+
+        Returns:
+            (B, S, S) float32, signed, higher = more important for the target. Reducing the
+            channels is the method's own business.
+        """

@@ -1,0 +1,110 @@
+"""What a method may ask of a network: the score to explain, and how to differentiate it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from bench.backbones.backbone import Backbone
+from bench.batching import fixed_batches
+from bench.metrics.score import check_score, target_scores
+
+
+class Scorer:
+    """A backbone together with the score that is read off it.
+
+    Attributes:
+        backbone: The network.
+        score: A key of `bench.metrics.score.SCORES`.
+        batch_size: Forward passes in one batch; methods keep to it.
+
+    Args:
+        on_forward: Called with the number of inputs after each forward pass.
+
+    Raises:
+        BenchError: The backbone's outputs cannot give the score.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        score: str,
+        batch_size: int,
+        on_forward: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        check_score(score, backbone.output_kind)
+        self.backbone = backbone
+        self.score = score
+        self.batch_size = batch_size
+        self._on_forward = on_forward
+
+    def __call__(self, x: Tensor, targets: Tensor) -> Tensor:
+        """Scores (B,) of targets (B,) for inputs (B, 3, S, S); differentiable in x."""
+        return self.select(self.outputs(x), targets)
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """The network's outputs (B, K) as they are."""
+        outputs = self.backbone.outputs(x)
+        self._on_forward(len(x))
+        return outputs
+
+    def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Reads the scores (B,) of targets (B,) off outputs (B, K)."""
+        return target_scores(outputs, targets, self.score, self.backbone.output_kind)
+
+    @torch.inference_mode()
+    def outputs_in_batches(self, x: Tensor) -> Tensor:
+        """Outputs (B, K) of any number of inputs, in batches of `batch_size`; no gradient."""
+        batches = fixed_batches(len(x), self.batch_size, x.device)
+        return torch.cat([self.outputs(x[i])[: s.stop - s.start].clone() for i, s in batches])
+
+    def input_gradients(self, x: Tensor, targets: Tensor) -> Tensor:
+        """Gradients (B, C, H, W) of each image's score with respect to the image."""
+        return self._gradients(x, targets, layer=None)[0]
+
+    def layer_gradients(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients and activations at the CAM layer.
+
+        Args:
+            x: (B, 3, S, S).
+            targets: (B,) int64.
+
+        Returns:
+            Gradients of each image's score with respect to the layer's output, and that output;
+            both (B, D, h, w).
+
+        Raises:
+            BenchError: The backbone names no CAM layer.
+        """
+        return self._gradients(x, targets, layer=self.backbone.layer())
+
+    def _gradients(
+        self, x: Tensor, targets: Tensor, layer: nn.Module | None
+    ) -> tuple[Tensor, Tensor]:
+        gradients, values = [], []
+        for index, items in fixed_batches(len(x), self.batch_size, x.device):
+            batch, valid = x[index], items.stop - items.start
+            leaf = _Leaf()
+            if layer is None:
+                batch = leaf.set(batch)
+                scores = self(batch, targets[index])
+            else:
+                handle = layer.register_forward_hook(lambda *args, leaf=leaf: leaf.set(args[2]))
+                try:
+                    scores = self(batch, targets[index])
+                finally:
+                    handle.remove()
+            (gradient,) = torch.autograd.grad(scores.sum(), leaf.value)
+            gradients.append(gradient[:valid])
+            values.append(leaf.value.detach()[:valid])
+        return torch.cat(gradients), torch.cat(values)
+
+
+class _Leaf:
+    """Makes a tensor the start of the graph: nothing before it is differentiated or kept."""
+
+    value: Tensor
+
+    def set(self, tensor: Tensor) -> Tensor:
+        self.value = tensor.detach().requires_grad_()
+        return self.value.clone()  # what follows may change it in place

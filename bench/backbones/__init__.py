@@ -1,0 +1,1 @@
+"""Networks that score images, each with its own preprocessing."""

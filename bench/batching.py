@@ -1,0 +1,57 @@
+"""Fixed batch shapes: the reason why a number does not depend on what else is in the run."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+Score = Callable[[Tensor, Tensor], Tensor]
+"""Inputs (B, 3, H, W) and targets (B,) to scores (B,)."""
+
+
+def fixed_batches(
+    count: int, batch_size: int, device: torch.device | str = "cpu"
+) -> Iterator[tuple[Tensor, slice]]:
+    """Splits 0..count-1 into index batches that all have the same length.
+
+    The last batch is filled up with its last index. Kernels are chosen by shape, so a result is
+    the same bit for bit only if the shape is.
+
+    Args:
+        count: How many items there are.
+        batch_size: Length of every batch.
+        device: Where the indices live.
+
+    Yields:
+        Indices (batch_size,) int64 and the slice of items that they stand for; entries past the
+        end of the slice are fill.
+    """
+    for start in range(0, count, batch_size):
+        index = torch.arange(start, start + batch_size, device=device).clamp_(max=count - 1)
+        yield index, slice(start, min(start + batch_size, count))
+
+
+@torch.inference_mode()
+def score_in_batches(
+    score: Score,
+    build: Callable[[Tensor], tuple[Tensor, Tensor]],
+    count: int,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Scores `count` inputs that are built on the device one fixed batch at a time.
+
+    Args:
+        score: Inputs and targets to scores.
+        build: Job indices (batch_size,) int64 to inputs (batch_size, 3, H, W) and targets.
+        count: Number of jobs.
+        batch_size: Inputs a batch; bounds the memory.
+        device: Where the scores are collected.
+
+    Returns:
+        Scores (count,) float32.
+    """
+    scores = torch.empty(count, device=device)
+    for index, items in fixed_batches(count, batch_size, device):
+        scores[items] = score(*build(index))[: items.stop - items.start].float()
+    return scores

@@ -1,0 +1,105 @@
+"""The command line: bench run | leaderboard | list."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import __version__
+from bench.errors import BenchError
+
+_DESCRIPTION = """\
+Insertion/deletion leaderboards for image attribution methods.
+
+  bench run experiment=demo             evaluate, store curves, write the leaderboard
+  bench run --help                      all settings and choices
+  bench leaderboard [RESULTS_DIR]       write the leaderboards again from stored curves
+  bench list methods                    what there is to choose from
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; exits with 1 on bad input or failed methods, 2 on bad usage.
+
+    Args:
+        arguments: Without the program's name; `sys.argv[1:]` if None.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        failures = _run(arguments[1:]) if arguments[:1] == ["run"] else _other(arguments)
+    except BenchError as error:
+        failures = [str(error)]
+    for failure in failures:
+        print(f"bench: error: {failure}", file=sys.stderr)  # noqa: T201
+    if failures:
+        sys.exit(1)
+
+
+def _other(arguments: Sequence[str]) -> list[str]:
+    from bench.configuration import GROUPS
+
+    parser = argparse.ArgumentParser(
+        prog="bench", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar="{run,leaderboard,list}")
+    commands.required = True
+    commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
+    board = commands.add_parser("leaderboard", help="write leaderboards from stored curves")
+    board.add_argument("results_dir", nargs="?", default="results", help="default: results")
+    listing = commands.add_parser("list", help="list what there is to choose from")
+    listing.add_argument("what", choices=GROUPS)
+    listing.add_argument("--config-dir", "-cd", help="a configuration folder of your own")
+    given = parser.parse_args(arguments)
+    if given.command == "leaderboard":
+        _leaderboard(Path(given.results_dir))
+    else:
+        _list(GROUPS[given.what], given.config_dir)
+    return []
+
+
+def _run(arguments: Sequence[str]) -> list[str]:
+    """Hands the arguments to Hydra; returns what failed in any of the jobs."""
+    import hydra
+    from omegaconf import DictConfig
+
+    from bench.configuration import check_arguments
+
+    check_arguments(arguments)
+    sys.path.append(str(Path.cwd()))  # where a user's own methods may lie
+    failures: list[str] = []
+
+    def job(config: DictConfig) -> None:
+        from bench.experiment import run_experiment
+
+        try:
+            failures.extend(run_experiment(config, Console()))
+        except BenchError as error:  # so that Hydra prints no traceback and a sweep goes on
+            failures.append(str(error))
+
+    sys.argv = ["bench run", *arguments]
+    hydra.main(version_base="1.3", config_path="pkg://bench.conf", config_name="run")(job)()
+    return failures
+
+
+def _leaderboard(results_dir: Path) -> None:
+    from bench.experiment import write_leaderboard
+    from bench.store import stored_runs
+
+    names = {name for run in stored_runs(results_dir) for name in run.manifest["labels"]}
+    if not names:
+        raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
+    for name in sorted(names):
+        write_leaderboard(results_dir, name, Console())
+
+
+def _list(group: str, config_dir: str | None) -> None:
+    from bench.configuration import known_names, user_folders
+
+    folders = user_folders(["--config-dir", config_dir] if config_dir else [])
+    names = known_names(group, folders)
+    width = max(map(len, names))
+    for name, description in names.items():
+        print(f"{name:{width}}  {description}")  # noqa: T201

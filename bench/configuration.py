@@ -1,0 +1,133 @@
+"""The names that configuration knows, and what a command line asks for, before Hydra sees it.
+
+Hydra's own error for an unknown name in a list shows no names, and a results folder that cannot
+be written ends in its traceback; both are checked here first.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
+from hydra.errors import HydraException
+
+from bench.errors import BenchError, require_known
+from bench.files import check_writable
+
+GROUPS = {
+    "methods": "method",
+    "backbones": "backbone",
+    "datasets": "dataset",
+    "protocols": "protocol",
+    "experiments": "experiment",
+}
+"""What `bench list` lists -> the configuration group."""
+
+
+def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
+    """Names in a configuration group and what the first comment of each file says.
+
+    Args:
+        group: `method`, `backbone`, `dataset`, `protocol` or `experiment`.
+        folders: Configuration folders beside the shipped one.
+    """
+    shipped = Path(str(resources.files("bench.conf")))
+    names = {}
+    for folder in (shipped, *folders):
+        for path in sorted((folder / group).rglob("*.yaml")):
+            name = path.relative_to(folder / group).with_suffix("").as_posix()
+            names.setdefault(name, _description(path))
+    return names
+
+
+def user_folders(arguments: Sequence[str]) -> list[Path]:
+    """Configuration folders that a command line adds: `--config-dir` and `hydra.searchpath`.
+
+    Raises:
+        BenchError: A folder is missing, or an argument cannot be parsed.
+    """
+    given = _parse_known(arguments)
+    folders = [Path(given.config_dir)] if given.config_dir else []
+    for override in _overrides(given.overrides):
+        if override.key_or_group == "hydra.searchpath":
+            folders += [_folder(source) for source in _names(override.value())]
+    for folder in folders:
+        if not folder.is_dir():
+            raise BenchError(f"configuration folder '{folder}' is missing")
+    return folders
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Checks the names and the results folder that a `bench run` command line asks for.
+
+    Raises:
+        BenchError: A name is unknown (the message lists the known ones and the nearest), the
+            results folder cannot be written, or an argument cannot be parsed.
+    """
+    folders = user_folders(arguments)
+    for override in _overrides(_parse_known(arguments).overrides):
+        group = override.key_or_group
+        if group in GROUPS.values() and not override.is_delete():
+            known = known_names(group, folders)
+            for name in _names(override.value()):
+                require_known(group, name, known)
+        if group == "results_dir":
+            for folder in _names(override.value()):
+                check_writable(Path(folder))
+
+
+def _parse_known(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    given, rest = parser.parse_known_args(arguments)
+    given.overrides = [argument for argument in rest if not argument.startswith("-")]
+    return given
+
+
+def _overrides(arguments: Sequence[str]) -> Iterator[Override]:
+    parser = OverridesParser.create()
+    for argument in arguments:
+        try:
+            yield parser.parse_override(argument)
+        except HydraException:
+            raise BenchError(
+                f"cannot read the argument '{argument}': expected key=value; quote a value that "
+                "holds spaces or '=' twice: 'key=\"value\"'"
+            ) from None
+
+
+def _names(value: object) -> list[str]:
+    """The names in an override's value: one, a list, or a sweep over either; None has none."""
+    match value:
+        case ChoiceSweep():
+            return [name for each in value.list for name in _names(each)]
+        case list():
+            return [name for each in value for name in _names(each)]
+        case QuotedString():
+            return [value.text]
+        case None:
+            return []
+        case _:
+            return [str(value)]
+
+
+def _folder(source: str) -> Path:
+    """The folder of a Hydra search path entry (file://, pkg:// or a plain path)."""
+    if source.startswith("pkg://"):
+        package = source.removeprefix("pkg://")
+        try:
+            return Path(str(resources.files(package)))
+        except ModuleNotFoundError:
+            raise BenchError(f"hydra.searchpath: package '{package}' is not installed") from None
+    return Path(source.removeprefix("file://"))
+
+
+def _description(path: Path) -> str:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            return line.removeprefix("#").strip()
+    return ""

@@ -1,0 +1,32 @@
+"""The labelled ImageNet photos that the foolbox package ships."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench.datasets.dataset import Dataset, Sample
+from bench.errors import BenchError
+
+
+class Photos(Dataset):
+    """Twenty photos `imagenet_<number>_<class>.jpg` of foolbox; labels are ILSVRC class indices.
+
+    Raises:
+        BenchError: foolbox is not installed.
+    """
+
+    def __init__(self, name: str = "photos", max_images: int | None = None) -> None:
+        # Its files are all that is needed: importing the package would load much more.
+        spec = find_spec("foolbox")
+        if spec is None:
+            raise BenchError(
+                "dataset 'photos' needs the photos in the package foolbox: "
+                "pip install 'insdel-bench[demo]'"
+            )
+        folder = Path(spec.submodule_search_locations[0]) / "data"
+        samples = []
+        for path in sorted(folder.glob("imagenet_*.jpg")):
+            label = re.fullmatch(r"imagenet_\d+_(\d+)", path.stem)
+            if label:
+                samples.append(Sample(path.name, path, int(label[1])))
+        super().__init__(name, samples, max_images)

@@ -1,0 +1,361 @@
+"""The loop: images outside, methods inside, end points shared, everything else in batches."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.attribution.method import Batch, Method
+from bench.attribution.scorer import Scorer
+from bench.datasets.dataset import Sample
+from bench.errors import BenchError
+from bench.metrics.auc import auc
+from bench.metrics.baseline import Baseline
+from bench.metrics.perturbation import curves, rank_pixels, tied_fraction
+from bench.metrics.protocol import Perturbation, Protocol, load_protocol
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One method's rows for the images of one block.
+
+    Attributes:
+        method: Its key in the `methods` given to `evaluate`.
+        rows: One row an image: image_id, target, prediction, clean_score, baseline_score,
+            insertion_curve, deletion_curve (lists of float32), tied_fraction, seconds.
+            `baseline_score` is the score of the fully deleted image; where the insertion curve
+            starts from another baseline, that one's score is the curve's first point.
+        maps: (n, H, W) float32 on the CPU, in the order of the rows.
+    """
+
+    method: str
+    rows: pd.DataFrame
+    maps: Tensor
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A method that gave an unusable map; it is left out of the blocks that follow.
+
+    Attributes:
+        method: Its key in the `methods` given to `evaluate`.
+        reason: One line.
+    """
+
+    method: str
+    reason: str
+
+
+def evaluate(
+    samples: Sequence[Sample],
+    scorer: Scorer,
+    methods: Mapping[str, Method],
+    protocol: Protocol,
+    device: torch.device,
+    seed: int = 0,
+    block_size: int = 32,
+    done: Mapping[str, Collection[str]] | None = None,
+) -> Iterator[Evaluated | Failed]:
+    """Evaluates methods on images, block by block, as soon as each block is finished.
+
+    Args:
+        samples: The images.
+        scorer: Gives the scores of the curves and the scores to explain.
+        methods: Methods by the name that the results carry.
+        protocol: How maps become curves. Its score is the scorer's.
+        device: Where the network lives.
+        seed: Seed of the methods' draws.
+        block_size: Images a block.
+        done: Image ids, by method, that need no evaluation.
+
+    Yields:
+        For each block, what each of its methods gave.
+
+    Raises:
+        BenchError: An image cannot be read.
+    """
+    done, failed = done or {}, set()
+    ends = _EndPoints(scorer, protocol)
+    for start in range(0, len(samples), block_size):
+        block = samples[start : start + block_size]
+        wanted = {}
+        for name in methods:
+            missing = [i for i, s in enumerate(block) if s.image_id not in done.get(name, ())]
+            if missing and name not in failed:
+                wanted[name] = missing
+        if not wanted:
+            continue
+        for result in _evaluate_block(block, wanted, methods, scorer, ends, device, seed):
+            if isinstance(result, Failed):
+                failed.add(result.method)
+            yield result
+
+
+def count_forward_passes(
+    samples: Sequence[Sample],
+    methods: Mapping[str, Method],
+    protocol: Protocol,
+    size: int,
+    done: Mapping[str, Collection[str]],
+) -> int:
+    """About how many forward passes `evaluate` will make; end points are left out."""
+    points = sum(
+        np.count_nonzero((counts > 0) & (counts < size * size))
+        for counts in (protocol.insertion.counts(size, size), protocol.deletion.counts(size, size))
+    )
+    return sum(
+        (method.forward_passes + points)
+        * sum(sample.image_id not in done.get(name, ()) for sample in samples)
+        for name, method in methods.items()
+    )
+
+
+@dataclass(frozen=True)
+class InsertionDeletion:
+    """Curves and areas of N maps.
+
+    Attributes:
+        insertion: (N, S+1) float32 scores, most important pixels inserted first.
+        deletion: (N, T+1) float32 scores, most important pixels deleted first.
+        insertion_auc: (N,) float64 by the protocol's rule; higher is better.
+        deletion_auc: (N,) float64 by the protocol's rule; lower is better.
+        tied_fraction: (N,) fraction of each map's pixels whose value is not unique.
+    """
+
+    insertion: NDArray[np.float32]
+    deletion: NDArray[np.float32]
+    insertion_auc: NDArray[np.float64]
+    deletion_auc: NDArray[np.float64]
+    tied_fraction: NDArray[np.float32]
+
+
+def insertion_deletion(
+    model: nn.Module,
+    x: Tensor,
+    targets: Tensor,
+    maps: Tensor,
+    protocol: str | Protocol = "xplique",
+    output_kind: str = "logits",
+    batch_size: int = 64,
+) -> InsertionDeletion:
+    """Insertion and deletion curves of maps that you already have, on any torch module.
+
+    Args:
+        model: Inputs (B, C, H, W) to outputs (B, K); in eval mode, on the device of `x`.
+        x: (N, C, H, W) float inputs, preprocessed.
+        targets: (N,) integer classes.
+        maps: (N, H, W) float, higher = more important.
+        protocol: A protocol or the name of a shipped one (`bench list protocols`).
+        output_kind: What the model's outputs are: `logits`, `probabilities` or `cosines`.
+        batch_size: Forward passes in one batch.
+
+    Returns:
+        Curves and areas, one for each image.
+
+    Raises:
+        BenchError: Shapes do not fit, a map is not finite, the model is in training mode, or the
+            protocol's score cannot be read off the outputs.
+    """
+    if any(module.training for module in model.modules()):
+        raise BenchError("model: is in training mode; call model.eval() first")
+    if x.ndim != 4 or targets.shape != x.shape[:1]:
+        raise BenchError(
+            "expected x (N, C, H, W) and targets (N,), "
+            f"found {tuple(x.shape)} and {tuple(targets.shape)}"
+        )
+    protocol = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    names = [f"number {i}" for i in range(len(x))]
+    maps = check_maps("maps", torch.as_tensor(maps, device=x.device), x, names)
+    targets = targets.to(x.device, torch.int64)
+    scorer = Scorer(_Model(model, output_kind), protocol.score, batch_size)
+    with torch.no_grad():
+        ends = _EndPoints(scorer, protocol)(x.float(), targets)
+        every = torch.arange(len(x), device=x.device)
+        insertion, deletion = _both_curves(scorer, protocol, ends, maps, every)
+    insertion, deletion = insertion.cpu().numpy(), deletion.cpu().numpy()
+    return InsertionDeletion(
+        insertion=insertion,
+        deletion=deletion,
+        insertion_auc=auc(insertion, protocol.auc),
+        deletion_auc=auc(deletion, protocol.auc),
+        tied_fraction=tied_fraction(maps).cpu().numpy(),
+    )
+
+
+def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> Tensor:
+    """Checks what a method gave against the contract.
+
+    Args:
+        method: Its name, for the message.
+        maps: What it gave.
+        x: (B, C, H, W) the inputs it was given.
+        image_ids: B names, for the message.
+
+    Returns:
+        The maps (B, H, W) as float32, detached.
+
+    Raises:
+        BenchError: No tensor, another shape, or a value that is not finite.
+    """
+    expected = (len(x), *x.shape[2:])
+    found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+    if found != expected:
+        raise BenchError(
+            f"method '{method}': expected maps of shape (images, height, width) = {expected}, "
+            f"found {found}"
+        )
+    maps = maps.detach().float()
+    broken = (~maps.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0].tolist()
+    if broken:
+        raise BenchError(
+            f"method '{method}': the map of image '{image_ids[broken[0]]}' holds NaN or infinite "
+            f"values ({len(broken)} of {len(x)} maps in this block)"
+        )
+    return maps
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The part of a backbone that curves need, around a bare module."""
+
+    module: nn.Module
+    output_kind: str
+
+    def outputs(self, x: Tensor) -> Tensor:
+        return self.module(x)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """A block's images, its baselines, and their scores: what all its maps share."""
+
+    x: Tensor
+    targets: Tensor
+    predictions: Tensor
+    clean_scores: Tensor
+    insertion_baseline: Tensor
+    insertion_scores: Tensor
+    deletion_baseline: Tensor
+    deletion_scores: Tensor
+
+
+class _EndPoints:
+    """Scores clean images and baselines; a constant baseline is passed through once in all."""
+
+    def __init__(self, scorer: Scorer, protocol: Protocol) -> None:
+        self._scorer = scorer
+        self.protocol = protocol
+        self._constant: dict[Baseline, Tensor] = {}
+
+    def __call__(self, x: Tensor, targets: Tensor) -> _Ends:
+        outputs = self._scorer.outputs_in_batches(x)
+        insertion = self._baseline(self.protocol.insertion.baseline, x, targets)
+        shared = self.protocol.insertion.baseline == self.protocol.deletion.baseline
+        deletion = (
+            insertion if shared else self._baseline(self.protocol.deletion.baseline, x, targets)
+        )
+        clean = self._scorer.select(outputs, targets)
+        return _Ends(x, targets, outputs.argmax(dim=1), clean, *insertion, *deletion)
+
+    def _baseline(self, baseline: Baseline, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = baseline(x)
+        if baseline.depends_on_image:
+            outputs = self._scorer.outputs_in_batches(pixels)
+        else:
+            if baseline not in self._constant:
+                image = pixels.expand(1, *x.shape[1:])
+                self._constant[baseline] = self._scorer.outputs_in_batches(image)
+            outputs = self._constant[baseline].expand(len(x), -1)
+        return pixels, self._scorer.select(outputs, targets)
+
+
+def _both_curves(
+    scorer: Scorer, protocol: Protocol, ends: _Ends, maps: Tensor, images: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Insertion (N, S+1) and deletion (N, T+1) of maps (N, H, W) that belong to images (N,)."""
+    ranks = rank_pixels(maps, protocol.ties)
+
+    def points(perturbation: Perturbation) -> Tensor:
+        return torch.from_numpy(perturbation.counts(*maps.shape[1:])).to(maps.device)
+
+    size = scorer.batch_size
+    x, targets, clean = ends.x, ends.targets, ends.clean_scores
+    base, scores = ends.insertion_baseline, ends.insertion_scores
+    counts = points(protocol.insertion)
+    insertion = curves(scorer, base, x, targets, ranks, images, counts, scores, clean, size)
+    base, scores = ends.deletion_baseline, ends.deletion_scores
+    counts = points(protocol.deletion)
+    deletion = curves(scorer, x, base, targets, ranks, images, counts, clean, scores, size)
+    return insertion, deletion
+
+
+def _evaluate_block(
+    block: Sequence[Sample],
+    wanted: Mapping[str, Sequence[int]],
+    methods: Mapping[str, Method],
+    scorer: Scorer,
+    end_points: _EndPoints,
+    device: torch.device,
+    seed: int,
+) -> Iterator[Evaluated | Failed]:
+    images = [sample.read() for sample in block]
+    x = scorer.backbone.preprocess(images).to(device)
+    targets = torch.tensor([sample.target for sample in block], device=device)
+    ends = end_points(x, targets)
+
+    explained: dict[str, tuple[Tensor, float]] = {}
+    for name, positions in wanted.items():
+        batch = Batch(
+            x=x[positions],
+            targets=targets[positions],
+            image_ids=[block[i].image_id for i in positions],
+            images=[images[i] for i in positions],
+            seed=seed,
+        )
+        started = _now(device)
+        try:
+            maps = check_maps(name, methods[name](scorer, batch), batch.x, batch.image_ids)
+        except BenchError as error:
+            yield Failed(name, str(error))
+            continue
+        explained[name] = maps, (_now(device) - started) / len(positions)
+    if not explained:
+        return
+
+    started = _now(device)
+    maps = torch.cat([maps for maps, _ in explained.values()])
+    owners = torch.tensor([i for name in explained for i in wanted[name]], device=device)
+    insertion, deletion = _both_curves(scorer, end_points.protocol, ends, maps, owners)
+    seconds = (_now(device) - started) / len(maps)
+    table = pd.DataFrame(
+        {
+            "image_id": [block[i].image_id for i in owners.tolist()],
+            "target": targets[owners].cpu().numpy(),
+            "prediction": ends.predictions[owners].cpu().numpy(),
+            "clean_score": ends.clean_scores[owners].float().cpu().numpy(),
+            "baseline_score": ends.deletion_scores[owners].float().cpu().numpy(),
+            "insertion_curve": list(insertion.cpu().numpy()),
+            "deletion_curve": list(deletion.cpu().numpy()),
+            "tied_fraction": tied_fraction(maps).cpu().numpy(),
+            "seconds": np.float32(seconds),
+        }
+    )
+    first = 0
+    for name, (own, own_seconds) in explained.items():
+        rows = table.iloc[first : first + len(own)].reset_index(drop=True)
+        rows["seconds"] += np.float32(own_seconds)
+        yield Evaluated(name, rows, own.cpu())
+        first += len(own)
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, after the device has finished what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

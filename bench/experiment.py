@@ -1,0 +1,232 @@
+"""One experiment: configuration to objects, objects to stored rows, rows to a leaderboard."""
+
+import re
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bench.attribution.method import Method
+from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
+from bench.datasets.dataset import Dataset, Sample
+from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
+from bench.errors import BenchError, require_integer
+from bench.evaluate import Failed, count_forward_passes, evaluate
+from bench.files import check_writable, file_name, write_atomically
+from bench.leaderboard.table import leaderboard
+from bench.metrics.protocol import Protocol, protocol_from_mapping
+from bench.provenance import provenance
+from bench.report.figures import draw_curves, draw_maps
+from bench.report.tables import to_csv, to_markdown, to_text
+from bench.store import Run, open_run, stored_runs
+
+
+def run_experiment(config: DictConfig, console: Console) -> list[str]:
+    """Runs what a configuration asks for and is not stored yet, and writes the leaderboard.
+
+    Args:
+        config: As `conf/run.yaml` composes it.
+        console: Where progress and the leaderboard go.
+
+    Returns:
+        What failed, a line each; empty if nothing did. Whatever succeeded is stored.
+
+    Raises:
+        BenchError: The configuration, the data or the results folder cannot be used.
+    """
+    results_dir = Path(config.results_dir).expanduser()
+    check_writable(results_dir)
+    require_integer("seed", config.seed, 0)
+    require_integer("block_size", config.block_size, 1)
+    require_integer("gallery", config.gallery, 0)
+    device = resolve_device(config.device)
+    batch_size = resolve_batch_size(config.batch_size, device)
+    keep_freed_memory()
+
+    protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
+    settings = _method_settings(config, console)
+    methods = {name: _build(node, f"method.{name}") for name, node in settings.items()}
+    dataset: Dataset = _build(config.dataset, "dataset")
+    backbone: Backbone = _build(config.backbone, "backbone").to(device)
+    dataset.check_targets(backbone.num_classes)
+    name = config.name or f"{dataset.name}_{backbone.name}_{protocol.name}"
+
+    runs = _open_runs(config, results_dir, settings, methods, dataset, backbone, protocol, device)
+    done = {method: set(run.rows()["image_id"]) for method, run in runs.items()}
+    failures = []
+    size = backbone.preprocessing.size
+    total = count_forward_passes(dataset.samples, methods, protocol, size, done)
+    keep = {sample.image_id for sample in dataset.samples[: config.gallery]}
+    with _progress(console, total) as advance:
+        scorer = Scorer(backbone, protocol.score, batch_size, on_forward=advance)
+        for result in evaluate(
+            dataset.samples, scorer, methods, protocol, device, config.seed, config.block_size, done
+        ):
+            if isinstance(result, Failed):
+                failures.append(result.reason)
+                continue
+            run = runs[result.method]
+            for image_id, saliency_map in zip(result.rows["image_id"], result.maps, strict=True):
+                if image_id in keep:
+                    run.save_map(image_id, saliency_map.numpy())
+            run.append(result.rows)
+    for method, run in runs.items():
+        run.set_label(name, settings[method].get("label") or method)
+
+    _report_accuracy(runs, backbone, dataset, console)
+    write_leaderboard(results_dir, name, console)
+    if config.figures:
+        _write_figures(results_dir, name, runs, dataset.samples[: config.gallery], size, console)
+    console.print(f"Rows, one an image and method: {results_dir / 'runs'}", soft_wrap=True)
+    return failures
+
+
+def write_leaderboard(results_dir: Path, name: str, console: Console) -> None:
+    """Writes one leaderboard from stored rows, as CSV and Markdown, and prints it.
+
+    Args:
+        results_dir: The results folder.
+        name: The leaderboard.
+        console: Where it is printed.
+    """
+    table = leaderboard(stored_runs(results_dir, name), name)
+    for text in to_text(table):
+        console.print(text)
+    path = _leaderboard_path(results_dir, name)
+    write_atomically(path.with_name(path.name + ".csv"), to_csv(table).encode())
+    write_atomically(path.with_name(path.name + ".md"), to_markdown(table, name).encode())
+    console.print(f"Leaderboard '{name}': {path}.csv and .md", soft_wrap=True)
+
+
+def _leaderboard_path(results_dir: Path, name: str) -> Path:
+    return results_dir / "leaderboards" / file_name(name)
+
+
+def _method_settings(config: DictConfig, console: Console) -> dict[str, DictConfig]:
+    """The chosen methods' nodes; what an experiment sets for methods not chosen is told."""
+    chosen, unused = {}, []
+    for name, node in (config.method or {}).items():
+        if "_target_" in node:
+            chosen[name] = node
+        else:
+            unused.append(name)
+    if unused:
+        console.print(f"Not chosen, so their settings are not used: {', '.join(unused)}")
+    if not chosen:
+        raise BenchError("method: none is chosen; expected at least one, as in method=[random]")
+    return chosen
+
+
+def _build(node: DictConfig, key: str) -> Any:
+    """Instantiates a configuration node; what goes wrong is told in one line."""
+    missing = OmegaConf.missing_keys(node)
+    if missing:
+        names = sorted(f"{key}.{name}" for name in missing)
+        raise BenchError(f"{names[0]} is not set: add {' '.join(f'{n}=VALUE' for n in names)}")
+    arguments = {name: value for name, value in node.items() if name != "label"}
+    try:
+        return instantiate(arguments, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, BenchError):
+            argument = re.match(r"(\w+):", str(cause))
+            inside = argument is not None and argument[1] in node
+            raise BenchError(f"{key}.{cause}" if inside else str(cause)) from error
+        reason = cause if cause is not None else str(error).splitlines()[0]
+        raise BenchError(f"{key}: cannot build {node['_target_']}: {reason}") from error
+
+
+def _open_runs(
+    config: DictConfig,
+    results_dir: Path,
+    settings: Mapping[str, DictConfig],
+    methods: Mapping[str, Method],
+    dataset: Dataset,
+    backbone: Backbone,
+    protocol: Protocol,
+    device: torch.device,
+) -> dict[str, Run]:
+    identity = {
+        "dataset": dataset.identity(),
+        "backbone": backbone.identity(),
+        "explain": {"backbone": "the same", "score": protocol.score},
+        "protocol": protocol.settings() | {"hash": protocol.hash},
+        "seed": config.seed,
+        "precision": "fp32",
+    }
+    origin = provenance(device)
+    resolved = OmegaConf.to_container(config, resolve=True)
+    runs = {}
+    for name, node in settings.items():
+        own = OmegaConf.to_container(node, resolve=True)
+        own.pop("label", None)
+        version = getattr(methods[name], "version", 1)
+        method = {"name": name, "version": version, "settings": own}
+        runs[name] = open_run(results_dir, identity | {"method": method}, resolved, origin)
+    return runs
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Any:
+    """A bar over forward passes; yields what to call with how many were made."""
+    columns = (
+        TextColumn("forward passes"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("time left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=total == 0) as progress:
+        task = progress.add_task("", total=total)
+
+        def advance(passes: int) -> None:
+            left = total - progress.tasks[0].completed
+            progress.advance(task, min(passes, left))
+
+        yield advance
+        progress.update(task, completed=total)
+
+
+def _report_accuracy(
+    runs: Mapping[str, Run], backbone: Backbone, dataset: Dataset, console: Console
+) -> None:
+    rows = max((run.rows() for run in runs.values()), key=len)
+    right = int((rows["prediction"] == rows["target"]).sum())
+    console.print(
+        f"{backbone.name} on {dataset.name}: top-1 right on {right} of {len(rows)} images "
+        f"({right / max(len(rows), 1):.1%})"
+    )
+
+
+def _write_figures(
+    results_dir: Path,
+    name: str,
+    runs: Mapping[str, Run],
+    samples: list[Sample],
+    size: int,
+    console: Console,
+) -> None:
+    labels = {run.manifest["labels"][name]: run for run in runs.values()}
+    curves = {}
+    for label, run in labels.items():
+        rows = run.rows()
+        if len(rows):
+            both = (np.stack(rows[f"{d}_curve"].tolist()) for d in ("insertion", "deletion"))
+            curves[label] = tuple(both)
+    score = next(iter(runs.values())).identity["protocol"]["score"]
+    photos = {s.image_id: cv2.resize(s.read(), (size, size)) for s in samples}
+    maps = {label: {i: run.load_map(i) for i in photos} for label, run in labels.items()}
+    path = _leaderboard_path(results_dir, name)
+    write_atomically(path.with_name(path.name + "_curves.png"), draw_curves(curves, score))
+    write_atomically(path.with_name(path.name + "_maps.png"), draw_maps(photos, maps))
+    console.print(f"Figures: {path}_curves.png and {path}_maps.png", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Leaderboards: stored rows to tables, without running a model."""

@@ -1,0 +1,113 @@
+"""Stored rows to the rows of a leaderboard."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.leaderboard.statistics import bootstrap_interval
+from bench.store import Run, curve_areas
+
+COLUMNS = (
+    "benchmark backbone protocol method n_images n_missing clean_accuracy mean_clean_score "
+    "insertion_auc insertion_ci_low insertion_ci_high deletion_auc deletion_ci_low "
+    "deletion_ci_high srg tied_fraction published_insertion_auc published_deletion_auc "
+    "insertion_delta deletion_delta rank seed run_key"
+).split()
+
+
+def leaderboard(runs: Sequence[Run], name: str) -> pd.DataFrame:
+    """Builds a leaderboard from stored runs.
+
+    A method's numbers are filled only if every image of the list is there; otherwise its cells
+    are blank and `n_missing` says how many images lack. Ranks compare methods on the same images,
+    with the same weights, under the same protocol.
+
+    Args:
+        runs: The runs of the leaderboard.
+        name: The leaderboard, for the rows' names.
+
+    Returns:
+        The columns `COLUMNS`, best insertion AUC first within each comparison. `srg` is insertion
+        minus deletion, where both share baseline and steps. Intervals are bootstrapped over
+        images. The published columns are blank unless the experiment repeats a published table.
+    """
+    methods = _distinct_names(runs, name)
+    table = pd.DataFrame(
+        [{"method": methods[run.manifest["key"]], **_row(run)} for run in runs],
+        columns=[*COLUMNS, "comparison"],
+    )
+    # Ranked as printed: what looks equal shares its rank.
+    groups = table.assign(shown=table["insertion_auc"].round(6)).groupby("comparison")["shown"]
+    table["rank"] = groups.rank(method="min", ascending=False).astype("Int64")
+    order = ["benchmark", "backbone", "protocol", "comparison", "rank", "method"]
+    return table.sort_values(order, ignore_index=True)[list(COLUMNS)]
+
+
+def _row(run: Run) -> dict[str, Any]:
+    identity, rows = run.identity, run.rows()
+    row: dict[str, Any] = {
+        "benchmark": identity["dataset"]["name"],
+        "backbone": identity["backbone"]["name"],
+        "protocol": identity["protocol"]["name"],
+        "comparison": _comparison(identity),
+        "n_images": len(rows),
+        "n_missing": run.num_images - len(rows),
+        "seed": identity["seed"],
+        "run_key": run.manifest["key"],
+        "insertion_auc": np.nan,
+    }
+    if row["n_missing"]:
+        return row
+    row["clean_accuracy"] = (rows["prediction"] == rows["target"]).mean()
+    row["mean_clean_score"] = rows["clean_score"].mean()
+    row["tied_fraction"] = rows["tied_fraction"].mean()
+    for direction in ("insertion", "deletion"):
+        areas = curve_areas(run, rows, direction)
+        row[f"{direction}_auc"] = areas.mean()
+        low, high = bootstrap_interval(areas)
+        row[f"{direction}_ci_low"], row[f"{direction}_ci_high"] = low, high
+    if identity["protocol"]["insertion"] == identity["protocol"]["deletion"]:
+        row["srg"] = row["insertion_auc"] - row["deletion_auc"]
+    return row
+
+
+def _comparison(identity: Mapping[str, Any]) -> str:
+    """What two rows must share for their ranks to mean anything."""
+    return json.dumps([identity[part] for part in ("dataset", "backbone", "protocol")])
+
+
+def _distinct_names(runs: Sequence[Run], name: str) -> dict[str, str]:
+    """Names of the runs by key: their labels, and what differs where labels collide."""
+    collisions = defaultdict(list)
+    for run in runs:
+        parts = [run.identity[part]["name"] for part in ("dataset", "backbone", "protocol")]
+        collisions[(*parts, run.manifest["labels"][name])].append(run)
+    names = {}
+    for (*_, label), same in collisions.items():
+        settings = [_flatten(run.identity) for run in same]
+        every = sorted(set().union(*settings))
+        differing = [k for k in every if len({str(s.get(k)) for s in settings}) > 1]
+        for run, own in zip(same, settings, strict=True):
+            told = [f"{key.rpartition('.')[2]}={_short(own.get(key))}" for key in differing]
+            names[run.manifest["key"]] = f"{label} ({', '.join(told)})" if told else label
+    return names
+
+
+def _flatten(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in identity.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        elif (prefix, key) != ("method.", "name"):
+            flat[prefix + key] = value
+    return flat
+
+
+def _short(value: Any) -> str:
+    """A value as a name may hold it; of a hash the first digits."""
+    text = str(value)
+    return text[:8] if len(text) == 64 else text

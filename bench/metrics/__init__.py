@@ -1,0 +1,1 @@
+"""The insertion and deletion metrics: protocols, perturbations, curves and areas under them."""

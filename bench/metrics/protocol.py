@@ -1,0 +1,156 @@
+"""Protocols: everything that decides a curve, but for the model, the image and the map."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from bench.errors import BenchError, require_integer, require_known
+from bench.metrics.auc import AUC_RULES
+from bench.metrics.baseline import Baseline, make_baseline
+from bench.metrics.perturbation import TIE_RULES
+from bench.metrics.score import SCORES
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One direction of a protocol: how many pixels change at each step, and into what.
+
+    Attributes:
+        baseline: What a removed pixel becomes.
+        steps: Number of equal intervals (Xplique's `steps`), or None.
+        rows_per_step: Image rows' worth of pixels a step (RISE's `step`, in rows), or None.
+    """
+
+    baseline: Baseline
+    steps: int | None = None
+    rows_per_step: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.rows_per_step is None):
+            raise BenchError(
+                "protocol: expected either steps or rows_per_step for each of insertion and "
+                f"deletion, found steps={self.steps} and rows_per_step={self.rows_per_step}"
+            )
+        if self.steps is not None:
+            require_integer("protocol steps", self.steps, 1)
+        if self.rows_per_step is not None:
+            require_integer("protocol rows_per_step", self.rows_per_step, 1)
+
+    def counts(self, height: int, width: int) -> NDArray[np.int32]:
+        """Number of changed pixels at each point of the curve, from 0 to height * width.
+
+        Equal intervals are truncated to whole pixels as Xplique does
+        (`np.linspace(0, H*W, steps + 1, dtype=np.int32)`); with rows, the last step is shorter
+        where they do not divide evenly, as in RISE.
+
+        Returns:
+            (S+1,) int32, not decreasing.
+        """
+        pixels = height * width
+        if self.steps is not None:
+            return np.linspace(0, pixels, self.steps + 1, dtype=np.int32)
+        each = self.rows_per_step * width
+        return np.minimum(np.arange(0, pixels + each, each), pixels).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named way to turn attribution maps into insertion and deletion curves.
+
+    Attributes:
+        name: Its name. Shipped names are frozen: a change needs a name of its own.
+        score: What is read off the model for the target: a key of `SCORES`.
+        ties: How equal values of a map are ordered: one of `TIE_RULES`.
+        auc: How a curve becomes a number: a key of `AUC_RULES`.
+        insertion: Most important pixels first, from the baseline to the image.
+        deletion: Most important pixels first, from the image to the baseline.
+    """
+
+    name: str
+    score: str
+    ties: str
+    auc: str
+    insertion: Perturbation
+    deletion: Perturbation
+
+    def __post_init__(self) -> None:
+        require_known("protocol.score", self.score, SCORES)
+        require_known("protocol.ties", self.ties, TIE_RULES)
+        require_known("protocol.auc", self.auc, AUC_RULES)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything as nested dictionaries, ready for JSON."""
+        settings = asdict(self)
+        for direction in ("insertion", "deletion"):
+            kind = type(getattr(self, direction).baseline).__name__
+            settings[direction]["baseline"]["kind"] = kind
+        return settings
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits over everything but the name."""
+        settings = self.settings()
+        del settings["name"]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def protocol_from_mapping(settings: Mapping[str, Any]) -> Protocol:
+    """Builds a protocol from the contents of a protocol YAML.
+
+    Raises:
+        BenchError: A key is missing or unknown, a value is out of range, or the name is that of a
+            shipped protocol and the settings are not.
+    """
+    protocol = _build(settings)
+    shipped = shipped_protocols()
+    if protocol.name in shipped and _build(shipped[protocol.name]).hash != protocol.hash:
+        raise BenchError(
+            f"protocol '{protocol.name}' is frozen, but its settings were changed: give yours "
+            "a name of its own with protocol.name=NAME"
+        )
+    return protocol
+
+
+def load_protocol(name: str) -> Protocol:
+    """Returns the shipped protocol of this name.
+
+    Raises:
+        BenchError: There is none; the message lists the known names.
+    """
+    shipped = shipped_protocols()
+    require_known("protocol", name, shipped)
+    return _build(shipped[name])
+
+
+def shipped_protocols() -> dict[str, dict[str, Any]]:
+    """Settings of the protocols in `bench.conf`, by name."""
+    folder = resources.files("bench.conf") / "protocol"
+    files = [entry for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    loaded = [yaml.safe_load(entry.read_text(encoding="utf-8")) for entry in files]
+    return {settings["name"]: settings for settings in loaded}
+
+
+def _build(settings: Mapping[str, Any]) -> Protocol:
+    settings = dict(settings)
+    expected = set(Protocol.__dataclass_fields__)
+    if set(settings) != expected:
+        raise BenchError(
+            f"protocol: expected the keys {', '.join(sorted(expected))}; "
+            f"found {', '.join(sorted(settings))}"
+        )
+    for direction in ("insertion", "deletion"):
+        parts = dict(settings[direction])
+        for key in parts:
+            require_known(f"protocol.{direction}", key, Perturbation.__dataclass_fields__)
+        if "baseline" not in parts:
+            raise BenchError(f"protocol.{direction}.baseline is missing: say what pixels become")
+        parts["baseline"] = make_baseline(**parts["baseline"])
+        settings[direction] = Perturbation(**parts)
+    return Protocol(**settings)

@@ -1,0 +1,1 @@
+"""What readers look at: tables and figures made from stored rows."""

@@ -1,0 +1,225 @@
+"""Per-image rows on disk. One wing of the house writes them, the other reads them.
+
+    results_dir/runs/<dataset>_<backbone>_<protocol>/<method>-<key>/manifest.json
+                                                                  /part-<images>.parquet
+                                                                  /map-<image>.npy   (a few)
+
+The key is a hash over everything that decides the numbers, so what is there is never computed
+again, and what differs in anything never meets.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.files import file_name, write_atomically
+from bench.metrics.auc import auc
+
+ROW_COLUMNS = (
+    "image_id target prediction clean_score baseline_score insertion_curve deletion_curve "
+    "tied_fraction seconds"
+).split()
+
+
+class Run:
+    """The stored rows of one method under one benchmark, backbone, protocol and seed.
+
+    Attributes:
+        folder: Where they are.
+        manifest: `key`, `identity` (what the key hashes), `labels` (leaderboard -> name of the
+            row in it), `config` and `provenance` of the run that began it.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers."""
+        return self.manifest["identity"]
+
+    @property
+    def num_images(self) -> int:
+        """How many images the whole list has, evaluated or not."""
+        return self.identity["dataset"]["num_images"]
+
+    def rows(self) -> pd.DataFrame:
+        """All rows so far, ordered by image id, with the columns `ROW_COLUMNS` and the run's own.
+
+        Raises:
+            BenchError: A part cannot be read.
+        """
+        parts = []
+        for path in sorted(self.folder.glob("part-*.parquet")):
+            try:
+                parts.append(pd.read_parquet(path))
+            except (OSError, pa.ArrowException) as error:
+                raise BenchError(
+                    f"'{path}' cannot be read ({str(error).splitlines()[0]}): delete it, and the "
+                    "next run computes its rows again"
+                ) from None
+        if not parts:
+            return pd.DataFrame(columns=[*ROW_COLUMNS, *self._columns()])
+        rows = pd.concat(parts, ignore_index=True).drop_duplicates("image_id")
+        return rows.sort_values("image_id", ignore_index=True)
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Stores rows; they are there whole, or not at all.
+
+        Args:
+            rows: With the columns `ROW_COLUMNS`.
+        """
+        images = hashlib.sha256("\n".join(rows["image_id"]).encode()).hexdigest()[:16]
+        buffer = io.BytesIO()
+        rows[ROW_COLUMNS].assign(**self._columns()).to_parquet(buffer, index=False)
+        write_atomically(self.folder / f"part-{images}.parquet", buffer.getvalue())
+
+    def save_map(self, image_id: str, saliency_map: NDArray[np.float32]) -> None:
+        """Keeps one map (H, W), for figures."""
+        buffer = io.BytesIO()
+        np.save(buffer, saliency_map)
+        write_atomically(self._map_path(image_id), buffer.getvalue())
+
+    def load_map(self, image_id: str) -> NDArray[np.float32] | None:
+        """Returns a map that was kept, or None."""
+        path = self._map_path(image_id)
+        return np.load(path, allow_pickle=False) if path.exists() else None
+
+    def set_label(self, leaderboard: str, label: str) -> None:
+        """Makes the run a row, named `label`, of a leaderboard."""
+        if self.manifest["labels"].get(leaderboard) != label:
+            self.manifest["labels"][leaderboard] = label
+            self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        content = json.dumps(self.manifest, indent=2).encode()
+        write_atomically(self.folder / "manifest.json", content)
+
+    def _map_path(self, image_id: str) -> Path:
+        return self.folder / f"map-{hashlib.sha256(image_id.encode()).hexdigest()[:16]}.npy"
+
+    def _columns(self) -> dict[str, Any]:
+        identity = self.identity
+        return {
+            "run_key": self.manifest["key"],
+            "benchmark": identity["dataset"]["name"],
+            "backbone": identity["backbone"]["name"],
+            "protocol": identity["protocol"]["name"],
+            "protocol_hash": identity["protocol"]["hash"],
+            "method": identity["method"]["name"],
+            "seed": identity["seed"],
+        }
+
+
+def run_key(identity: Mapping[str, Any]) -> str:
+    """Hash over what decides the numbers of a run.
+
+    Args:
+        identity: Nested mappings, sequences, strings and numbers. `method.name` is left out: it
+            says what the user calls a method, not what the method does.
+    """
+    method = {key: value for key, value in identity["method"].items() if key != "name"}
+    content = json.dumps({**identity, "method": method}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def open_run(
+    results_dir: Path,
+    identity: Mapping[str, Any],
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> Run:
+    """Returns the run with this identity, begun before or begun now.
+
+    Args:
+        results_dir: The results folder.
+        identity: `dataset`, `backbone`, `explain`, `method`, `protocol`, `seed` and `precision`.
+        config: Resolved configuration, for the manifest of a new run.
+        provenance: Likewise.
+    """
+    key = run_key(identity)
+    names = [identity[part]["name"] for part in ("dataset", "backbone", "protocol")]
+    folder = results_dir / "runs" / file_name("_".join(names))
+    for begun in folder.glob(f"*-{key[:12]}/manifest.json"):
+        return _read_run(begun)
+    run = Run(
+        folder / f"{file_name(identity['method']['name'])}-{key[:12]}",
+        {
+            "key": key,
+            "identity": json.loads(json.dumps(identity)),
+            "labels": {},
+            "config": dict(config),
+            "provenance": dict(provenance),
+        },
+    )
+    run._write_manifest()
+    return run
+
+
+def stored_runs(results_dir: Path, leaderboard: str | None = None) -> list[Run]:
+    """Returns the runs in a results folder, ordered by folder.
+
+    Args:
+        results_dir: The results folder.
+        leaderboard: Only the runs that are rows of this leaderboard.
+
+    Raises:
+        BenchError: The folder is missing or a manifest cannot be read.
+    """
+    if not results_dir.is_dir():
+        raise BenchError(f"results folder '{results_dir}' is missing: name the one of your runs")
+    runs = [_read_run(path) for path in sorted(results_dir.glob("runs/*/*/manifest.json"))]
+    return [run for run in runs if leaderboard is None or leaderboard in run.manifest["labels"]]
+
+
+def load_rows(results_dir: str | Path = "results", leaderboard: str | None = None) -> pd.DataFrame:
+    """Loads the stored rows: one for each image and method, with both curves.
+
+    Args:
+        results_dir: The results folder.
+        leaderboard: Only the rows of this leaderboard, with its names for the methods.
+
+    Returns:
+        The columns of `bench.store.ROW_COLUMNS`, `insertion_auc` and `deletion_auc` by the
+        protocol's rule, and the run's identity: run_key, benchmark, backbone, protocol,
+        protocol_hash, method, seed.
+
+    Raises:
+        BenchError: The folder is missing or something in it cannot be read.
+    """
+    tables = []
+    for run in stored_runs(Path(results_dir), leaderboard):
+        rows = run.rows()
+        for direction in ("insertion", "deletion"):
+            rows[f"{direction}_auc"] = curve_areas(run, rows, direction)
+        if leaderboard is not None:
+            rows["method"] = run.manifest["labels"][leaderboard]
+        tables.append(rows)
+    if not tables:
+        raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
+    return pd.concat(tables, ignore_index=True)
+
+
+def curve_areas(run: Run, rows: pd.DataFrame, direction: str) -> NDArray[np.float64]:
+    """Areas (n,) under the stored insertion or deletion curves, by the protocol's rule."""
+    stored: Sequence[NDArray[np.float32]] = list(rows[f"{direction}_curve"])
+    if not stored:
+        return np.empty(0)
+    return auc(np.stack(stored), run.identity["protocol"]["auc"])
+
+
+def _read_run(path: Path) -> Run:
+    try:
+        return Run(path.parent, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"'{path}' cannot be read: {error}") from None
