@@ -1,6 +1,7 @@
 """The command line: bench run | leaderboard | list."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,9 @@ def _other(arguments: Sequence[str]) -> list[str]:
 def _run(arguments: Sequence[str]) -> list[str]:
     """Hands the arguments to Hydra; returns what failed in any of the jobs."""
     import hydra
+    from hydra.errors import HydraException
     from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
 
     from bench.configuration import check_arguments
 
@@ -80,12 +83,17 @@ def _run(arguments: Sequence[str]) -> list[str]:
             failures.append(str(error))
 
     sys.argv = ["bench run", *arguments]
-    hydra.main(version_base="1.3", config_path="pkg://bench.conf", config_name="run")(job)()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://bench.conf", config_name="run")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())
+        failures.append(f"{reason} (see `bench run --cfg job` for the settings there are)")
     return failures
 
 
 def _leaderboard(results_dir: Path) -> None:
-    from bench.experiment import write_leaderboard
+    from bench.report.writer import write_leaderboard
     from bench.store import stored_runs
 
     names = {name for run in stored_runs(results_dir) for name in run.manifest["labels"]}

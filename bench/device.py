@@ -22,10 +22,9 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise BenchError(
-            f"device: '{name}' cannot be used ({reason}): expected auto, cpu, cuda or cuda:N"
+            f"device: '{name}' is not there or no device: expected auto, cpu, cuda or cuda:N"
         ) from None
     return device
 

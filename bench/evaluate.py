@@ -255,6 +255,13 @@ class _EndPoints:
 
     def __call__(self, x: Tensor, targets: Tensor) -> _Ends:
         outputs = self._scorer.outputs_in_batches(x)
+        classes = outputs.shape[1]
+        outside = ((targets < 0) | (targets >= classes)).nonzero()[:, 0].tolist()
+        if outside:
+            raise BenchError(
+                f"target {targets[outside[0]]} of image {outside[0]} is outside the model's "
+                f"classes 0..{classes - 1}"
+            )
         insertion = self._baseline(self.protocol.insertion.baseline, x, targets)
         shared = self.protocol.insertion.baseline == self.protocol.deletion.baseline
         deletion = (

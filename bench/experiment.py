@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -18,17 +17,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.attribution.method import Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
-from bench.datasets.dataset import Dataset, Sample
+from bench.datasets.dataset import Dataset
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer
 from bench.evaluate import Failed, count_forward_passes, evaluate
-from bench.files import check_writable, file_name, write_atomically
-from bench.leaderboard.table import leaderboard
+from bench.files import check_writable
 from bench.metrics.protocol import Protocol, protocol_from_mapping
 from bench.provenance import provenance
-from bench.report.figures import draw_curves, draw_maps
-from bench.report.tables import to_csv, to_markdown, to_text
-from bench.store import Run, open_run, stored_runs
+from bench.report.writer import write_figures, write_leaderboard
+from bench.store import Run, open_run
 
 
 def run_experiment(config: DictConfig, console: Console) -> list[str]:
@@ -86,36 +83,21 @@ def run_experiment(config: DictConfig, console: Console) -> list[str]:
     _report_accuracy(runs, backbone, dataset, console)
     write_leaderboard(results_dir, name, console)
     if config.figures:
-        _write_figures(results_dir, name, runs, dataset.samples[: config.gallery], size, console)
-    console.print(f"Rows, one an image and method: {results_dir / 'runs'}", soft_wrap=True)
+        gallery = dataset.samples[: config.gallery]
+        photos = {s.image_id: cv2.resize(s.read(), (size, size)) for s in gallery}
+        write_figures(results_dir, name, list(runs.values()), photos, console)
+    console.print(
+        f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
+    )
     return failures
-
-
-def write_leaderboard(results_dir: Path, name: str, console: Console) -> None:
-    """Writes one leaderboard from stored rows, as CSV and Markdown, and prints it.
-
-    Args:
-        results_dir: The results folder.
-        name: The leaderboard.
-        console: Where it is printed.
-    """
-    table = leaderboard(stored_runs(results_dir, name), name)
-    for text in to_text(table):
-        console.print(text)
-    path = _leaderboard_path(results_dir, name)
-    write_atomically(path.with_name(path.name + ".csv"), to_csv(table).encode())
-    write_atomically(path.with_name(path.name + ".md"), to_markdown(table, name).encode())
-    console.print(f"Leaderboard '{name}': {path}.csv and .md", soft_wrap=True)
-
-
-def _leaderboard_path(results_dir: Path, name: str) -> Path:
-    return results_dir / "leaderboards" / file_name(name)
 
 
 def _method_settings(config: DictConfig, console: Console) -> dict[str, DictConfig]:
     """The chosen methods' nodes; what an experiment sets for methods not chosen is told."""
     chosen, unused = {}, []
-    for name, node in (config.method or {}).items():
+    for name, node in (config.get("method") or {}).items():
+        if not isinstance(node, DictConfig):
+            raise BenchError(f"method.{name}: expected its settings, found {node!r}")
         if "_target_" in node:
             chosen[name] = node
         else:
@@ -131,8 +113,8 @@ def _build(node: DictConfig, key: str) -> Any:
     """Instantiates a configuration node; what goes wrong is told in one line."""
     missing = OmegaConf.missing_keys(node)
     if missing:
-        names = sorted(f"{key}.{name}" for name in missing)
-        raise BenchError(f"{names[0]} is not set: add {' '.join(f'{n}=VALUE' for n in names)}")
+        names = " ".join(f"{name}=VALUE" for name in sorted(missing))
+        raise BenchError(f"{key}: not everything it needs is set; add {names}")
     arguments = {name: value for name, value in node.items() if name != "label"}
     try:
         return instantiate(arguments, _convert_="all")
@@ -206,27 +188,3 @@ def _report_accuracy(
         f"{backbone.name} on {dataset.name}: top-1 right on {right} of {len(rows)} images "
         f"({right / max(len(rows), 1):.1%})"
     )
-
-
-def _write_figures(
-    results_dir: Path,
-    name: str,
-    runs: Mapping[str, Run],
-    samples: list[Sample],
-    size: int,
-    console: Console,
-) -> None:
-    labels = {run.manifest["labels"][name]: run for run in runs.values()}
-    curves = {}
-    for label, run in labels.items():
-        rows = run.rows()
-        if len(rows):
-            both = (np.stack(rows[f"{d}_curve"].tolist()) for d in ("insertion", "deletion"))
-            curves[label] = tuple(both)
-    score = next(iter(runs.values())).identity["protocol"]["score"]
-    photos = {s.image_id: cv2.resize(s.read(), (size, size)) for s in samples}
-    maps = {label: {i: run.load_map(i) for i in photos} for label, run in labels.items()}
-    path = _leaderboard_path(results_dir, name)
-    write_atomically(path.with_name(path.name + "_curves.png"), draw_curves(curves, score))
-    write_atomically(path.with_name(path.name + "_maps.png"), draw_maps(photos, maps))
-    console.print(f"Figures: {path}_curves.png and {path}_maps.png", soft_wrap=True)

@@ -1,5 +1,6 @@
 """Stored rows to the rows of a leaderboard."""
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ COLUMNS = (
     "benchmark backbone protocol method n_images n_missing clean_accuracy mean_clean_score "
     "insertion_auc insertion_ci_low insertion_ci_high deletion_auc deletion_ci_low "
     "deletion_ci_high srg tied_fraction published_insertion_auc published_deletion_auc "
-    "insertion_delta deletion_delta rank seed run_key"
+    "insertion_delta deletion_delta rank seed comparison run_key"
 ).split()
 
 
@@ -33,18 +34,19 @@ def leaderboard(runs: Sequence[Run], name: str) -> pd.DataFrame:
     Returns:
         The columns `COLUMNS`, best insertion AUC first within each comparison. `srg` is insertion
         minus deletion, where both share baseline and steps. Intervals are bootstrapped over
-        images. The published columns are blank unless the experiment repeats a published table.
+        images. Rows may be compared if their `comparison` is equal. The published columns are
+        blank unless the experiment repeats a published table.
     """
     methods = _distinct_names(runs, name)
     table = pd.DataFrame(
         [{"method": methods[run.manifest["key"]], **_row(run)} for run in runs],
-        columns=[*COLUMNS, "comparison"],
+        columns=COLUMNS,
     )
     # Ranked as printed: what looks equal shares its rank.
     groups = table.assign(shown=table["insertion_auc"].round(6)).groupby("comparison")["shown"]
     table["rank"] = groups.rank(method="min", ascending=False).astype("Int64")
     order = ["benchmark", "backbone", "protocol", "comparison", "rank", "method"]
-    return table.sort_values(order, ignore_index=True)[list(COLUMNS)]
+    return table.sort_values(order, ignore_index=True)
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -76,23 +78,23 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def _comparison(identity: Mapping[str, Any]) -> str:
-    """What two rows must share for their ranks to mean anything."""
-    return json.dumps([identity[part] for part in ("dataset", "backbone", "protocol")])
+    """Hash over what two rows must share for their ranks to mean anything."""
+    shared = json.dumps([identity[part] for part in ("dataset", "backbone", "protocol")])
+    return hashlib.sha256(shared.encode()).hexdigest()[:8]
 
 
 def _distinct_names(runs: Sequence[Run], name: str) -> dict[str, str]:
     """Names of the runs by key: their labels, and what differs where labels collide."""
     collisions = defaultdict(list)
     for run in runs:
-        parts = [run.identity[part]["name"] for part in ("dataset", "backbone", "protocol")]
-        collisions[(*parts, run.manifest["labels"][name])].append(run)
+        collisions[_comparison(run.identity), run.manifest["labels"][name]].append(run)
     names = {}
-    for (*_, label), same in collisions.items():
+    for (_, label), same in collisions.items():
         settings = [_flatten(run.identity) for run in same]
         every = sorted(set().union(*settings))
         differing = [k for k in every if len({str(s.get(k)) for s in settings}) > 1]
         for run, own in zip(same, settings, strict=True):
-            told = [f"{key.rpartition('.')[2]}={_short(own.get(key))}" for key in differing]
+            told = [f"{key.rpartition('.')[2]}={own.get(key)}" for key in differing]
             names[run.manifest["key"]] = f"{label} ({', '.join(told)})" if told else label
     return names
 
@@ -105,9 +107,3 @@ def _flatten(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif (prefix, key) != ("method.", "name"):
             flat[prefix + key] = value
     return flat
-
-
-def _short(value: Any) -> str:
-    """A value as a name may hold it; of a hash the first digits."""
-    text = str(value)
-    return text[:8] if len(text) == 64 else text

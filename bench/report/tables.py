@@ -1,16 +1,12 @@
 """A leaderboard as CSV, Markdown and text."""
 
+from collections.abc import Iterable
+
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-_SHOWN = {
-    "rank": "rank",
-    "method": "method",
-    "insertion": "insertion AUC ↑ [95 %]",
-    "deletion": "deletion AUC ↓ [95 %]",
-    "srg": "SRG ↑",
-    "tied": "tied pixels",
-}
+_COLUMNS = ("#", "method", "ins ↑", "95 %", "del ↓", "95 %", "SRG ↑", "ties")
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -19,13 +15,11 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def to_markdown(table: pd.DataFrame, name: str) -> str:
-    """The leaderboard for people: a heading and a table for each benchmark and backbone."""
+    """The leaderboard for people: a table for each set of rows that may be compared."""
     lines = [f"# {name}", ""]
-    for title, cells in _sections(table):
-        lines += [title, "", "| " + " | ".join(cells.columns) + " |"]
-        lines.append("|" + "---|" * len(cells.columns))
-        escaped = cells.map(lambda cell: cell.replace("|", "\\|"))
-        lines += ["| " + " | ".join(row) + " |" for row in escaped.itertuples(index=False)]
+    for title, rows in _sections(table):
+        lines += [title, "", _markdown_row(_COLUMNS), "|" + "---|" * len(_COLUMNS)]
+        lines += [_markdown_row(cell.replace("|", "\\|") for cell in row) for row in rows]
         lines.append("")
     return "\n".join(lines)
 
@@ -33,22 +27,19 @@ def to_markdown(table: pd.DataFrame, name: str) -> str:
 def to_text(table: pd.DataFrame) -> list[Table]:
     """The same tables for the terminal."""
     tables = []
-    for title, cells in _sections(table):
-        text = Table(title=title, title_justify="left")
-        for column in cells.columns:
-            text.add_column(column, no_wrap=column == "method")
-        for row in cells.itertuples(index=False):
+    for title, rows in _sections(table):
+        text = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for number, column in enumerate(_COLUMNS):
+            text.add_column(column, no_wrap=number != 1, justify="left" if number < 2 else "right")
+        for row in rows:
             text.add_row(*row)
         tables.append(text)
     return tables
 
 
-def _sections(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    keys = ["benchmark", "backbone", "protocol"]
-    return [
-        (_title(group), pd.DataFrame([_cells(row) for _, row in group.iterrows()]))
-        for _, group in table.groupby(keys, sort=False)
-    ]
+def _sections(table: pd.DataFrame) -> list[tuple[str, list[tuple[str, ...]]]]:
+    groups = table.groupby("comparison", sort=False)
+    return [(_title(group), [_cells(row) for _, row in group.iterrows()]) for _, group in groups]
 
 
 def _title(group: pd.DataFrame) -> str:
@@ -57,24 +48,30 @@ def _title(group: pd.DataFrame) -> str:
     complete = group[group["n_missing"] == 0]
     if len(complete) and complete["n_images"].nunique() == 1:
         one = complete.iloc[0]
-        title += f" · {one['n_images']} images · clean accuracy {one['clean_accuracy']:.3f}"
+        title += f" · {one['n_images']} images · accuracy {one['clean_accuracy']:.3f}"
     return title
 
 
-def _cells(row: pd.Series) -> dict[str, str]:
-    def interval(direction: str) -> str:
-        if row["n_missing"]:
-            return f"{row['n_missing']} of {row['n_images'] + row['n_missing']} images missing"
-        text = f"{row[f'{direction}_auc']:.4f}"
-        low, high = row[f"{direction}_ci_low"], row[f"{direction}_ci_high"]
-        return text if pd.isna(low) else f"{text} [{low:.3f}, {high:.3f}]"
+def _cells(row: pd.Series) -> tuple[str, ...]:
+    if row["n_missing"]:
+        total = row["n_images"] + row["n_missing"]
+        return "", row["method"], *[""] * 5, f"{row['n_missing']} of {total} images missing"
+    return (
+        str(row["rank"]),
+        row["method"],
+        f"{row['insertion_auc']:.4f}",
+        _interval(row, "insertion"),
+        f"{row['deletion_auc']:.4f}",
+        _interval(row, "deletion"),
+        "" if pd.isna(row["srg"]) else f"{row['srg']:.4f}",
+        f"{row['tied_fraction']:.1%}",
+    )
 
-    values = {
-        "rank": "" if pd.isna(row["rank"]) else str(row["rank"]),
-        "method": row["method"],
-        "insertion": interval("insertion"),
-        "deletion": interval("deletion"),
-        "srg": "" if pd.isna(row["srg"]) else f"{row['srg']:.4f}",
-        "tied": "" if pd.isna(row["tied_fraction"]) else f"{row['tied_fraction']:.1%}",
-    }
-    return {_SHOWN[key]: value for key, value in values.items()}
+
+def _interval(row: pd.Series, direction: str) -> str:
+    low, high = row[f"{direction}_ci_low"], row[f"{direction}_ci_high"]
+    return "" if pd.isna(low) else f"{low:.3f}..{high:.3f}"
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,68 @@
+"""Leaderboards and figures as files under `results_dir/leaderboards`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from bench.files import file_name, write_atomically
+from bench.leaderboard.table import leaderboard
+from bench.report.figures import draw_curves, draw_maps
+from bench.report.tables import to_csv, to_markdown, to_text
+from bench.store import Run, stored_runs
+
+
+def write_leaderboard(results_dir: Path, name: str, console: Console) -> None:
+    """Writes one leaderboard from stored rows, as CSV and Markdown, and prints it.
+
+    Args:
+        results_dir: The results folder.
+        name: The leaderboard.
+        console: Where it is printed.
+    """
+    table = leaderboard(stored_runs(results_dir, name), name)
+    for text in to_text(table):
+        console.print(text)
+    csv, markdown = (_path(results_dir, name, ending) for ending in (".csv", ".md"))
+    write_atomically(csv, to_csv(table).encode())
+    write_atomically(markdown, to_markdown(table, name).encode())
+    console.print(f"Leaderboard: {csv}\n             {markdown}", soft_wrap=True)
+
+
+def write_figures(
+    results_dir: Path,
+    name: str,
+    runs: Sequence[Run],
+    photos: Mapping[str, NDArray[np.uint8]],
+    console: Console,
+) -> None:
+    """Draws the mean curves of runs and the maps that they kept.
+
+    Args:
+        results_dir: The results folder.
+        name: The leaderboard that the runs are rows of.
+        runs: Runs on the same images under the same protocol.
+        photos: Image id -> RGB uint8 (H, W, 3) at the size of the maps.
+        console: Where the files are named.
+    """
+    curves, maps = {}, {}
+    for run in runs:
+        label, rows = run.manifest["labels"][name], run.rows()
+        maps[label] = {image_id: run.load_map(image_id) for image_id in photos}
+        if len(rows):
+            insertion, deletion = rows["insertion_curve"], rows["deletion_curve"]
+            curves[label] = np.stack(insertion.tolist()), np.stack(deletion.tolist())
+    score = runs[0].identity["protocol"]["score"]
+    figures = {"_curves.png": draw_curves(curves, score)}
+    if photos:
+        figures["_maps.png"] = draw_maps(photos, maps)
+    for ending, content in figures.items():
+        path = _path(results_dir, name, ending)
+        write_atomically(path, content)
+        console.print(f"Figure:      {path}", soft_wrap=True)
+
+
+def _path(results_dir: Path, name: str, ending: str) -> Path:
+    return results_dir / "leaderboards" / (file_name(name) + ending)

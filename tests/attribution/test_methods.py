@@ -1,0 +1,198 @@
+"""The contract that every shipped method keeps, and each method's own numbers."""
+
+import copy
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from hydra.utils import instantiate
+from toy import SIZE, LinearModel, backbone
+
+from bench.attribution.cam import GradCAM
+from bench.attribution.control import Center, Edge, Random
+from bench.attribution.gradient import GradientInput, Saliency
+from bench.attribution.masking import Rise
+from bench.attribution.method import Batch
+from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone, Preprocessing
+from bench.configuration import known_names
+from bench.errors import BenchError
+
+CONF = Path(__file__).parents[2] / "conf" / "method"
+IDS = [f"image {number}" for number in range(5)]
+
+
+def shipped_method(name):
+    node = yaml.safe_load((CONF / f"{name}.yaml").read_text())[name]
+    assert node.pop("label") == name
+    if "num_masks" in node:
+        node["num_masks"] = 11
+    return instantiate(node)
+
+
+def make_batch(ids=IDS, seed=0):
+    rows = [IDS.index(name) for name in ids]
+    x = torch.rand(len(IDS), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))[rows]
+    x = x.contiguous(memory_format=torch.channels_last)
+    return Batch(x, torch.tensor(rows) % 4, ids, [np.zeros((4, 4, 3), np.uint8)] * len(ids), seed)
+
+
+@pytest.mark.parametrize("name", known_names("method"))
+class TestContract:
+    def maps(self, name, batch, batch_size=4):
+        return shipped_method(name)(Scorer(backbone(), "probability", batch_size), batch)
+
+    def test_shape_type_and_finite(self, name):
+        maps = self.maps(name, make_batch())
+        assert maps.shape == (5, SIZE, SIZE)
+        assert maps.dtype == torch.float32
+        assert maps.isfinite().all()
+        assert not maps.requires_grad
+
+    def test_seeded(self, name):
+        assert torch.equal(self.maps(name, make_batch()), self.maps(name, make_batch()))
+
+    def test_same_bits_in_any_company(self, name):
+        """A map depends neither on the order nor on the number of the other images."""
+        every = self.maps(name, make_batch())
+        shuffled = self.maps(name, make_batch([IDS[i] for i in (3, 0, 4, 2, 1)]))
+        assert torch.equal(shuffled, every[[3, 0, 4, 2, 1]])
+        alone = self.maps(name, make_batch([IDS[2]]))
+        assert torch.equal(alone[0], every[2])
+
+    def test_same_within_tolerance_for_any_batch_size(self, name):
+        maps, others = (self.maps(name, make_batch(), size) for size in (4, 3))
+        assert (maps - others).abs().max() <= 1e-5 * maps.abs().max()
+
+    def test_network_and_inputs_are_left_as_they_were(self, name):
+        scorer, batch = Scorer(backbone(), "probability", 4), make_batch()
+        before = copy.deepcopy(scorer.backbone.module.state_dict())
+        x = batch.x.clone()
+        shipped_method(name)(scorer, batch)
+        after = scorer.backbone.module.state_dict()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+        assert torch.equal(batch.x, x)
+        assert not any(module._forward_hooks for module in scorer.backbone.module.modules())
+        assert not any(module.training for module in scorer.backbone.module.modules())
+
+
+def linear_scorer():
+    module = LinearModel(classes=4, channels=3, height=SIZE, width=SIZE)
+    preprocessing = Preprocessing(SIZE, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return Scorer(Backbone("linear", module, preprocessing, "logits", 4), "logit", 4), module
+
+
+def test_saliency_and_gradient_input_of_a_linear_model():
+    scorer, module = linear_scorer()
+    batch = make_batch()
+    weight = module.weight[batch.targets]
+    assert torch.allclose(Saliency()(scorer, batch), weight.abs().amax(dim=1))
+    assert torch.allclose(GradientInput()(scorer, batch), (batch.x * weight).mean(dim=1), atol=1e-6)
+
+
+def test_grad_cam_by_hand():
+    scorer, batch = Scorer(backbone(), "logit", 4), make_batch()
+    module = scorer.backbone.module
+    raw = module.last(torch.relu(module.norm(module.first(batch.x)))).detach()
+    gradients = module.head.weight[batch.targets][:, :, None, None] / raw[0, 0].numel() * (raw > 0)
+    small = (gradients.mean(dim=(2, 3), keepdim=True) * raw).sum(dim=1).relu().numpy()
+    maps = GradCAM()(scorer, batch).numpy()
+    for own, cam in zip(maps, small, strict=True):
+        expected = cv2.resize(cam, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+        assert np.abs(own - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def slow_rise(scorer, batch, method):
+    """RISE one image and one mask at a time, with the draws of the fast one."""
+    from bench.attribution.masking import _Masks
+
+    masks = _Masks(method, batch.seed, (SIZE, SIZE), torch.device("cpu"))
+    maps = np.zeros((len(batch.x), SIZE, SIZE))
+    for image in range(len(batch.x)):
+        weighted, total = np.zeros((SIZE, SIZE)), np.zeros((SIZE, SIZE))
+        for number in range(method.num_masks):
+            large = cv2.resize(
+                masks.grids[number, 0].numpy(), tuple(masks.enlarged[::-1]),
+                interpolation=cv2.INTER_LINEAR,
+            )  # fmt: skip
+            top, left = masks.offsets[number].tolist()
+            mask = large[top : top + SIZE, left : left + SIZE]
+            masked = batch.x[image] * torch.from_numpy(mask)
+            with torch.no_grad():
+                score = scorer(masked[None], batch.targets[image : image + 1]).item()
+            weighted += score * mask
+            total += mask
+        maps[image] = weighted / (total + 1e-4)
+    return maps
+
+
+@pytest.mark.parametrize("num_masks", [11, 64, 70])
+def test_rise_equals_a_slow_loop(num_masks):
+    scorer, batch, method = Scorer(backbone(), "probability", 4), make_batch(), Rise(num_masks, 5)
+    expected = slow_rise(scorer, batch, method)
+    found = method(scorer, batch).numpy()
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_rise_masks_are_a_prefix_of_those_of_a_longer_run():
+    from bench.attribution.masking import _Masks
+
+    short, long = (_Masks(Rise(n), 3, (30, 40), torch.device("cpu")) for n in (6, 50))
+    assert torch.equal(short.grids, long.grids[:6])
+    assert torch.equal(short.offsets, long.offsets[:6])
+
+
+def test_rise_masks_have_their_probability_and_use_every_offset():
+    from bench.attribution.masking import _Masks
+
+    masks = _Masks(Rise(4000, 7, 0.3), 0, (SIZE, SIZE), torch.device("cpu"))
+    assert masks.grids.mean().item() == pytest.approx(0.3, abs=0.01)
+    room = masks.enlarged[0] - SIZE
+    assert sorted(set(masks.offsets[:, 0].tolist())) == list(range(room + 1))
+    shown = masks(torch.arange(4000))
+    assert shown.shape == (4000, SIZE, SIZE)
+    assert shown.mean().item() == pytest.approx(0.3, abs=0.01)
+
+
+def test_random_is_keyed_by_seed_and_image():
+    maps = Random()(None, make_batch())
+    assert not torch.equal(maps[0], maps[1])
+    assert not torch.equal(maps, Random()(None, make_batch(seed=1)))
+
+
+def test_center_peaks_in_the_middle_and_is_symmetric():
+    (bump,) = Center(0.25)(None, make_batch(IDS[:1]))
+    assert bump.argmax().item() == (SIZE * SIZE) // 2
+    assert torch.allclose(bump, bump.flip(0))
+    assert torch.allclose(bump, bump.T)
+    # One standard deviation off the middle in one direction: exp(-1/2) of the peak.
+    wide = Center(4 / SIZE)(None, make_batch(IDS[:1]))[0]
+    assert (wide[SIZE // 2, SIZE // 2 + 4] / wide.max()).item() == pytest.approx(np.exp(-0.5))
+
+
+def test_edge_is_the_sobel_magnitude():
+    batch = make_batch()
+    maps = Edge()(None, batch).numpy()
+    for own, x in zip(maps, batch.x.mean(dim=1).numpy(), strict=True):
+        across = cv2.Sobel(x, cv2.CV_32F, 1, 0, scale=1 / 8)
+        down = cv2.Sobel(x, cv2.CV_32F, 0, 1, scale=1 / 8)
+        assert np.abs(own - np.hypot(across, down)).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Rise(num_masks=-3), "num_masks: expected an integer >= 1, found -3"),
+        (lambda: Rise(num_masks=2.0), "found 2.0"),
+        (lambda: Rise(grid_size=0), "grid_size"),
+        (lambda: Rise(probability=0), "probability"),
+        (lambda: Rise(probability=1.5), "probability"),
+        (lambda: Center(sigma=0), "sigma"),
+    ],
+)
+def test_values_out_of_range(build, message):
+    with pytest.raises(BenchError, match=message):
+        build()

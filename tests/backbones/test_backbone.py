@@ -1,0 +1,59 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from toy import ConvModel, backbone
+
+from bench.backbones.backbone import Backbone, Preprocessing
+from bench.errors import BenchError
+
+PREPROCESSING = Preprocessing(8, mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 5.0))
+
+
+def test_preprocessing_is_cv2_resize_then_normalise():
+    draws = np.random.default_rng(0)
+    images = [draws.integers(0, 256, (*side, 3), dtype=np.uint8) for side in [(5, 9), (20, 8)]]
+    x = PREPROCESSING(images)
+    assert x.dtype == torch.float32
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    for own, image in zip(x, images, strict=True):
+        resized = cv2.resize(image, (8, 8)).astype(np.float32)
+        expected = (resized - [10, 20, 30]) / [2, 4, 5]
+        assert np.abs(own.permute(1, 2, 0).numpy() - expected).max() <= 1e-5
+
+
+def test_colours_go_to_input_values_and_back():
+    values = PREPROCESSING.to_input([10, 28, 30])
+    assert values.tolist() == [0, 2, 0]
+    assert PREPROCESSING.to_rgb(values).tolist() == [10, 28, 30]
+    assert PREPROCESSING.to_rgb(torch.zeros(3)).tolist() == [10, 20, 30]
+
+
+def test_the_network_is_frozen_and_in_eval_mode():
+    module = ConvModel().train()
+    frozen = Backbone("toy", module, PREPROCESSING, "logits", 4)
+    assert not any(part.training for part in frozen.module.modules())
+    assert not any(parameter.requires_grad for parameter in frozen.module.parameters())
+
+
+def test_identity_follows_weights_and_preprocessing():
+    first, same, other = backbone(), backbone(), backbone()
+    with torch.no_grad():
+        other.module.head.bias[0] += 1e-6
+    assert first.identity() == same.identity()
+    assert first.identity() != other.identity()
+    assert first.identity() != backbone(size=24).identity()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"output_kind": "logit"}, "Did you mean 'logits'"), ({"cam_layer": "lost"}, "'last'")],
+)
+def test_bad_settings(changes, message):
+    with pytest.raises(BenchError, match=message):
+        backbone(**changes)
+
+
+def test_no_cam_layer():
+    with pytest.raises(BenchError, match=r"names no CAM layer: set backbone\.cam_layer"):
+        backbone(cam_layer=None).layer()

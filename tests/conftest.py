@@ -1,0 +1,44 @@
+"""A small labelled data set on disk, and the toy pieces as configuration."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Seven noise images of differing sizes in class folders, and `list.txt` beside them."""
+    root = tmp_path / "images"
+    draws = np.random.default_rng(0)
+    lines = []
+    for number in range(7):
+        label = number % 4
+        folder = root / f"class {label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{folder.name}/photo {number}.png"
+        shape = (30 + 3 * number, 41 - 2 * number, 3)
+        cv2.imwrite(str(root / name), draws.integers(0, 256, shape, dtype=np.uint8))
+        lines.append(f"{name} {label}")
+    (root / "list.txt").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture
+def toy_conf(tmp_path: Path) -> Path:
+    """A user's own configuration folder: a backbone, a protocol and methods."""
+    conf = tmp_path / "conf"
+    files = {
+        "backbone/toy.yaml": "_target_: toy.backbone\nclasses: 4\noutput_kind: logits\n",
+        "method/flat.yaml": "# One value everywhere\nflat:\n  _target_: toy.Constant\n",
+        "method/wrong_shape.yaml": "wrong_shape:\n  _target_: toy.WrongShape\n",
+        "method/not_finite.yaml": (
+            "not_finite:\n  _target_: toy.NotFinite\n  image_id: class 2/photo 2.png\n"
+        ),
+    }
+    for name, text in files.items():
+        path = conf / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return conf

@@ -1,0 +1,100 @@
+import io
+
+import pandas as pd
+import pytest
+from test_store import begin, identity, rows
+
+from bench.leaderboard.table import COLUMNS, leaderboard
+from bench.report.tables import to_csv, to_markdown
+from bench.store import stored_runs
+
+
+def table(folder):
+    return leaderboard(stored_runs(folder, "board"), "board")
+
+
+def method(name, **settings):
+    return {"name": name, "version": 1, "settings": settings}
+
+
+def test_columns_and_values(tmp_path):
+    begin(tmp_path, "RISE").append(rows("a", "b", "c"))
+    made = table(tmp_path)
+    assert made.columns.tolist() == COLUMNS
+    row = made.iloc[0]
+    assert row[["benchmark", "backbone", "protocol", "method"]].tolist() == [
+        "birds", "toy", "mine", "RISE",
+    ]  # fmt: skip
+    assert (row["n_images"], row["n_missing"], row["rank"]) == (3, 0, 1)
+    assert row["clean_accuracy"] == pytest.approx(2 / 3)
+    assert (row["mean_clean_score"], row["tied_fraction"]) == (1, 0.5)
+    assert (row["insertion_auc"], row["deletion_auc"], row["srg"]) == (0.5, 0.375, 0.125)
+    assert (row["insertion_ci_low"], row["insertion_ci_high"]) == (0.5, 0.5)
+    assert row.filter(like="published").isna().all()
+    assert row.filter(like="delta").isna().all()
+
+
+def test_srg_needs_the_same_perturbation_in_both_directions(tmp_path):
+    protocol = identity()["protocol"] | {"insertion": {"steps": 5}}
+    begin(tmp_path, "RISE", protocol=protocol).append(rows("a", "b", "c"))
+    assert table(tmp_path)["srg"].isna().all()
+
+
+def test_incomplete_cells_are_blank_and_counted(tmp_path):
+    begin(tmp_path, "half").append(rows("a", "b"))
+    begin(tmp_path, "none", seed=1)
+    begin(tmp_path, "full", seed=2).append(rows("a", "b", "c"))
+    made = table(tmp_path).set_index("method")
+    assert made["n_missing"].to_dict() == {"full": 0, "half": 1, "none": 3}
+    assert made.loc[["half", "none"], "insertion_auc":"rank"].isna().all(axis=None)
+    assert made.loc["full", "rank"] == 1
+    assert "| half |  |  |  |  |  | 1 of 3 images missing |" in to_markdown(table(tmp_path), "b")
+
+
+def test_ranks_by_insertion_and_ties_share(tmp_path):
+    curves = {"low": (0, 0.2, 1), "high": (0, 1, 1), "tie": (0, 0.5, 1), "tied": (0.5, 0.5, 0.5)}
+    for name, curve in curves.items():
+        run = begin(tmp_path, name, method=method(name, of=name))
+        run.append(rows("a", "b", "c", insertion=curve))
+    made = table(tmp_path)
+    assert made["method"].tolist() == ["high", "tie", "tied", "low"]
+    assert made["rank"].tolist() == [1, 2, 2, 4]
+
+
+def test_rows_that_differ_never_share_a_name(tmp_path):
+    for masks in (4, 8):
+        for seed in (0, 1):
+            run = begin(tmp_path, "rise", seed=seed, method=method("rise", num_masks=masks))
+            run.append(rows("a", "b", "c"))
+    begin(tmp_path, "other", method=method("other")).append(rows("a", "b", "c"))
+    assert sorted(table(tmp_path)["method"]) == [
+        "other",
+        "rise (num_masks=4, seed=0)",
+        "rise (num_masks=4, seed=1)",
+        "rise (num_masks=8, seed=0)",
+        "rise (num_masks=8, seed=1)",
+    ]
+
+
+def test_other_images_are_another_comparison(tmp_path):
+    begin(tmp_path, "rise").append(rows("a", "b", "c"))
+    fewer = identity()["dataset"] | {"num_images": 2, "list_sha256": "z"}
+    begin(tmp_path, "rise", dataset=fewer).append(rows("a", "b"))
+    made = table(tmp_path)
+    assert made["method"].tolist() == ["rise", "rise"]
+    assert made["rank"].tolist() == [1, 1]
+    assert made["comparison"].nunique() == 2
+    assert to_markdown(made, "board").count("| # | method |") == 2
+
+
+def test_csv_reads_back(tmp_path):
+    begin(tmp_path, 'RISE, "mine"').append(rows("a", "b", "c", insertion=(0, 1 / 3, 1)))
+    back = pd.read_csv(io.StringIO(to_csv(table(tmp_path))))
+    assert back.columns.tolist() == COLUMNS
+    assert back["method"].tolist() == ['RISE, "mine"']
+    assert back["insertion_auc"][0] == pytest.approx(5 / 12, abs=1e-6)
+
+
+def test_markdown_escapes_bars(tmp_path):
+    begin(tmp_path, "a|b").append(rows("a", "b", "c"))
+    assert "| a\\|b |" in to_markdown(table(tmp_path), "board")

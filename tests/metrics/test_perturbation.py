@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+import torch
+from toy import LinearModel
+
+from bench.errors import BenchError
+from bench.metrics.perturbation import curves, perturb, rank_pixels, tied_fraction
+
+HEIGHT, WIDTH = 7, 9  # 63 pixels: 10 steps do not divide them
+COUNTS = torch.from_numpy(np.linspace(0, 63, 11, dtype=np.int32))
+
+
+def rand(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def tied_maps():
+    """A map of five values, a constant one, one half zero, one of two values and infinities."""
+    some = (rand(4, HEIGHT, WIDTH) * 5).floor()
+    some[1] = 3
+    some[2] = (rand(HEIGHT, WIDTH, seed=1) - 0.5).relu()
+    some[3] = (rand(HEIGHT, WIDTH, seed=2) > 0.5) * 1.0
+    return some
+
+
+@pytest.mark.parametrize("ties", ["stable", "numpy_legacy"])
+@pytest.mark.parametrize("maps", [rand(3, HEIGHT, WIDTH) - 0.5, tied_maps()])
+def test_ranks_are_permutations_in_descending_order(ties, maps):
+    ranks = rank_pixels(maps, ties)
+    assert ranks.dtype == torch.int32
+    for own, rank in zip(maps.flatten(1), ranks.flatten(1), strict=True):
+        assert sorted(rank.tolist()) == list(range(63))
+        ordered = own[rank.argsort()]
+        assert (ordered[:-1] >= ordered[1:]).all()
+
+
+def test_stable_ties_keep_raster_order():
+    assert rank_pixels(torch.zeros(1, 3, 4)).flatten().tolist() == list(range(12))
+
+
+def test_numpy_legacy_is_reversed_argsort_of_the_running_numpy():
+    maps = torch.cat([tied_maps(), rand(2, HEIGHT, WIDTH)])
+    order = np.argsort(maps.flatten(1).numpy(), axis=-1)[:, ::-1]
+    ranks = rank_pixels(maps, "numpy_legacy").flatten(1).numpy()
+    assert (np.argsort(ranks, axis=-1) == order).all()
+
+
+def test_unknown_tie_rule():
+    with pytest.raises(BenchError, match=r"'stabel'.*Did you mean 'stable'"):
+        rank_pixels(torch.zeros(1, 2, 2), "stabel")
+
+
+def test_tied_fraction():
+    maps = torch.tensor([[1.0, 2, 3, 4], [1, 1, 2, 3], [5, 5, 5, 5], [1, 1, 2, 2]])
+    assert tied_fraction(maps.view(4, 2, 2)).tolist() == [0, 0.5, 1, 1]
+
+
+def test_perturb_replaces_all_channels_of_the_first_pixels():
+    x, ranks = rand(2, 3, 2, 3), rank_pixels(rand(2, 2, 3, seed=1))
+    counts = torch.tensor([2, 5], dtype=torch.int32)
+    z = perturb(x, torch.full((1, 3, 1, 1), 9.0), ranks, counts)
+    for image in range(2):
+        replaced = ranks[image] < counts[image]
+        assert replaced.sum() == counts[image]
+        assert (z[image, :, replaced] == 9).all()
+        assert (z[image, :, ~replaced] == x[image, :, ~replaced]).all()
+
+
+def linear_case(maps, seed=0):
+    """A linear model, its inputs, and scores of clean and zero images."""
+    model = LinearModel(classes=5, channels=3, height=HEIGHT, width=WIDTH, seed=seed)
+    x = rand(len(maps), 3, HEIGHT, WIDTH, seed=seed + 1)
+    targets = torch.arange(len(maps)) % 5
+    return model, x, targets, (model.weight[targets] * x).sum(dim=1)
+
+
+@pytest.mark.parametrize("ties", ["stable", "numpy_legacy"])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("maps", [rand(4, HEIGHT, WIDTH), tied_maps()])
+def test_linear_model_has_closed_form_curves(maps, batch_size, sign, ties):
+    """Inserted pixels add their contribution, deleted ones take it away, in the map's order."""
+    maps = sign * maps  # both orders: the most and the least important first
+    model, x, targets, contributions = linear_case(maps)
+    ranks = rank_pixels(maps, ties)
+    order = ranks.flatten(1).argsort(dim=1)
+    sums = contributions.flatten(1).gather(1, order).cumsum(dim=1)
+    inserted = torch.cat([torch.zeros(len(maps), 1), sums], dim=1)[:, COUNTS.long()]
+    total = contributions.flatten(1).sum(dim=1)
+
+    zero, nothing = torch.zeros(1, 3, 1, 1), torch.zeros(len(maps))
+    images = torch.arange(len(maps))
+
+    def score(z, t):
+        return model(z).gather(1, t[:, None])[:, 0]
+
+    insertion = curves(score, zero, x, targets, ranks, images, COUNTS, nothing, total, batch_size)
+    deletion = curves(score, x, zero, targets, ranks, images, COUNTS, total, nothing, batch_size)
+    scale = inserted.abs().max()
+    assert (insertion - inserted).abs().max() <= 1e-5 * scale
+    assert (deletion - (total[:, None] - inserted)).abs().max() <= 1e-5 * scale
+
+
+def test_several_maps_of_one_image_share_its_end_points():
+    model, x, targets, contributions = linear_case(torch.zeros(2, HEIGHT, WIDTH))
+    total = contributions.flatten(1).sum(dim=1)
+    images = torch.tensor([0, 1, 1, 0, 1])
+    ranks = rank_pixels(rand(5, HEIGHT, WIDTH, seed=3))
+    out = curves(
+        lambda z, t: model(z).gather(1, t[:, None])[:, 0],
+        x, torch.zeros(1, 3, 1, 1), targets, ranks, images, COUNTS, total, torch.zeros(2), 4,
+    )  # fmt: skip
+    assert torch.equal(out[:, 0], total[images])
+    assert (out[:, -1] == 0).all()
+    assert len(torch.unique(out[:, 5])) == 5
+
+
+def test_repeated_counts_where_steps_outnumber_pixels():
+    model, x, targets, contributions = linear_case(torch.zeros(1, HEIGHT, WIDTH))
+    total = contributions.flatten(1).sum(dim=1)
+    counts = torch.from_numpy(np.linspace(0, 63, 101, dtype=np.int32))
+    ranks = rank_pixels(rand(1, HEIGHT, WIDTH))
+    out = curves(
+        lambda z, t: model(z).gather(1, t[:, None])[:, 0],
+        torch.zeros(1, 3, 1, 1), x, targets, ranks, torch.zeros(1, dtype=torch.int64), counts,
+        torch.zeros(1), total, 8,
+    )  # fmt: skip
+    assert out.shape == (1, 101)
+    assert (out[0, counts == 63] == total).all()
+
+
+def test_as_slow_loop_over_images_and_steps():
+    """Equal to writing pixels one image and one step at a time, as the reference does."""
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 63, 4), torch.nn.Softmax(1))
+    x, base = rand(3, 3, HEIGHT, WIDTH), rand(3, 3, HEIGHT, WIDTH, seed=5)
+    maps, targets = rand(3, HEIGHT, WIDTH, seed=6), torch.tensor([1, 3, 0])
+    expected = np.zeros((3, 11), dtype=np.float32)
+    for image in range(3):
+        order = np.argsort(maps[image].flatten().numpy())[::-1]
+        for step, count in enumerate(COUNTS.tolist()):
+            z = base[image].clone().flatten(1)
+            chosen = order[:count].copy()
+            z[:, chosen] = x[image].flatten(1)[:, chosen]
+            output = model(z.view(1, 3, HEIGHT, WIDTH))
+            expected[image, step] = output[0, targets[image]].item()
+
+    def score(z, t):
+        return model(z).gather(1, t[:, None])[:, 0]
+
+    with torch.no_grad():
+        ends = score(base, targets), score(x, targets)
+        ranks = rank_pixels(maps, "numpy_legacy")
+        out = curves(score, base, x, targets, ranks, torch.arange(3), COUNTS, *ends, batch_size=5)
+    assert np.abs(out.numpy() - expected).max() <= 1e-6

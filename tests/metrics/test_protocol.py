@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from bench.errors import BenchError
+from bench.metrics.baseline import BlurBaseline, ZeroBaseline
+from bench.metrics.protocol import (
+    Perturbation,
+    load_protocol,
+    protocol_from_mapping,
+    shipped_protocols,
+)
+
+# A shipped protocol never changes. If one of these hashes does, the change needs a new name.
+FROZEN = {
+    "rise": "5b5d8ed303c46e98",
+    "smdl-cub": "e6a532769f385a06",
+    "smdl-face": "39975ede23b91a95",
+    "xplique": "39975ede23b91a95",
+    "xplique-probability": "7c2b787a7183be5e",
+}
+
+
+def test_shipped_protocols_are_frozen():
+    assert {name: load_protocol(name).hash for name in shipped_protocols()} == FROZEN
+
+
+@pytest.mark.parametrize(
+    ("name", "insertion", "deletion", "score"),
+    [
+        ("xplique", 10, 10, "output"),
+        ("xplique-probability", 10, 10, "probability"),
+        ("smdl-face", 10, 10, "output"),
+        ("smdl-cub", 25, 10, "probability"),
+    ],
+)
+def test_settings_of_the_record(name, insertion, deletion, score):
+    protocol = load_protocol(name)
+    assert (protocol.insertion.steps, protocol.deletion.steps) == (insertion, deletion)
+    assert protocol.insertion.baseline == protocol.deletion.baseline == ZeroBaseline()
+    assert (protocol.score, protocol.ties, protocol.auc) == (score, "numpy_legacy", "trapezoid")
+
+
+def test_rise_protocol_takes_a_row_of_pixels_a_step():
+    protocol = load_protocol("rise")
+    assert protocol.insertion.baseline == BlurBaseline(11, 5)
+    assert protocol.deletion.baseline == ZeroBaseline()
+    counts = protocol.deletion.counts(224, 224)
+    assert len(counts) == 225
+    assert (np.diff(counts) == 224).all()
+
+
+@pytest.mark.parametrize(
+    ("side", "steps", "expected"),
+    [  # protocol of the published numbers, read off numpy
+        (112, 10, [0, 1254, 2508, 3763, 5017, 6272, 7526, 8780, 10035, 11289, 12544]),
+        (224, 25, [0, 2007, 4014, 6021]),
+    ],
+)
+def test_equal_intervals_are_truncated(side, steps, expected):
+    counts = Perturbation(ZeroBaseline(), steps=steps).counts(side, side)
+    assert counts[: len(expected)].tolist() == expected
+    assert counts[-1] == side * side
+    assert len(counts) == steps + 1
+
+
+def test_the_last_row_step_is_shorter_where_rows_do_not_divide():
+    counts = Perturbation(ZeroBaseline(), rows_per_step=2).counts(5, 3)
+    assert counts.tolist() == [0, 6, 12, 15]
+
+
+def settings(**changes):
+    return {**shipped_protocols()["xplique"], **changes}
+
+
+def test_a_changed_protocol_needs_a_name_of_its_own():
+    five = {"steps": 5, "baseline": {"kind": "zero"}}
+    with pytest.raises(BenchError, match=r"'xplique' is frozen.*protocol\.name"):
+        protocol_from_mapping(settings(insertion=five))
+    mine = protocol_from_mapping(settings(name="mine", insertion=five))
+    assert mine.insertion.steps == 5
+    assert mine.hash != load_protocol("xplique").hash
+
+
+def test_equal_settings_have_equal_hashes_whatever_the_name():
+    assert load_protocol("xplique").hash == load_protocol("smdl-face").hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"score": "probabilty"}, "Did you mean 'probability'"),
+        ({"ties": "heap"}, "unknown name 'heap'"),
+        ({"extra": 1}, "expected the keys"),
+        ({"insertion": {"steps": 10}}, "baseline is missing"),
+        ({"insertion": {"steps": 0, "baseline": {"kind": "zero"}}}, ">= 1, found 0"),
+        ({"insertion": {"baseline": {"kind": "zero"}}}, "either steps or rows_per_step"),
+        ({"insertion": {"step": 3, "baseline": {"kind": "zero"}}}, "Did you mean 'steps'"),
+        ({"insertion": {"steps": 3, "baseline": {"kind": "black"}}}, "Known: blur, zero"),
+        ({"insertion": {"steps": 3, "baseline": {"kind": "zero", "x": 1}}}, "unknown name 'x'"),
+    ],
+)
+def test_bad_settings(changes, message):
+    with pytest.raises(BenchError, match=message):
+        protocol_from_mapping(settings(name="mine", **changes))

@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from bench.batching import fixed_batches, score_in_batches
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 4), (1, 4), (4, 4), (9, 4), (10, 1)])
+def test_batches_cover_everything_once_at_one_length(count, size):
+    covered = []
+    for index, items in fixed_batches(count, size):
+        assert len(index) == size
+        covered += index[: items.stop - items.start].tolist()
+        assert (index[items.stop - items.start :] == count - 1).all()
+    assert covered == list(range(count))
+
+
+def test_scores_come_back_in_order_without_the_fill():
+    scored = []
+
+    def build(jobs):
+        return jobs[:, None].float(), jobs
+
+    def score(x, targets):
+        scored.append(len(x))
+        return x[:, 0] * 10 + targets
+
+    assert score_in_batches(score, build, 7, 3).tolist() == [11.0 * i for i in range(7)]
+    assert scored == [3, 3, 3]
+
+
+def test_no_graph_is_kept():
+    weight = torch.ones(1, requires_grad=True)
+    scores = score_in_batches(lambda x, t: x * weight, lambda j: (j.float(), j), 4, 2)
+    assert not scores.requires_grad

@@ -1,0 +1,262 @@
+"""The command line from end to end, with small pieces."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import load_rows
+from bench.cli import main
+
+
+@pytest.fixture
+def bench(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
+    """Runs `bench run` on the toy pieces in an empty folder; returns exit code, stdout, stderr."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def run(*arguments, command="run"):
+        if command == "run":
+            settings = {
+                "dataset": "list",
+                "dataset.root": f'"{image_folder}"',
+                "dataset.list": f'"{image_folder}/list.txt"',
+                "backbone": "toy",
+                "method": "[random,saliency]",
+                "batch_size": 4,
+            }
+            given = {argument.partition("=")[0] for argument in arguments}
+            if "dataset=photos" in arguments:
+                given |= {"dataset.root", "dataset.list"}
+            rest = [f"{key}={value}" for key, value in settings.items() if key not in given]
+            arguments = ["--config-dir", str(toy_conf), *arguments, *rest]
+        try:
+            main([command, *arguments])
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+BOARD = Path("results/leaderboards/list_toy_xplique-probability.csv")
+
+
+def files(folder):
+    return {path: path.stat().st_mtime_ns for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def assert_bad(outcome, *expected):
+    code, _, err = outcome
+    assert code == 1
+    assert "Traceback" not in err
+    (line,) = [line for line in err.splitlines() if line.startswith("bench: error: ")]
+    for text in expected:
+        assert text in line
+
+
+def test_a_run_writes_everything_under_results_dir(bench):
+    code, out, _ = bench("figures=true")
+    assert code == 0
+    assert [path.name for path in Path().iterdir()] == ["results"]
+    assert sorted(path.name for path in Path("results").iterdir()) == [
+        "hydra", "leaderboards", "runs",
+    ]  # fmt: skip
+    assert "toy on list: top-1 right on" in out
+    assert str(BOARD) in out
+    table = pd.read_csv(BOARD)
+    assert sorted(table["method"]) == ["random", "saliency"]
+    assert (table["n_images"] == 7).all()
+    endings = [".csv", ".md", "_curves.png", "_maps.png"]
+    names = {path.name for path in BOARD.parent.iterdir()}
+    assert names == {BOARD.stem + ending for ending in endings}
+
+
+def test_the_same_command_again_recomputes_nothing(bench):
+    bench()
+    before, csv = files("results/runs"), BOARD.read_bytes()
+    code, out, _ = bench()
+    assert code == 0
+    assert "forward passes" not in out
+    assert files("results/runs") == before
+    assert BOARD.read_bytes() == csv
+
+
+def test_a_new_method_joins_the_table_and_the_old_rows_stay(bench):
+    bench()
+    before = files("results/runs")
+    bench("method=[edge]", "method.edge.label='edge, Sobel'")
+    assert before.items() <= files("results/runs").items()
+    assert set(pd.read_csv(BOARD)["method"]) == {"random", "saliency", "edge, Sobel"}
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(bench, monkeypatch):
+    bench("results_dir=whole", "block_size=2")
+    from bench.store import Run
+
+    append, calls = Run.append, []
+
+    def killed(self, rows):
+        calls.append(self.folder)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        append(self, rows)
+
+    monkeypatch.setattr(Run, "append", killed)
+    with pytest.raises(KeyboardInterrupt):
+        bench("results_dir=broken", "block_size=2")
+    monkeypatch.setattr(Run, "append", append)
+    parts = files("broken/runs")
+    assert sum(path.suffix == ".parquet" for path in parts) == 3
+    bench("results_dir=broken", "block_size=2")
+    assert {p: t for p, t in files("broken/runs").items() if p.suffix == ".parquet"}.items() >= {
+        p: t for p, t in parts.items() if p.suffix == ".parquet"
+    }.items()
+    whole, broken = (load_rows(folder).drop(columns="seconds") for folder in ("whole", "broken"))
+    pd.testing.assert_frame_equal(whole, broken, check_exact=True)
+    name = BOARD.name
+    assert Path(f"whole/leaderboards/{name}").read_bytes() == (
+        Path(f"broken/leaderboards/{name}").read_bytes()
+    )
+
+
+def test_sweeps_make_rows_that_do_not_collide(bench):
+    code, _, _ = bench("-m", "method=[rise]", "method.rise.num_masks=2,3", "seed=0,1")
+    assert code == 0
+    assert [path.name for path in Path().iterdir()] == ["results"]
+    assert sorted(pd.read_csv(BOARD)["method"]) == [
+        f"rise (num_masks={masks}, seed={seed})" for masks in (2, 3) for seed in (0, 1)
+    ]
+
+
+def test_leaderboard_is_written_again_from_stored_rows(bench):
+    bench("name=my board")
+    path = Path("results/leaderboards/my-board.csv")
+    csv = path.read_bytes()
+    path.unlink()
+    code, out, _ = bench("results", command="leaderboard")
+    assert code == 0
+    assert path.read_bytes() == csv
+    assert "saliency" in out
+
+
+def test_gallery_keeps_the_first_maps_only(bench):
+    bench("gallery=2")
+    kept = list(Path("results/runs").rglob("map-*.npy"))
+    assert len(kept) == 2 * 2
+    assert np.load(kept[0], allow_pickle=False).shape == (23, 23)
+
+
+def test_paths_with_spaces_and_equals_signs(bench, image_folder):
+    odd = image_folder.rename(image_folder.parent / "a=b c")
+    code, _, _ = bench(
+        f'dataset.root="{odd}"', f'dataset.list="{odd}/list.txt"', 'results_dir="out=1 x"'
+    )
+    assert code == 0
+    assert Path("out=1 x/leaderboards").is_dir()
+
+
+def test_settings_of_methods_not_chosen_are_told(bench):
+    code, out, _ = bench("experiment=demo", "method=[random]", "gallery=0")
+    assert code == 0
+    assert "Not chosen, so their settings are not used: rise" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["method=[random,rize]"], ["unknown name 'rize'", "Did you mean 'rise'?", "saliency"]),
+        (["backbone=toi"], ["Did you mean 'toy'?", "efficientnet_lite0"]),
+        (["dataset=lst"], ["Did you mean 'list'?"]),
+        (["protocol=rize"], ["Did you mean 'rise'?"]),
+        (["experiment=dmo"], ["Did you mean 'demo'?"]),
+        (["method=[rise]", "method.rise.num_masks=-3"], ["method.rise.num_masks", ">= 1", "-3"]),
+        (["method=[rise]", "method.rise.masks=3"], ["method.rise.masks"]),
+        (["method=[rise]", "+method.rise.masks=3"], ["method.rise", "'masks'"]),
+        (["method=[]"], ["method"]),
+        (["protocol.insertion.steps=3"], ["frozen", "protocol.name=NAME"]),
+        (["backbone.classes=3"], ["label 3 of 'class 3/photo 3.png'", "0..2"]),
+        (["backbone.output_kind=cosines"], ["cannot be read off cosines"]),
+        (["dataset.list=nowhere.txt"], ["dataset.list", "nowhere.txt"]),
+        (["dataset.list=???"], ["add dataset.list=VALUE"]),
+        (["device=cuda:99"], ["device: 'cuda:99'"]),
+        (["batch_size=0"], ["batch_size", ">= 1", "0"]),
+        (["seed=-1"], ["seed"]),
+        (["block_size=0"], ["block_size"]),
+        (["gallery=-1"], ["gallery"]),
+        (["results_dir=taken"], ["results_dir", "'", "is a file"]),
+        (["dataset.root=a=b"], ["'dataset.root=a=b'", "quote"]),
+        (["name=${nothing}"], ["nothing"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_1(bench, arguments, expected):
+    Path("taken").write_text("")
+    assert_bad(bench(*arguments), *expected)
+
+
+def test_missing_extra(bench, monkeypatch):
+    monkeypatch.setattr("bench.datasets.photos.find_spec", lambda name: None)
+    assert_bad(bench("dataset=photos"), "insdel-bench[demo]")
+
+
+def test_broken_images_are_all_named(bench, image_folder):
+    (image_folder / "class 0/photo 0.png").write_bytes(b"")
+    path = image_folder / "class 3/photo 3.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert_bad(bench(), "photo 0.png", "photo 3.png")
+
+
+def test_a_failing_method_loses_nothing_of_the_others(bench):
+    outcome = bench("method=[random,wrong_shape]")
+    assert_bad(outcome, "method 'wrong_shape'", "(7, 23, 23)", "(7, 3, 23, 23)")
+    table = pd.read_csv(BOARD).set_index("method")
+    assert table.loc["random", "rank"] == 1
+    assert table.loc["wrong_shape", "n_missing"] == 7
+    assert np.isnan(table.loc["wrong_shape", "insertion_auc"])
+
+
+def test_nan_maps_name_method_and_image(bench):
+    assert_bad(bench("method=[not_finite]"), "method 'not_finite'", "'class 2/photo 2.png'")
+
+
+def test_one_bad_job_does_not_end_a_sweep(bench):
+    code, _, err = bench("-m", "method=[rise]", "method.rise.num_masks=-1,2")
+    assert code == 1
+    assert "num_masks: expected an integer >= 1, found -1" in err
+    assert pd.read_csv(BOARD)["n_images"].tolist() == [7]
+
+
+def test_leaderboard_of_nothing(bench):
+    assert_bad(bench("nowhere", command="leaderboard"), "'nowhere' is missing")
+    Path("empty").mkdir()
+    assert_bad(bench("empty", command="leaderboard"), "no runs in 'empty'")
+
+
+@pytest.mark.parametrize("what", ["methods", "backbones", "datasets", "protocols", "experiments"])
+def test_list(bench, what):
+    code, out, _ = bench(what, command="list")
+    assert code == 0
+    known = {"methods": "rise", "backbones": "efficientnet_lite0", "datasets": "photos",
+             "protocols": "smdl-cub", "experiments": "demo"}  # fmt: skip
+    assert known[what] in out
+
+
+def test_list_shows_a_users_own(bench, toy_conf):
+    assert "One value everywhere" in bench("methods", "-cd", str(toy_conf), command="list")[1]
+
+
+def test_help_is_about_bench():
+    def output(*arguments):
+        command = [sys.executable, "-m", "bench", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "bench run experiment=demo" in output("--help")
+    text = output("run", "--help")
+    assert "bench run dataset=list dataset.root=FOLDER" in text
+    assert "gradient_input" in text
+    assert "results_dir: results" in text

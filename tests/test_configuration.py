@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+
+from bench.configuration import GROUPS, check_arguments, known_names, user_folders
+from bench.errors import BenchError
+from bench.experiment import _build
+from bench.metrics.protocol import load_protocol, protocol_from_mapping
+
+
+def test_every_shipped_file_says_what_it_is():
+    for group in GROUPS.values():
+        for name, description in known_names(group).items():
+            assert len(description) > 20, (group, name)
+
+
+def composed(*overrides):
+    with initialize_config_module("bench.conf", version_base="1.3"):
+        return compose("run", list(overrides))
+
+
+@pytest.mark.parametrize("name", known_names("experiment"))
+def test_every_experiment_composes_and_builds(name):
+    config = composed(f"experiment={name}")
+    protocol_from_mapping(config.protocol)
+    for method, node in config.method.items():
+        assert callable(_build(node, method))
+
+
+@pytest.mark.parametrize("name", known_names("method"))
+def test_every_method_composes_under_its_name(name):
+    config = composed(f"method=[{name}]")
+    assert list(config.method) == [name]
+    assert config.method[name].label == name
+
+
+@pytest.mark.parametrize("name", known_names("protocol"))
+def test_every_protocol_is_found_under_its_file_name(name):
+    assert load_protocol(name).name == name
+    assert protocol_from_mapping(composed(f"protocol={name}").protocol) == load_protocol(name)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("method=[random,rize]", "method: unknown name 'rize'. Did you mean 'rise'"),
+        ("method=[random],[rize]", "'rize'"),
+        ("method=rize", "'rize'"),
+        ("backbone=efficientnet_light0", "Did you mean 'efficientnet_lite0'"),
+        ("dataset=photo,list", "Did you mean 'photos'"),
+        ("protocol=smdl_cub", "Did you mean 'smdl-cub'"),
+        ("experiment=dmeo", "Did you mean 'demo'"),
+        ("+experiment=dmeo", "Did you mean 'demo'"),
+        ("dataset.root=/a=b", "quote a value"),
+        ("hydra.searchpath=[file:///nowhere]", "'/nowhere' is missing"),
+        ("hydra.searchpath=[pkg://not_there]", "'not_there' is not installed"),
+    ],
+)
+def test_bad_arguments(argument, message):
+    with pytest.raises(BenchError) as error:
+        check_arguments(["-m", argument])
+    assert message in str(error.value)
+
+
+def test_good_arguments(toy_conf, tmp_path):
+    check_arguments(["method=[random,rise]", "method.rise.num_masks=3", "seed=1", "~experiment"])
+    check_arguments([f'results_dir="{tmp_path}/a=b c"', "experiment=null"])
+    check_arguments(["method=[flat]", "--config-dir", str(toy_conf)])
+    check_arguments([f"hydra.searchpath=[file://{toy_conf}]", "backbone=toy"])
+
+
+def test_user_folders(toy_conf):
+    assert user_folders(["-cd", str(toy_conf), "seed=1"]) == [toy_conf]
+    assert user_folders([f"hydra.searchpath=[{toy_conf},pkg://bench]"]) == [
+        toy_conf,
+        Path(__file__).parents[1] / "bench",
+    ]
+    assert known_names("method", [toy_conf])["flat"] == "One value everywhere"

@@ -1,0 +1,183 @@
+import numpy as np
+import pytest
+import torch
+from toy import SIZE, Constant, NotFinite, WrongShape, backbone
+
+from bench import insertion_deletion
+from bench.attribution.control import Edge, Random
+from bench.attribution.gradient import Saliency
+from bench.attribution.masking import Rise
+from bench.attribution.scorer import Scorer
+from bench.datasets.listed import ImageList
+from bench.errors import BenchError
+from bench.evaluate import Failed, count_forward_passes, evaluate
+from bench.metrics.protocol import load_protocol
+
+CPU = torch.device("cpu")
+METHODS = {"random": Random(), "saliency": Saliency(), "flat": Constant(), "rise": Rise(5)}
+
+
+@pytest.fixture
+def samples(image_folder):
+    return ImageList("mine", str(image_folder), str(image_folder / "list.txt")).samples
+
+
+def run(samples, methods=METHODS, batch_size=4, protocol="smdl-cub", **settings):
+    protocol = load_protocol(protocol)
+    scorer = Scorer(backbone(), protocol.score, batch_size)
+    return list(evaluate(samples, scorer, methods, protocol, CPU, **settings))
+
+
+def rows_by_image(results):
+    """(method, image) -> everything but the seconds."""
+    rows = {}
+    for result in results:
+        for row in result.rows.drop(columns="seconds").to_dict("records"):
+            rows[result.method, row["image_id"]] = {k: np.asarray(v) for k, v in row.items()}
+    return rows
+
+
+def assert_same_bits(found, expected):
+    assert found.keys() == expected.keys()
+    for key, row in expected.items():
+        for column, value in row.items():
+            assert (found[key][column] == value).all(), (key, column)
+
+
+def test_rows(samples):
+    results = run(samples, block_size=3)
+    assert [len(r.rows) for r in results] == [3] * 4 + [3] * 4 + [1] * 4
+    rows = rows_by_image(results)
+    assert len(rows) == 4 * 7
+    for (method, _), row in rows.items():
+        assert row["insertion_curve"].shape == (26,)
+        assert row["deletion_curve"].shape == (11,)
+        assert row["insertion_curve"].dtype == np.float32
+        assert row["insertion_curve"][-1] == row["deletion_curve"][0] == row["clean_score"]
+        assert row["insertion_curve"][0] == row["deletion_curve"][-1] == row["baseline_score"]
+        assert (row["tied_fraction"] == 1) == (method == "flat")
+
+
+def test_end_points_and_predictions_are_those_of_the_network(samples):
+    rows = rows_by_image(run(samples))
+    model = backbone()
+    with torch.no_grad():
+        clean = model.outputs(model.preprocess([s.read() for s in samples]))
+        base = model.outputs(torch.zeros(1, 3, SIZE, SIZE)).softmax(dim=1)[0]
+    for sample, outputs in zip(samples, clean, strict=True):
+        row = rows["saliency", sample.image_id]
+        assert row["prediction"] == outputs.argmax()
+        expected = outputs.softmax(dim=0)[sample.target].item()
+        assert row["clean_score"] == pytest.approx(expected, abs=1e-6)
+        assert row["baseline_score"] == pytest.approx(base[sample.target].item(), abs=1e-6)
+
+
+def test_rise_protocol_starts_from_the_blur(samples):
+    rows = rows_by_image(run(samples[:2], {"edge": Edge()}, protocol="rise"))
+    blur = load_protocol("rise").insertion.baseline
+    model = backbone()
+    for sample in samples[:2]:
+        row = rows["edge", sample.image_id]
+        with torch.no_grad():
+            outputs = model.outputs(blur(model.preprocess([sample.read()])))
+        expected = outputs.softmax(dim=1)[0, sample.target].item()
+        assert len(row["insertion_curve"]) == SIZE + 1
+        assert row["insertion_curve"][0] == pytest.approx(expected, abs=1e-6)
+        assert row["deletion_curve"][-1] == row["baseline_score"] != row["insertion_curve"][0]
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 7])
+def test_same_bits_for_any_order_number_of_methods_and_block(samples, block_size):
+    expected = rows_by_image(run(samples))
+    order = [samples[i] for i in (4, 0, 6, 1, 5, 3, 2)]
+    methods = dict(reversed(METHODS.items()))
+    assert_same_bits(rows_by_image(run(order, methods, block_size=block_size)), expected)
+    alone = rows_by_image(run(samples, {"saliency": Saliency()}, block_size=block_size))
+    assert_same_bits(alone, {k: v for k, v in expected.items() if k[0] == "saliency"})
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_same_within_a_millionth_for_any_batch_size(samples, batch_size):
+    expected = rows_by_image(run(samples))
+    for key, row in rows_by_image(run(samples, batch_size=batch_size)).items():
+        if key[0] in ("random", "flat"):  # maps that do not come from the network
+            for curve in ("insertion_curve", "deletion_curve"):
+                assert np.abs(row[curve] - expected[key][curve]).max() <= 1e-6
+
+
+def test_only_what_is_missing_is_evaluated(samples):
+    expected = rows_by_image(run(samples))
+    done = {"random": {s.image_id for s in samples}, "rise": {samples[1].image_id}}
+    found = rows_by_image(run(samples, done=done, block_size=2))
+    assert_same_bits(
+        found, {(m, i): row for (m, i), row in expected.items() if i not in done.get(m, ())}
+    )
+
+
+def test_unusable_maps_fail_alone_and_are_named(samples):
+    bad = samples[3].image_id
+    methods = {"shape": WrongShape(), "nan": NotFinite(bad), "flat": Constant()}
+    results = run(samples, methods, block_size=2)
+    failures = {r.method: r.reason for r in results if isinstance(r, Failed)}
+    assert failures.keys() == {"shape", "nan"}
+    assert "(images, height, width) = (2, 23, 23), found (2, 3, 23, 23)" in failures["shape"]
+    assert f"method 'nan': the map of image '{bad}' holds NaN" in failures["nan"]
+    rows = rows_by_image(r for r in results if not isinstance(r, Failed))
+    assert sum(method == "flat" for method, _ in rows) == 7
+    assert {i for method, i in rows if method == "nan"} == {s.image_id for s in samples[:2]}
+
+
+def test_forward_passes_are_counted(samples):
+    made = []
+    protocol = load_protocol("smdl-cub")
+    scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
+    list(evaluate(samples, scorer, METHODS, protocol, CPU))
+    told = count_forward_passes(samples, METHODS, protocol, SIZE, {})
+    assert told == 7 * (4 * (24 + 9) + 1 + 5)
+    assert sum(made) == told + 7 + 1  # the clean images and, once, the constant baseline
+
+
+class TestInsertionDeletion:
+    x = torch.rand(3, 3, 8, 9, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([1, 0, 1])
+    maps = torch.rand(3, 8, 9, generator=torch.Generator().manual_seed(1))
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(216, 2)).eval()
+
+    def test_linear_model(self):
+        found = insertion_deletion(self.model, self.x, self.targets, self.maps, batch_size=4)
+        weight = self.model[1].weight.detach()[self.targets].view(3, 3, 8, 9)
+        bias = self.model[1].bias.detach()[self.targets]
+        parts = (weight * self.x).sum(dim=1).flatten(1)
+        order = self.maps.flatten(1).argsort(dim=1, descending=True)
+        sums = parts.gather(1, order).cumsum(dim=1)
+        counts = np.linspace(0, 72, 11, dtype=int)
+        sums = torch.cat([torch.zeros(3, 1), sums], dim=1)[:, counts]
+        assert np.abs(found.insertion - (bias[:, None] + sums).numpy()).max() <= 1e-5
+        left = bias[:, None] + sums[:, -1:] - sums
+        assert np.abs(found.deletion - left.numpy()).max() <= 1e-5
+        expected = (sums[:, :-1] + sums[:, 1:]).mean(dim=1) / 2 + bias
+        assert found.insertion_auc == pytest.approx(expected.numpy(), abs=1e-5)
+        assert found.tied_fraction.tolist() == [0, 0, 0]
+
+    def test_model_and_inputs_are_left_alone(self):
+        weight = self.model[1].weight
+        insertion_deletion(self.model, self.x, self.targets, self.maps)
+        assert weight.requires_grad
+        assert weight.grad is None
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"maps": torch.zeros(3, 9, 8)}, r"= \(3, 8, 9\), found \(3, 9, 8\)"),
+            ({"maps": torch.full((3, 8, 9), torch.nan)}, "image 'number 0' holds NaN"),
+            ({"targets": torch.tensor([1, 0])}, r"targets \(N,\)"),
+            ({"protocol": "xpliqe"}, "Did you mean 'xplique'"),
+            ({"protocol": "smdl-cub", "output_kind": "cosines"}, "cannot be read off cosines"),
+            ({"model": torch.nn.Linear(2, 2)}, "training mode"),
+            ({"targets": torch.tensor([1, 2, 0])}, "target 2 of image 1 is outside"),
+        ],
+    )
+    def test_bad_input(self, changes, message):
+        arguments = {"model": self.model, "x": self.x, "targets": self.targets, "maps": self.maps}
+        with pytest.raises(BenchError, match=message):
+            insertion_deletion(**{**arguments, **changes})

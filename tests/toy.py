@@ -1,0 +1,76 @@
+"""Small stand-ins for the real thing, also reachable from configuration as `toy.<name>`."""
+
+import torch
+from torch import Tensor, nn
+
+from bench.attribution.method import Batch, Method
+from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone, Preprocessing
+
+SIZE = 23  # 23 * 23 = 529 pixels: neither 10 nor 25 steps divide it
+
+
+class LinearModel(nn.Module):
+    """Outputs are sums of weight * input: every curve has a closed form."""
+
+    def __init__(self, classes: int, channels: int, height: int, width: int, seed: int = 0) -> None:
+        super().__init__()
+        draws = torch.Generator().manual_seed(seed)
+        weight = torch.randn(classes, channels, height, width, generator=draws)
+        self.weight = nn.Parameter(weight, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("bchw,kchw->bk", x, self.weight)
+
+
+class ConvModel(nn.Module):
+    """Two convolutions with BatchNorm, in-place ReLU, pooling and a linear head."""
+
+    def __init__(self, classes: int = 4, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.first = nn.Conv2d(3, 6, 3, stride=2, padding=1)
+            self.norm = nn.BatchNorm2d(6)
+            self.last = nn.Conv2d(6, 8, 3, padding=1)
+            self.head = nn.Linear(8, classes)
+            self.norm.running_mean.normal_()
+            self.norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu_(self.norm(self.first(x)))
+        x = torch.relu_(self.last(x))
+        return self.head(x.mean(dim=(2, 3)))
+
+
+def backbone(
+    classes: int = 4, size: int = SIZE, output_kind: str = "logits", cam_layer: str | None = "last"
+) -> Backbone:
+    preprocessing = Preprocessing(size, mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
+    return Backbone("toy", ConvModel(classes), preprocessing, output_kind, classes, cam_layer)
+
+
+class Constant(Method):
+    """The same value everywhere: all pixels tie."""
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        return torch.ones(len(batch.x), *batch.x.shape[2:])
+
+
+class WrongShape(Method):
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        return torch.ones(len(batch.x), 3, *batch.x.shape[2:])
+
+
+class NotFinite(Method):
+    """NaN for one image only."""
+
+    def __init__(self, image_id: str) -> None:
+        self.image_id = image_id
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        maps = torch.rand(len(batch.x), *batch.x.shape[2:])
+        for row, image_id in enumerate(batch.image_ids):
+            if image_id == self.image_id:
+                maps[row, 2, 3] = torch.nan
+        return maps
