@@ -7,7 +7,7 @@ from bench.provenance import provenance
 
 def test_it_is_json_and_tells_versions_and_machine():
     told = json.loads(json.dumps(provenance(torch.device("cpu"))))
-    assert told["packages"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(told["packages"]["torch"])
     assert told["packages"]["insdel-bench"]
     assert told["device"]
     assert told["tf32"].keys() == {"matmul", "cudnn"}

@@ -39,7 +39,7 @@ def draw_curves(
     panels[0].set_ylabel(score.replace("_", " "))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)
-    return _png(figure)
+    return _png(figure, dpi=110)
 
 
 def draw_maps(
@@ -70,7 +70,7 @@ def draw_maps(
     grid[0, 0].set_title("photo", fontsize=9)
     for axes in grid.flat:
         axes.set_axis_off()
-    return _png(figure)
+    return _png(figure, dpi=72)
 
 
 def _draw_band(axes: Axes, scores: NDArray[np.float32], method: str, number: int) -> None:
@@ -84,7 +84,7 @@ def _draw_band(axes: Axes, scores: NDArray[np.float32], method: str, number: int
         axes.fill_between(fraction, mean - half, mean + half, color=colour, alpha=0.12, lw=0)
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, dpi: int) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()

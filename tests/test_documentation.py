@@ -1,0 +1,60 @@
+"""The README's and CONTRIBUTING's code, taken literally."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.cli import main
+from bench.configuration import known_names
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(name, language):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.fixture
+def small_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["run", "method=[center]", "dataset.max_images=2", "gallery=0"])
+
+
+def test_python_in_the_readme(small_run, capsys):
+    (code,) = blocks("README.md", "python")
+    exec(compile(code, "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert "(8, 11)" in out
+    assert "center" in out
+
+
+def test_adding_a_method_as_contributing_tells(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,), (settings,) = blocks("CONTRIBUTING.md", "python"), blocks("CONTRIBUTING.md", "yaml")
+    Path("smooth_saliency.py").write_text(code)
+    Path("my_conf/method").mkdir(parents=True)
+    Path("my_conf/method/smooth_saliency.yaml").write_text(settings)
+    (command,) = [block for block in blocks("CONTRIBUTING.md", "sh") if "bench run" in block]
+    program, *arguments = command.split()
+    assert program == "bench"
+    main([*arguments, "dataset.max_images=2", "gallery=1"])
+    table = pd.read_csv("results/leaderboards/demo.csv")
+    assert table["method"].tolist() == ["smooth saliency"]
+    assert table["n_missing"].tolist() == [0]
+
+
+def test_the_readme_shows_the_example_leaderboard():
+    example = (ROOT / "results/examples/demo.md").read_text(encoding="utf-8")
+    rows = [line for line in example.splitlines() if line.startswith("|")]
+    assert len(rows) == 9
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(rows) in readme
+
+
+def test_every_protocol_is_explained_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in known_names("protocol"):
+        assert f"| `{name}` |" in readme
