@@ -68,7 +68,7 @@ def _run(arguments: Sequence[str]) -> list[str]:
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
-    from bench.configuration import check_arguments
+    from bench.configuration import check_arguments, flags_first
 
     check_arguments(arguments)
     sys.path.append(str(Path.cwd()))  # where a user's own methods may lie
@@ -82,7 +82,7 @@ def _run(arguments: Sequence[str]) -> list[str]:
         except BenchError as error:  # so that Hydra prints no traceback and a sweep goes on
             failures.append(str(error))
 
-    sys.argv = ["bench run", *arguments]
+    sys.argv = ["bench run", *flags_first(arguments)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         hydra.main(version_base="1.3", config_path="pkg://bench.conf", config_name="run")(job)()

@@ -48,9 +48,9 @@ def user_folders(arguments: Sequence[str]) -> list[Path]:
     Raises:
         BenchError: A folder is missing, or an argument cannot be parsed.
     """
-    given = _parse_known(arguments)
-    folders = [Path(given.config_dir)] if given.config_dir else []
-    for override in _overrides(given.overrides):
+    config_dir, _, overrides = _split(arguments)
+    folders = [Path(config_dir)] if config_dir else []
+    for override in _overrides(overrides):
         if override.key_or_group == "hydra.searchpath":
             folders += [_folder(source) for source in _names(override.value())]
     for folder in folders:
@@ -66,24 +66,32 @@ def check_arguments(arguments: Sequence[str]) -> None:
         BenchError: A name is unknown (the message lists the known ones and the nearest), the
             results folder cannot be written, or an argument cannot be parsed.
     """
-    folders = user_folders(arguments)
-    for override in _overrides(_parse_known(arguments).overrides):
+    folders, results = user_folders(arguments), ["results"]
+    for override in _overrides(_split(arguments)[2]):
         group = override.key_or_group
         if group in GROUPS.values() and not override.is_delete():
             known = known_names(group, folders)
             for name in _names(override.value()):
                 require_known(group, name, known)
         if group == "results_dir":
-            for folder in _names(override.value()):
-                check_writable(Path(folder))
+            results = _names(override.value())
+    for folder in results:
+        check_writable(Path(folder))
 
 
-def _parse_known(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """The same command line in the order that Hydra's parser wants: flags, then overrides."""
+    config_dir, flags, overrides = _split(arguments)
+    return [*(["--config-dir", config_dir] if config_dir else []), *flags, *overrides]
+
+
+def _split(arguments: Sequence[str]) -> tuple[str | None, list[str], list[str]]:
+    """The `--config-dir`, other flags with their values, and overrides (key=value or ~key)."""
+    parser = argparse.ArgumentParser(prog="bench run", add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
     given, rest = parser.parse_known_args(arguments)
-    given.overrides = [argument for argument in rest if not argument.startswith("-")]
-    return given
+    overrides = [a for a in rest if a[:1] != "-" and ("=" in a or a[:1] == "~")]
+    return given.config_dir, [a for a in rest if a not in overrides], overrides
 
 
 def _overrides(arguments: Sequence[str]) -> Iterator[Override]:

@@ -37,16 +37,21 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises `BenchError` unless the folder is, or could be made, a writable folder."""
+    """Raises `BenchError` unless the folder can be written, or be made where it is missing.
+
+    Nothing stays behind: only its nearest existing parent is tried.
+    """
     existing = folder.expanduser().absolute()
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise BenchError(f"results_dir: '{folder}' cannot be a folder: '{existing}' is a file")
-    if not os.access(existing, os.W_OK | os.X_OK):
+    try:
+        while not existing.exists():
+            existing = existing.parent
+        with tempfile.TemporaryDirectory(dir=existing):
+            pass
+    except OSError as error:
         raise BenchError(
-            f"results_dir: cannot write to '{folder}': choose another with results_dir=FOLDER"
-        )
+            f"results_dir: cannot write to '{folder}' ({error.strerror} at '{existing}'): choose "
+            "another with results_dir=FOLDER"
+        ) from None
 
 
 def file_name(name: str) -> str:

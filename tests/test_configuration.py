@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from bench.configuration import GROUPS, check_arguments, known_names, user_folders
+from bench.configuration import (
+    GROUPS,
+    check_arguments,
+    flags_first,
+    known_names,
+    user_folders,
+)
 from bench.errors import BenchError
 from bench.experiment import _build
 from bench.metrics.protocol import load_protocol, protocol_from_mapping
@@ -77,3 +83,10 @@ def test_user_folders(toy_conf):
         Path(__file__).parents[1] / "bench",
     ]
     assert known_names("method", [toy_conf])["flat"] == "One value everywhere"
+
+
+def test_flags_may_stand_anywhere():
+    arguments = ["seed=1", "-cd", "my=conf", "-m", "method=[rise]", "--cfg", "job", "~dataset"]
+    assert flags_first(arguments) == [
+        "--config-dir", "my=conf", "-m", "--cfg", "job", "seed=1", "method=[rise]", "~dataset",
+    ]  # fmt: skip

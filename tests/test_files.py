@@ -28,15 +28,14 @@ def test_what_stood_there_still_stands_after_a_failure(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
 
 
-def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
+def test_folders_that_cannot_be_written(tmp_path):
     check_writable(tmp_path / "a" / "b")
-    assert not (tmp_path / "a").exists()
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(BenchError, match="file' is a file"):
+    with pytest.raises(BenchError, match="Not a directory at .*file'"):
         check_writable(tmp_path / "file" / "b")
-    monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(BenchError, match="results_dir=FOLDER"):
-        check_writable(tmp_path / "a")
+        check_writable(Path("/proc/nowhere"))  # not even root can
 
 
 def test_file_names():
