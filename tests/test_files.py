@@ -32,7 +32,7 @@ def test_folders_that_cannot_be_written(tmp_path):
     check_writable(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(BenchError, match="Not a directory at .*file'"):
+    with pytest.raises(BenchError, match=r"Not a directory at .*file'"):
         check_writable(tmp_path / "file" / "b")
     with pytest.raises(BenchError, match="results_dir=FOLDER"):
         check_writable(Path("/proc/nowhere"))  # not even root can
