@@ -9,14 +9,15 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import __version__
-from bench.errors import BenchError
+from bench.errors import BenchError, require_known
 
 _DESCRIPTION = """\
 Insertion/deletion leaderboards for image attribution methods.
 
   bench run experiment=demo             evaluate, store curves, write the leaderboard
   bench run --help                      all settings and choices
-  bench leaderboard [RESULTS_DIR]       write the leaderboards again from stored curves
+  bench leaderboard [RESULTS_DIR] [auc=RULE]
+                                        write the leaderboards again from stored curves
   bench list methods                    what there is to choose from
 """
 
@@ -49,13 +50,18 @@ def _other(arguments: Sequence[str]) -> list[str]:
     commands.required = True
     commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
     board = commands.add_parser("leaderboard", help="write leaderboards from stored curves")
-    board.add_argument("results_dir", nargs="?", default="results", help="default: results")
+    board.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="RESULTS_DIR | auc=RULE",
+        help="default: results, and each protocol's own AUC rule",
+    )
     listing = commands.add_parser("list", help="list what there is to choose from")
     listing.add_argument("what", choices=GROUPS)
     listing.add_argument("--config-dir", "-cd", help="a configuration folder of your own")
     given = parser.parse_args(arguments)
     if given.command == "leaderboard":
-        _leaderboard(Path(given.results_dir))
+        _leaderboard(given.arguments)
     else:
         _list(GROUPS[given.what], given.config_dir)
     return []
@@ -92,15 +98,23 @@ def _run(arguments: Sequence[str]) -> list[str]:
     return failures
 
 
-def _leaderboard(results_dir: Path) -> None:
+def _leaderboard(arguments: Sequence[str]) -> None:
+    from bench.metrics.auc import AUC_RULES
     from bench.report.writer import write_leaderboard
     from bench.store import stored_runs
 
+    rules = [a.removeprefix("auc=") for a in arguments if a.startswith("auc=")]
+    folders = [a for a in arguments if not a.startswith("auc=")] or ["results"]
+    if len(folders) > 1 or len(rules) > 1:
+        raise BenchError(f"leaderboard: expected [RESULTS_DIR] [auc=RULE], found {arguments}")
+    for rule in rules:
+        require_known("auc", rule, AUC_RULES)
+    results_dir = Path(folders[0])
     names = {name for run in stored_runs(results_dir) for name in run.manifest["labels"]}
     if not names:
         raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
     for name in sorted(names):
-        write_leaderboard(results_dir, name, Console())
+        write_leaderboard(results_dir, name, Console(), *rules)
 
 
 def _list(group: str, config_dir: str | None) -> None:

@@ -16,7 +16,7 @@ from bench.attribution.scorer import Scorer
 from bench.datasets.dataset import Sample
 from bench.errors import BenchError
 from bench.metrics.auc import auc
-from bench.metrics.baseline import Baseline
+from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.perturbation import curves, rank_pixels, tied_fraction
 from bench.metrics.protocol import Perturbation, Protocol, load_protocol
 
@@ -143,6 +143,7 @@ def insertion_deletion(
     protocol: str | Protocol = "xplique",
     output_kind: str = "logits",
     batch_size: int = 64,
+    seed: int = 0,
 ) -> InsertionDeletion:
     """Insertion and deletion curves of maps that you already have, on any torch module.
 
@@ -154,9 +155,10 @@ def insertion_deletion(
         protocol: A protocol or the name of a shipped one (`bench list protocols`).
         output_kind: What the model's outputs are: `logits`, `probabilities` or `cosines`.
         batch_size: Forward passes in one batch.
+        seed: Seed of a noise baseline.
 
     Returns:
-        Curves and areas, one for each image.
+        Curves and areas, one for each image. A constant baseline's RGB counts as input values.
 
     Raises:
         BenchError: Shapes do not fit, a map is not finite, the model is in training mode, or the
@@ -175,15 +177,17 @@ def insertion_deletion(
     targets = targets.to(x.device, torch.int64)
     scorer = Scorer(_Model(model, output_kind), protocol.score, batch_size)
     with torch.no_grad():
-        ends = _EndPoints(scorer, protocol)(x.float(), targets)
+        ids = [str(i) for i in range(len(x))]
+        ends = _EndPoints(scorer, protocol)(Inputs(x.float(), ids, seed), targets)
         every = torch.arange(len(x), device=x.device)
         insertion, deletion = _both_curves(scorer, protocol, ends, maps, every)
     insertion, deletion = insertion.cpu().numpy(), deletion.cpu().numpy()
+    clean = ends.clean_scores.cpu().numpy()
     return InsertionDeletion(
         insertion=insertion,
         deletion=deletion,
-        insertion_auc=auc(insertion, protocol.auc),
-        deletion_auc=auc(deletion, protocol.auc),
+        insertion_auc=auc(insertion, protocol.auc, clean),
+        deletion_auc=auc(deletion, protocol.auc, clean),
         tied_fraction=tied_fraction(maps).cpu().numpy(),
     )
 
@@ -253,8 +257,8 @@ class _EndPoints:
         self.protocol = protocol
         self._constant: dict[Baseline, Tensor] = {}
 
-    def __call__(self, x: Tensor, targets: Tensor) -> _Ends:
-        outputs = self._scorer.outputs_in_batches(x)
+    def __call__(self, inputs: Inputs, targets: Tensor) -> _Ends:
+        outputs = self._scorer.outputs_in_batches(inputs.x)
         classes = outputs.shape[1]
         outside = ((targets < 0) | (targets >= classes)).nonzero()[:, 0].tolist()
         if outside:
@@ -262,23 +266,23 @@ class _EndPoints:
                 f"target {targets[outside[0]]} of image {outside[0]} is outside the model's "
                 f"classes 0..{classes - 1}"
             )
-        insertion = self._baseline(self.protocol.insertion.baseline, x, targets)
-        shared = self.protocol.insertion.baseline == self.protocol.deletion.baseline
-        deletion = (
-            insertion if shared else self._baseline(self.protocol.deletion.baseline, x, targets)
-        )
+        first, second = self.protocol.insertion.baseline, self.protocol.deletion.baseline
+        insertion = self._baseline(first, inputs, targets)
+        deletion = insertion if first == second else self._baseline(second, inputs, targets)
         clean = self._scorer.select(outputs, targets)
-        return _Ends(x, targets, outputs.argmax(dim=1), clean, *insertion, *deletion)
+        return _Ends(inputs.x, targets, outputs.argmax(dim=1), clean, *insertion, *deletion)
 
-    def _baseline(self, baseline: Baseline, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        pixels = baseline(x)
+    def _baseline(
+        self, baseline: Baseline, inputs: Inputs, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        pixels = baseline(inputs)
         if baseline.depends_on_image:
-            outputs = self._scorer.outputs_in_batches(pixels)
+            outputs = self._scorer.outputs_in_batches(pixels.expand(inputs.x.shape))
         else:
             if baseline not in self._constant:
-                image = pixels.expand(1, *x.shape[1:])
+                image = pixels.expand(1, *inputs.x.shape[1:])
                 self._constant[baseline] = self._scorer.outputs_in_batches(image)
-            outputs = self._constant[baseline].expand(len(x), -1)
+            outputs = self._constant[baseline].expand(len(targets), -1)
         return pixels, self._scorer.select(outputs, targets)
 
 
@@ -314,14 +318,15 @@ def _evaluate_block(
     images = [sample.read() for sample in block]
     x = scorer.backbone.preprocess(images).to(device)
     targets = torch.tensor([sample.target for sample in block], device=device)
-    ends = end_points(x, targets)
+    ids = [sample.image_id for sample in block]
+    ends = end_points(Inputs(x, ids, seed, scorer.backbone.to_input), targets)
 
     explained: dict[str, tuple[Tensor, float]] = {}
     for name, positions in wanted.items():
         batch = Batch(
             x=x[positions],
             targets=targets[positions],
-            image_ids=[block[i].image_id for i in positions],
+            image_ids=[ids[i] for i in positions],
             images=[images[i] for i in positions],
             seed=seed,
         )
@@ -342,7 +347,7 @@ def _evaluate_block(
     seconds = (_now(device) - started) / len(maps)
     table = pd.DataFrame(
         {
-            "image_id": [block[i].image_id for i in owners.tolist()],
+            "image_id": [ids[i] for i in owners.tolist()],
             "target": targets[owners].cpu().numpy(),
             "prediction": ends.predictions[owners].cpu().numpy(),
             "clean_score": ends.clean_scores[owners].float().cpu().numpy(),

@@ -22,6 +22,7 @@ from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer
 from bench.evaluate import Failed, count_forward_passes, evaluate
 from bench.files import check_writable
+from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
 from bench.provenance import provenance
 from bench.report.writer import write_figures, write_leaderboard
@@ -58,6 +59,7 @@ def run_experiment(config: DictConfig, console: Console) -> list[str]:
     dataset.check_targets(backbone.num_classes)
     name = config.name or f"{dataset.name}_{backbone.name}_{protocol.name}"
 
+    _tell_baselines(protocol, backbone, console)
     runs = _open_runs(config, results_dir, settings, methods, dataset, backbone, protocol, device)
     done = {method: set(run.rows()["image_id"]) for method, run in runs.items()}
     failures = []
@@ -156,6 +158,17 @@ def _open_runs(
         method = {"name": name, "version": version, "settings": own}
         runs[name] = open_run(results_dir, identity | {"method": method}, resolved, origin)
     return runs
+
+
+def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) -> None:
+    """Says which colour a constant baseline is: the same zero differs from network to network."""
+    for direction in ("insertion", "deletion"):
+        baseline = getattr(protocol, direction).baseline
+        if not baseline.depends_on_image:
+            inputs = Inputs(torch.zeros(1, 3, 1, 1), to_input=backbone.to_input)
+            rgb = backbone.preprocessing.to_rgb(baseline(inputs).flatten()).tolist()
+            colour = ", ".join(f"{value:.6g}" for value in rgb)
+            console.print(f"{direction} baseline: RGB ({colour})", highlight=False)
 
 
 @contextmanager

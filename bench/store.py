@@ -11,7 +11,7 @@ again, and what differs in anything never meets.
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.files import file_name, write_atomically
-from bench.metrics.auc import auc
+from bench.metrics.auc import auc as areas_under
 
 ROW_COLUMNS = (
     "image_id target prediction clean_score baseline_score insertion_curve deletion_curve "
@@ -182,16 +182,19 @@ def stored_runs(results_dir: Path, leaderboard: str | None = None) -> list[Run]:
     return [run for run in runs if leaderboard is None or leaderboard in run.manifest["labels"]]
 
 
-def load_rows(results_dir: str | Path = "results", leaderboard: str | None = None) -> pd.DataFrame:
+def load_rows(
+    results_dir: str | Path = "results", leaderboard: str | None = None, auc: str | None = None
+) -> pd.DataFrame:
     """Loads the stored rows: one for each image and method, with both curves.
 
     Args:
         results_dir: The results folder.
         leaderboard: Only the rows of this leaderboard, with its names for the methods.
+        auc: A key of `bench.metrics.auc.AUC_RULES`; the protocol's own rule if None.
 
     Returns:
-        The columns of `bench.store.ROW_COLUMNS`, `insertion_auc` and `deletion_auc` by the
-        protocol's rule, and the run's identity: run_key, benchmark, backbone, protocol,
+        The columns of `bench.store.ROW_COLUMNS`, `insertion_auc` and `deletion_auc` by that
+        rule, and the run's identity: run_key, benchmark, backbone, protocol,
         protocol_hash, method, seed.
 
     Raises:
@@ -201,7 +204,7 @@ def load_rows(results_dir: str | Path = "results", leaderboard: str | None = Non
     for run in stored_runs(Path(results_dir), leaderboard):
         rows = run.rows()
         for direction in ("insertion", "deletion"):
-            rows[f"{direction}_auc"] = curve_areas(run, rows, direction)
+            rows[f"{direction}_auc"] = curve_areas(run, rows, direction, auc)
         if leaderboard is not None:
             rows["method"] = run.manifest["labels"][leaderboard]
         tables.append(rows)
@@ -210,12 +213,22 @@ def load_rows(results_dir: str | Path = "results", leaderboard: str | None = Non
     return pd.concat(tables, ignore_index=True)
 
 
-def curve_areas(run: Run, rows: pd.DataFrame, direction: str) -> NDArray[np.float64]:
-    """Areas (n,) under the stored insertion or deletion curves, by the protocol's rule."""
-    stored: Sequence[NDArray[np.float32]] = list(rows[f"{direction}_curve"])
-    if not stored:
+def curve_areas(
+    run: Run, rows: pd.DataFrame, direction: str, rule: str | None = None
+) -> NDArray[np.float64]:
+    """Areas (n,) under the stored insertion or deletion curves.
+
+    Args:
+        run: Whose rows they are.
+        rows: n rows.
+        direction: `insertion` or `deletion`.
+        rule: A key of `bench.metrics.auc.AUC_RULES`; the protocol's own rule if None.
+    """
+    if not len(rows):
         return np.empty(0)
-    return auc(np.stack(stored), run.identity["protocol"]["auc"])
+    curves = np.stack(rows[f"{direction}_curve"].tolist())
+    rule = rule or run.identity["protocol"]["auc"]
+    return areas_under(curves, rule, rows["clean_score"].to_numpy())
 
 
 def _read_run(path: Path) -> Run:

@@ -17,6 +17,7 @@ from bench.attribution.scorer import Scorer
 from bench.backbones.efficientnet_lite import efficientnet_lite0
 from bench.datasets.photos import Photos
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
+from bench.metrics.baseline import Inputs
 from bench.metrics.perturbation import curves, rank_pixels
 from bench.metrics.protocol import load_protocol
 from bench.seeding import generator
@@ -51,7 +52,7 @@ def main() -> None:
     targets = torch.tensor([sample.target for sample in samples], device=device)
     images = torch.arange(len(x), device=device).repeat(given.maps)
     maps = torch.rand(len(images), *x.shape[2:], generator=generator(0, "throughput")).to(device)
-    zero = protocol.deletion.baseline(x)
+    zero = protocol.deletion.baseline(Inputs(x))
     counts = torch.from_numpy(protocol.deletion.counts(*x.shape[2:])).to(device)
     ends = torch.zeros(len(x), device=device)
 

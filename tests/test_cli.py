@@ -145,6 +145,47 @@ def test_leaderboard_is_written_again_from_stored_rows(bench):
     assert "saliency" in out
 
 
+def test_another_auc_rule_needs_no_model(bench, monkeypatch):
+    bench("method=[random]")
+    csv = BOARD.read_bytes()
+    monkeypatch.setattr("bench.evaluate.evaluate", None)
+    code, out, _ = bench("results", "auc=mean", command="leaderboard")
+    assert code == 0
+    assert "AUC: mean" in out
+    assert BOARD.read_bytes() == csv
+    (row,) = pd.read_csv(BOARD.with_stem(BOARD.stem + "_mean")).to_dict("records")
+    assert row["auc"] == "mean"
+    curves = np.stack(load_rows("results")["insertion_curve"].tolist()).astype(np.float64)
+    assert row["insertion_auc"] == pytest.approx(curves.mean(), abs=1e-6)
+    found = load_rows("results", auc="mean")["insertion_auc"]
+    assert found.to_numpy() == pytest.approx(curves.mean(axis=1))
+    assert_bad(bench("auc=meen", command="leaderboard"), "Did you mean 'mean'")
+
+
+def test_the_colour_of_a_constant_baseline_is_told(bench):
+    _, out, _ = bench("method=[random]")
+    assert "insertion baseline: RGB (120, 110, 100)" in out
+
+
+def test_every_baseline_runs_under_a_protocol_of_its_own(bench):
+    for kind in ("{kind: constant, rgb: [0, 128, 255]}", "{kind: mean}", "{kind: uniform}"):
+        name = kind.split()[1].strip("},")
+        code, out, _ = bench(
+            f"protocol.name={name}",
+            f"++protocol.insertion.baseline={kind.replace(' ', '')}",
+            f"++protocol.deletion.baseline={kind.replace(' ', '')}",
+        )
+        assert code == 0
+        assert ("RGB (0, 128, 255)" in out) == (name == "constant")
+        (ends,) = (
+            load_rows("results", f"list_toy_{name}")
+            .groupby("image_id")
+            .nunique()["baseline_score"]
+            .unique()
+        )
+        assert ends == 1  # all methods meet the same baseline
+
+
 def test_gallery_keeps_the_first_maps_only(bench):
     bench("gallery=2")
     kept = list(Path("results/runs").rglob("map-*.npy"))

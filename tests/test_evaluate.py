@@ -11,6 +11,7 @@ from bench.attribution.scorer import Scorer
 from bench.datasets.listed import ImageList
 from bench.errors import BenchError
 from bench.evaluate import Failed, count_forward_passes, evaluate
+from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import load_protocol
 
 CPU = torch.device("cpu")
@@ -79,7 +80,7 @@ def test_rise_protocol_starts_from_the_blur(samples):
     for sample in samples[:2]:
         row = rows["edge", sample.image_id]
         with torch.no_grad():
-            outputs = model.outputs(blur(model.preprocess([sample.read()])))
+            outputs = model.outputs(blur(Inputs(model.preprocess([sample.read()]))))
         expected = outputs.softmax(dim=1)[0, sample.target].item()
         assert len(row["insertion_curve"]) == SIZE + 1
         assert row["insertion_curve"][0] == pytest.approx(expected, abs=1e-6)

@@ -43,18 +43,15 @@ class Preprocessing:
         side = (self.size, self.size)
         resized = [cv2.resize(image, side, interpolation=cv2.INTER_LINEAR) for image in images]
         pixels = torch.from_numpy(np.stack(resized)).float()
-        return self._normalise(pixels).permute(0, 3, 1, 2)
+        return self.to_input(pixels).permute(0, 3, 1, 2)
 
-    def to_input(self, rgb: Sequence[float]) -> Tensor:
-        """Returns the input values (3,) of a colour given as RGB in 0..255."""
-        return self._normalise(torch.tensor(rgb, dtype=torch.float32))
+    def to_input(self, rgb: Tensor) -> Tensor:
+        """Returns the input values (..., 3) of colours (..., 3) given as RGB in 0..255."""
+        return (rgb - torch.tensor(self.mean)) / torch.tensor(self.std)
 
     def to_rgb(self, x: Tensor) -> Tensor:
         """Returns the RGB values in 0..255 of inputs (..., 3), the inverse of `to_input`."""
         return x * torch.tensor(self.std).to(x) + torch.tensor(self.mean).to(x)
-
-    def _normalise(self, pixels: Tensor) -> Tensor:
-        return (pixels - torch.tensor(self.mean)) / torch.tensor(self.std)
 
 
 class Backbone:
@@ -97,6 +94,10 @@ class Backbone:
     def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Images to inputs (B, 3, S, S) float32, on the CPU; see `Preprocessing`."""
         return self.preprocessing(images)
+
+    def to_input(self, rgb: Tensor) -> Tensor:
+        """RGB in 0..255 (..., 3) to input values (..., 3)."""
+        return self.preprocessing.to_input(rgb)
 
     def outputs(self, x: Tensor) -> Tensor:
         """Inputs (B, 3, S, S) to outputs (B, K) of kind `output_kind`; differentiable in x."""

@@ -13,14 +13,14 @@ from bench.leaderboard.statistics import bootstrap_interval
 from bench.store import Run, curve_areas
 
 COLUMNS = (
-    "benchmark backbone protocol method n_images n_missing clean_accuracy mean_clean_score "
+    "benchmark backbone protocol auc method n_images n_missing clean_accuracy mean_clean_score "
     "insertion_auc insertion_ci_low insertion_ci_high deletion_auc deletion_ci_low "
     "deletion_ci_high srg tied_fraction published_insertion_auc published_deletion_auc "
     "insertion_delta deletion_delta rank seed comparison run_key"
 ).split()
 
 
-def leaderboard(runs: Sequence[Run], name: str) -> pd.DataFrame:
+def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.DataFrame:
     """Builds a leaderboard from stored runs.
 
     A method's numbers are filled only if every image of the list is there; otherwise its cells
@@ -30,6 +30,7 @@ def leaderboard(runs: Sequence[Run], name: str) -> pd.DataFrame:
     Args:
         runs: The runs of the leaderboard.
         name: The leaderboard, for the rows' names.
+        auc: A key of `bench.metrics.auc.AUC_RULES`; each protocol's own rule if None.
 
     Returns:
         The columns `COLUMNS`, best insertion AUC first within each comparison. `srg` is insertion
@@ -39,7 +40,7 @@ def leaderboard(runs: Sequence[Run], name: str) -> pd.DataFrame:
     """
     methods = _distinct_names(runs, name)
     table = pd.DataFrame(
-        [{"method": methods[run.manifest["key"]], **_row(run)} for run in runs],
+        [{"method": methods[run.manifest["key"]], **_row(run, auc)} for run in runs],
         columns=COLUMNS,
     )
     # Ranked as printed: what looks equal shares its rank.
@@ -49,12 +50,13 @@ def leaderboard(runs: Sequence[Run], name: str) -> pd.DataFrame:
     return table.sort_values(order, ignore_index=True)
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(run: Run, rule: str | None) -> dict[str, Any]:
     identity, rows = run.identity, run.rows()
     row: dict[str, Any] = {
         "benchmark": identity["dataset"]["name"],
         "backbone": identity["backbone"]["name"],
         "protocol": identity["protocol"]["name"],
+        "auc": rule or identity["protocol"]["auc"],
         "comparison": _comparison(identity),
         "n_images": len(rows),
         "n_missing": run.num_images - len(rows),
@@ -68,7 +70,7 @@ def _row(run: Run) -> dict[str, Any]:
     row["mean_clean_score"] = rows["clean_score"].mean()
     row["tied_fraction"] = rows["tied_fraction"].mean()
     for direction in ("insertion", "deletion"):
-        areas = curve_areas(run, rows, direction)
+        areas = curve_areas(run, rows, direction, rule)
         row[f"{direction}_auc"] = areas.mean()
         low, high = bootstrap_interval(areas)
         row[f"{direction}_ci_low"], row[f"{direction}_ci_high"] = low, high

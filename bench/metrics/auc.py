@@ -1,4 +1,8 @@
-"""Rules that turn a stored curve into one number."""
+"""Rules that turn a stored curve into one number.
+
+The published rule is `trapezoid`. The others are conventions of other tools, so that their numbers
+can be told apart from ours on one and the same curve; none needs a second run.
+"""
 
 from collections.abc import Callable
 
@@ -7,33 +11,80 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.errors import require_known
 
+Floats = NDArray[np.float64]
 
-def trapezoid(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+
+def trapezoid(curves: Floats, clean: Floats) -> Floats:
     """Plain trapezoid over equal steps of an x axis in [0, 1], both end points included.
 
-    The rule of Xplique (`CausalFidelity.evaluate`) and of RISE (`auc`). Steps count as equal even
-    where truncation makes them differ by a pixel.
-
-    Args:
-        curves: (..., S+1).
-
-    Returns:
-        Areas (...).
+    The rule of Xplique (`CausalFidelity.evaluate`), of RISE (`auc`) and of torch-cam. Steps count
+    as equal even where truncation makes them differ by a pixel.
     """
-    return (curves[..., :-1] + curves[..., 1:]).mean(axis=-1) / 2
+    return _area(curves) / (curves.shape[-1] - 1)
 
 
-AUC_RULES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "trapezoid": trapezoid,
+def mean(curves: Floats, clean: Floats) -> Floats:
+    """Mean of all points (InterpretDL; attribench)."""
+    return curves.mean(axis=-1)
+
+
+def mean_without_end(curves: Floats, clean: Floats) -> Floats:
+    """Mean of all points but the last (idsds: `linspace` without its end point)."""
+    return curves[..., :-1].mean(axis=-1)
+
+
+def mean_without_last_but_one(curves: Floats, clean: Floats) -> Floats:
+    """Mean of all points but the last but one (pnpxai: its last step jumps to 100 %)."""
+    return np.delete(curves, -2, axis=-1).mean(axis=-1)
+
+
+def inner_trapezoid(curves: Floats, clean: Floats) -> Floats:
+    """Trapezoid without 0 % and 100 %, spacing 1 / number of points (LATEC)."""
+    inner = curves[..., 1:-1]
+    return _area(inner) / inner.shape[-1]
+
+
+def relative_trapezoid(curves: Floats, clean: Floats) -> Floats:
+    """Trapezoid of score / clean score without 0 %, divided by the number of points.
+
+    ExplainableAIImageMeasures.
+    """
+    later = curves[..., 1:] / clean[..., None]
+    return _area(later) / later.shape[-1]
+
+
+def quantus(curves: Floats, clean: Floats) -> Floats:
+    """Trapezoid with spacing 1 and without 0 %: grows with the number of steps (Quantus)."""
+    return _area(curves[..., 1:])
+
+
+def _area(curves: Floats) -> Floats:
+    return ((curves[..., :-1] + curves[..., 1:]) / 2).sum(axis=-1)
+
+
+AUC_RULES: dict[str, Callable[[Floats, Floats], Floats]] = {
+    rule.__name__: rule
+    for rule in (
+        trapezoid,
+        mean,
+        mean_without_end,
+        mean_without_last_but_one,
+        inner_trapezoid,
+        relative_trapezoid,
+        quantus,
+    )
 }
+"""Each takes curves (..., S+1), from the first point to the last, and the score (...) of the clean
+image, and gives areas (...)."""
 
 
-def auc(curves: ArrayLike, rule: str = "trapezoid") -> NDArray[np.float64]:
+def auc(curves: ArrayLike, rule: str = "trapezoid", clean: ArrayLike = 1.0) -> Floats:
     """Areas under curves by a named rule.
 
     Args:
         curves: (..., S+1) scores from the first point to the last.
         rule: A key of `AUC_RULES`.
+        clean: (...) score of the clean image, for rules that divide by it.
 
     Returns:
         Areas (...) float64.
@@ -42,4 +93,6 @@ def auc(curves: ArrayLike, rule: str = "trapezoid") -> NDArray[np.float64]:
         BenchError: The rule is unknown.
     """
     require_known("auc", rule, AUC_RULES)
-    return AUC_RULES[rule](np.asarray(curves, dtype=np.float64))
+    curves = np.asarray(curves, dtype=np.float64)
+    clean = np.broadcast_to(np.asarray(clean, dtype=np.float64), curves.shape[:-1])
+    return AUC_RULES[rule](curves, clean)

@@ -1,6 +1,7 @@
 """What a removed pixel becomes. Baselines live in the model's input space."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +11,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.errors import BenchError, require_integer, require_known, require_number
+from bench.seeding import generator
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a baseline may look at.
+
+    Attributes:
+        x: (B, C, H, W) model inputs.
+        image_ids: B ids, to key noise.
+        seed: The run's seed.
+        to_input: RGB in 0..255 (..., 3) to model input values (..., 3).
+    """
+
+    x: Tensor
+    image_ids: Sequence[str] = ()
+    seed: int = 0
+    to_input: Callable[[Tensor], Tensor] = field(default=lambda rgb: rgb)
 
 
 @dataclass(frozen=True)
@@ -18,9 +37,45 @@ class ZeroBaseline:
 
     depends_on_image: ClassVar[bool] = False
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, inputs: Inputs) -> Tensor:
         """Returns (1, C, 1, 1): one colour for all images and pixels."""
-        return x.new_zeros(1, x.shape[1], 1, 1)
+        return inputs.x.new_zeros(1, inputs.x.shape[1], 1, 1)
+
+
+@dataclass(frozen=True)
+class ConstantBaseline:
+    """One colour for all images.
+
+    Attributes:
+        rgb: In 0..255; goes through the backbone's own preprocessing.
+    """
+
+    depends_on_image: ClassVar[bool] = False
+    rgb: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        colour = tuple(self.rgb) if isinstance(self.rgb, Sequence) else ()
+        if len(colour) != 3:
+            raise BenchError(f"baseline.rgb: expected three numbers, found {self.rgb!r}")
+        for value in colour:
+            require_number("baseline.rgb", value, -1, 255)
+        object.__setattr__(self, "rgb", colour)
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """Returns (1, 3, 1, 1): the colour as input values."""
+        colour = inputs.to_input(torch.tensor(self.rgb, dtype=torch.float32))
+        return colour.to(inputs.x).view(1, 3, 1, 1)
+
+
+@dataclass(frozen=True)
+class MeanBaseline:
+    """Each image's own mean colour."""
+
+    depends_on_image: ClassVar[bool] = True
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """Returns (B, C, 1, 1)."""
+        return inputs.x.mean(dim=(2, 3), keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -50,28 +105,55 @@ class BlurBaseline:
         impulse[self.kernel_size // 2, self.kernel_size // 2] = 1
         return torch.from_numpy(scipy.ndimage.gaussian_filter(impulse, self.sigma)).float()
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, inputs: Inputs) -> Tensor:
         """Returns (B, C, H, W): each image blurred, channel by channel."""
-        channels = x.shape[1]
-        kernel = self.kernel().to(x).expand(channels, 1, -1, -1)
-        return functional.conv2d(x, kernel, padding=self.kernel_size // 2, groups=channels)
+        channels = inputs.x.shape[1]
+        kernel = self.kernel().to(inputs.x).expand(channels, 1, -1, -1)
+        padding = self.kernel_size // 2
+        return functional.conv2d(inputs.x, kernel, padding=padding, groups=channels)
 
 
-Baseline = ZeroBaseline | BlurBaseline
-"""(B, C, H, W) inputs to something that broadcasts against them: (1, C, 1, 1) where the baseline
-does not depend on the image."""
+@dataclass(frozen=True)
+class UniformBaseline:
+    """Uniform noise over RGB, keyed by seed and image, so all methods meet the same noise."""
 
-BASELINES: dict[str, type] = {"zero": ZeroBaseline, "blur": BlurBaseline}
+    depends_on_image: ClassVar[bool] = True
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """Returns (B, 3, H, W)."""
+        shape = (*inputs.x.shape[2:], 3)
+        noise = [
+            torch.rand(shape, generator=generator(inputs.seed, "UniformBaseline", image_id)) * 255
+            for image_id in inputs.image_ids
+        ]
+        return inputs.to_input(torch.stack(noise)).permute(0, 3, 1, 2).to(inputs.x)
+
+
+Baseline = Callable[[Inputs], Tensor]
+"""Inputs (B, C, H, W) to something that broadcasts against them. A class of baselines is a frozen
+dataclass; its `depends_on_image` says whether the result is the same for all images, in which case
+its first dimension is 1."""
+
+BASELINES: dict[str, type] = {
+    "zero": ZeroBaseline,
+    "constant": ConstantBaseline,
+    "mean": MeanBaseline,
+    "blur": BlurBaseline,
+    "uniform": UniformBaseline,
+}
 
 
 def make_baseline(kind: str, **settings: object) -> Baseline:
     """Builds a baseline from its name and settings.
 
     Raises:
-        BenchError: The kind or a setting is unknown, or a setting is out of range.
+        BenchError: The kind or a setting is unknown or missing, or a setting is out of range.
     """
     require_known("baseline.kind", kind, BASELINES)
     known = BASELINES[kind].__dataclass_fields__
     for setting in settings:
         require_known(f"baseline '{kind}'", setting, known)
-    return BASELINES[kind](**settings)
+    try:
+        return BASELINES[kind](**settings)
+    except TypeError:
+        raise BenchError(f"baseline '{kind}': expected the settings {', '.join(known)}") from None

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -11,7 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from bench.errors import BenchError, require_integer, require_known
+from bench.errors import BenchError, require_integer, require_known, require_number
 from bench.metrics.auc import AUC_RULES
 from bench.metrics.baseline import Baseline, make_baseline
 from bench.metrics.perturbation import TIE_RULES
@@ -24,13 +25,16 @@ class Perturbation:
 
     Attributes:
         baseline: What a removed pixel becomes.
-        steps: Number of equal intervals (Xplique's `steps`), or None.
+        steps: Number of equal intervals (Xplique's `steps`); -1 is one pixel a step; or None.
         rows_per_step: Image rows' worth of pixels a step (RISE's `step`, in rows), or None.
+        max_fraction: Fraction of the pixels that the last step reaches (Xplique's
+            `max_percentage_perturbed`).
     """
 
     baseline: Baseline
     steps: int | None = None
     rows_per_step: int | None = None
+    max_fraction: float = 1
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.rows_per_step is None):
@@ -38,26 +42,28 @@ class Perturbation:
                 "protocol: expected either steps or rows_per_step for each of insertion and "
                 f"deletion, found steps={self.steps} and rows_per_step={self.rows_per_step}"
             )
-        if self.steps is not None:
+        if self.steps is not None and self.steps != -1:
             require_integer("protocol steps", self.steps, 1)
         if self.rows_per_step is not None:
             require_integer("protocol rows_per_step", self.rows_per_step, 1)
+        require_number("protocol max_fraction", self.max_fraction, 0, 1)
 
     def counts(self, height: int, width: int) -> NDArray[np.int32]:
-        """Number of changed pixels at each point of the curve, from 0 to height * width.
+        """Number of changed pixels at each point of the curve, from 0 on.
 
         Equal intervals are truncated to whole pixels as Xplique does
-        (`np.linspace(0, H*W, steps + 1, dtype=np.int32)`); with rows, the last step is shorter
+        (`np.linspace(0, last, steps + 1, dtype=np.int32)`); with rows, the last step is shorter
         where they do not divide evenly, as in RISE.
 
         Returns:
             (S+1,) int32, not decreasing.
         """
-        pixels = height * width
+        last = math.floor(height * width * self.max_fraction)
         if self.steps is not None:
-            return np.linspace(0, pixels, self.steps + 1, dtype=np.int32)
+            steps = last if self.steps == -1 else self.steps
+            return np.linspace(0, last, steps + 1, dtype=np.int32)
         each = self.rows_per_step * width
-        return np.minimum(np.arange(0, pixels + each, each), pixels).astype(np.int32)
+        return np.minimum(np.arange(0, last + each, each), last).astype(np.int32)
 
 
 @dataclass(frozen=True)

