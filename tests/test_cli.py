@@ -10,6 +10,7 @@ import pytest
 
 from bench import load_rows
 from bench.cli import main
+from bench.store import stored_runs
 
 
 @pytest.fixture
@@ -67,7 +68,10 @@ def test_a_run_writes_everything_under_results_dir(bench):
     assert sorted(path.name for path in Path("results").iterdir()) == [
         "hydra", "leaderboards", "runs",
     ]  # fmt: skip
-    assert "toy on list: top-1 right on" in out
+    rows = load_rows("results").drop_duplicates("image_id")
+    right = (rows["prediction"] == rows["target"]).sum()
+    assert 0 < right < 7
+    assert f"toy on list: top-1 right on {right} of 7 images" in out
     assert str(BOARD) in out
     table = pd.read_csv(BOARD)
     assert sorted(table["method"]) == ["random", "saliency"]
@@ -129,9 +133,22 @@ def test_sweeps_make_rows_that_do_not_collide(bench):
     code, _, _ = bench("-m", "method=[rise]", "method.rise.num_masks=2,3", "seed=0,1")
     assert code == 0
     assert [path.name for path in Path().iterdir()] == ["results"]
-    assert sorted(pd.read_csv(BOARD)["method"]) == [
+    table = pd.read_csv(BOARD)
+    assert sorted(table["method"]) == [
         f"rise (num_masks={masks}, seed={seed})" for masks in (2, 3) for seed in (0, 1)
     ]
+    assert table["insertion_auc"].nunique() == 4
+
+
+def test_a_new_label_or_version_of_a_method(bench, monkeypatch):
+    bench("method=[edge]")
+    before = {p: t for p, t in files("results/runs").items() if p.suffix == ".parquet"}
+    bench("method=[edge]", "method.edge.label=Sobel")
+    assert pd.read_csv(BOARD)["method"].tolist() == ["Sobel"]
+    assert {p: t for p, t in files("results/runs").items() if p.suffix == ".parquet"} == before
+    monkeypatch.setattr("bench.attribution.control.Edge.version", 2)
+    bench("method=[edge]", "method.edge.label=Sobel")
+    assert sorted(pd.read_csv(BOARD)["method"]) == ["Sobel (version=1)", "Sobel (version=2)"]
 
 
 def test_leaderboard_is_written_again_from_stored_rows(bench):
@@ -184,9 +201,11 @@ def test_every_baseline_runs_under_a_protocol_of_its_own(bench):
 
 def test_gallery_keeps_the_first_maps_only(bench):
     bench("gallery=2")
-    kept = list(Path("results/runs").rglob("map-*.npy"))
-    assert len(kept) == 2 * 2
-    assert np.load(kept[0], allow_pickle=False).shape == (23, 23)
+    runs = stored_runs(Path("results"))
+    assert len(list(Path("results/runs").rglob("map-*.npy"))) == 2 * len(runs)
+    for run in runs:
+        for name in ("class 0/photo 0.png", "class 1/photo 1.png"):
+            assert run.load_map(name).shape == (23, 23)
 
 
 def test_paths_with_spaces_and_equals_signs(bench, image_folder):
@@ -215,7 +234,7 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["method=[rise]", "method.rise.num_masks=-3"], ["method.rise.num_masks", ">= 1", "-3"]),
         (["method=[rise]", "method.rise.masks=3"], ["method.rise.masks"]),
         (["method=[rise]", "+method.rise.masks=3"], ["method.rise", "'masks'"]),
-        (["method=[]"], ["method"]),
+        (["method=[]"], ["none is chosen"]),
         (["protocol.insertion.steps=3"], ["frozen", "protocol.name=NAME"]),
         (["backbone.classes=3"], ["label 3 of 'class 3/photo 3.png'", "0..2"]),
         (["backbone.output_kind=cosines"], ["cannot be read off cosines"]),
@@ -223,9 +242,9 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["dataset.list=???"], ["add dataset.list=VALUE"]),
         (["device=cuda:99"], ["device: 'cuda:99'"]),
         (["batch_size=0"], ["batch_size", ">= 1", "0"]),
-        (["seed=-1"], ["seed"]),
-        (["block_size=0"], ["block_size"]),
-        (["gallery=-1"], ["gallery"]),
+        (["seed=-1"], ["seed: expected an integer >= 0, found -1"]),
+        (["block_size=0"], ["block_size: expected an integer >= 1, found 0"]),
+        (["gallery=-1"], ["gallery: expected an integer >= 0, found -1"]),
         (["results_dir=taken"], ["results_dir", "'taken'", "Not a directory"]),
         (["-m", "seed=1,2", "results_dir=/proc/nope"], ["results_dir", "'/proc/nope'"]),
         (["dataset.root=a=b"], ["'dataset.root=a=b'", "quote"]),

@@ -7,12 +7,13 @@ from bench import insertion_deletion
 from bench.attribution.control import Edge, Random
 from bench.attribution.gradient import Saliency
 from bench.attribution.masking import Rise
+from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
 from bench.datasets.listed import ImageList
 from bench.errors import BenchError
 from bench.evaluate import Failed, count_forward_passes, evaluate
-from bench.metrics.baseline import Inputs
-from bench.metrics.protocol import load_protocol
+from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
+from bench.metrics.protocol import Perturbation, Protocol, load_protocol
 
 CPU = torch.device("cpu")
 METHODS = {"random": Random(), "saliency": Saliency(), "flat": Constant(), "rise": Rise(5)}
@@ -87,6 +88,85 @@ def test_rise_protocol_starts_from_the_blur(samples):
         assert row["deletion_curve"][-1] == row["baseline_score"] != row["insertion_curve"][0]
 
 
+UNLIKE = Protocol(  # the two directions share nothing
+    name="unlike",
+    score="log_probability",
+    ties="numpy_legacy",
+    auc="trapezoid",
+    insertion=Perturbation(BlurBaseline(5, 2), steps=7),
+    deletion=Perturbation(ConstantBaseline((255, 0, 90)), rows_per_step=5, max_fraction=0.7),
+)
+
+
+def slow_curve(scorer, start, end, target, order, counts):
+    """One image, one step, one forward pass at a time; pixels are written by index."""
+    curve = []
+    for count in counts:
+        z, chosen = start.clone().flatten(1), order[:count].copy()
+        z[:, chosen] = end.flatten(1)[:, chosen]
+        with torch.no_grad():
+            curve.append(scorer(z.view(1, *start.shape), torch.tensor([target])).item())
+    return curve
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_row_equals_a_slow_loop(samples, seed):
+    """Ties, gaps in what is stored, several methods and blocks, directions that share nothing."""
+    methods = {"random": Random(), "rise": Rise(5), "flat": Constant(), "edge": Edge()}
+    done = {
+        "random": {samples[i].image_id for i in (0, 5)},
+        "rise": {samples[i].image_id for i in (1, 2, 4)},
+    }
+    model, scorer = backbone(), Scorer(backbone(), UNLIKE.score, 4)
+    results = list(
+        evaluate(samples, scorer, methods, UNLIKE, CPU, seed=seed, block_size=4, done=done)
+    )
+    found = {
+        (r.method, row["image_id"]): (row, own)
+        for r in results
+        for row, own in zip(r.rows.to_dict("records"), r.maps, strict=True)
+    }
+    assert len(found) == 4 * 7 - 5
+    for sample in samples:
+        image = sample.read()
+        x = model.preprocess([image])
+        inputs = Inputs(x, [sample.image_id], seed, model.to_input)
+        blur, colour = UNLIKE.insertion.baseline(inputs), UNLIKE.deletion.baseline(inputs)
+        batch = Batch(x, torch.tensor([sample.target]), [sample.image_id], [image], seed)
+        for name, method in methods.items():
+            if sample.image_id in done.get(name, ()):
+                assert (name, sample.image_id) not in found
+                continue
+            row, own = found[name, sample.image_id]
+            (expected,) = method(scorer, batch)
+            assert torch.equal(own, expected)
+            order = np.argsort(expected.flatten().numpy())[::-1]
+            for direction, start, end in [
+                ("insertion", blur[0], x[0]),
+                ("deletion", x[0], colour.expand_as(x)[0]),
+            ]:
+                counts = getattr(UNLIKE, direction).counts(SIZE, SIZE)
+                curve = slow_curve(scorer, start, end, sample.target, order, counts)
+                assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
+
+
+def test_seconds_are_per_image_and_hold_the_methods_own(samples, monkeypatch):
+    clock = iter([0.0, 6.0, 10.0, 24.0])  # the method takes 6 s, the curves of its 2 images 14 s
+    monkeypatch.setattr("bench.evaluate._now", lambda device: next(clock))
+    (result,) = run(samples[:2], {"flat": Constant()})
+    assert result.rows["seconds"].tolist() == [10, 10]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_maps_of_other_precisions_become_float32(samples, dtype):
+    class Ramp(Constant):
+        def __call__(self, scorer, batch):
+            return torch.linspace(0, 1, SIZE * SIZE, dtype=dtype).view(1, SIZE, SIZE)
+
+    (result,) = run(samples[:1], {"ramp": Ramp()})
+    assert result.maps.dtype == torch.float32
+
+
 @pytest.mark.parametrize("block_size", [1, 2, 7])
 def test_same_bits_for_any_order_number_of_methods_and_block(samples, block_size):
     expected = rows_by_image(run(samples))
@@ -99,11 +179,11 @@ def test_same_bits_for_any_order_number_of_methods_and_block(samples, block_size
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_same_within_a_millionth_for_any_batch_size(samples, batch_size):
-    expected = rows_by_image(run(samples))
-    for key, row in rows_by_image(run(samples, batch_size=batch_size)).items():
-        if key[0] in ("random", "flat"):  # maps that do not come from the network
-            for curve in ("insertion_curve", "deletion_curve"):
-                assert np.abs(row[curve] - expected[key][curve]).max() <= 1e-6
+    methods = {"random": Random(), "flat": Constant()}  # maps that are the same bit for bit
+    expected = rows_by_image(run(samples, methods))
+    for key, row in rows_by_image(run(samples, methods, batch_size=batch_size)).items():
+        for curve in ("insertion_curve", "deletion_curve"):
+            assert np.abs(row[curve] - expected[key][curve]).max() <= 1e-6
 
 
 def test_only_what_is_missing_is_evaluated(samples):
@@ -158,7 +238,12 @@ class TestInsertionDeletion:
         assert np.abs(found.deletion - left.numpy()).max() <= 1e-5
         expected = (sums[:, :-1] + sums[:, 1:]).mean(dim=1) / 2 + bias
         assert found.insertion_auc == pytest.approx(expected.numpy(), abs=1e-5)
-        assert found.tied_fraction.tolist() == [0, 0, 0]
+        expected = (left[:, :-1] + left[:, 1:]).mean(dim=1) / 2
+        assert found.deletion_auc == pytest.approx(expected.numpy(), abs=1e-5)
+        maps = self.maps.clone()
+        maps[1, :4] = 0
+        tied = insertion_deletion(self.model, self.x, self.targets, maps).tied_fraction
+        assert tied.tolist() == [0, 0.5, 0]
 
     def test_model_and_inputs_are_left_alone(self):
         weight = self.model[1].weight

@@ -82,11 +82,27 @@ def test_the_same_identity_finds_the_same_run(tmp_path):
         {"method": {"name": "rise", "version": 1, "settings": {"num_masks": 5}}},
         {"backbone": {"name": "toy", "weights_sha256": "x"}},
         {"dataset": {**identity()["dataset"], "pixels_sha256": "x"}},
+        {"dataset": {**identity()["dataset"], "list_sha256": "x"}},
+        {"protocol": {**identity()["protocol"], "hash": "x"}},
+        {"explain": {"backbone": "the same", "score": "logit"}},
     ],
 )
 def test_whatever_decides_the_numbers_makes_another_run(tmp_path, changes):
     begin(tmp_path).append(rows("a"))
     assert begin(tmp_path, **changes).rows().empty
+
+
+def test_parts_that_begin_alike_do_not_replace_each_other(tmp_path):
+    run = begin(tmp_path)
+    run.append(rows("a", "b"))
+    run.append(rows("a", "c"))  # computed twice, as by two runs at once
+    assert run.rows()["image_id"].tolist() == ["a", "b", "c"]
+
+
+def test_a_row_can_be_renamed_without_being_computed_again(tmp_path):
+    begin(tmp_path, "old").append(rows("a"))
+    begin(tmp_path, "new")
+    assert load_rows(tmp_path, "board")["method"].tolist() == ["new"]
 
 
 def test_manifest_tells_the_whole_story(tmp_path):

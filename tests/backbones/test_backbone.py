@@ -36,13 +36,24 @@ def test_the_network_is_frozen_and_in_eval_mode():
     assert not any(parameter.requires_grad for parameter in frozen.module.parameters())
 
 
-def test_identity_follows_weights_and_preprocessing():
-    first, same, other = backbone(), backbone(), backbone()
-    with torch.no_grad():
-        other.module.head.bias[0] += 1e-6
-    assert first.identity() == same.identity()
-    assert first.identity() != other.identity()
-    assert first.identity() != backbone(size=24).identity()
+@pytest.mark.parametrize("entry", ["head.bias", "norm.running_var"])
+def test_identity_follows_every_weight_and_statistic(entry):
+    other = backbone()
+    other.module.state_dict()[entry][0] += 1e-6
+    assert backbone().identity() == backbone().identity()
+    assert other.identity() != backbone().identity()
+
+
+def test_identity_follows_the_rest():
+    variants = [
+        backbone(),
+        backbone(size=24),
+        backbone(output_kind="cosines"),
+        backbone(cam_layer="first"),
+        Backbone("toy", ConvModel(), PREPROCESSING, "logits", 4, "last"),
+        Backbone("other", ConvModel(), PREPROCESSING, "logits", 4, "last"),
+    ]
+    assert len({str(variant.identity()) for variant in variants}) == len(variants)
 
 
 @pytest.mark.parametrize(

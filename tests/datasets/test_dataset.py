@@ -66,6 +66,10 @@ def test_identity_follows_list_and_pixels(tmp_path):
     relabelled = Dataset("d", [*three[:2], Sample("2.png", three[2].path, 9)]).identity()
     assert relabelled["list_sha256"] != first["list_sha256"]
     assert relabelled["pixels_sha256"] == first["pixels_sha256"]
+    renamed = Dataset("d", [*three[:2], Sample("x.png", three[2].path, 2)]).identity()
+    assert renamed["list_sha256"] != first["list_sha256"]
+    Image.fromarray(np.full((3, 2, 3), 0, dtype=np.uint8)).save(three[0].path)
+    assert Dataset("d", three).identity()["pixels_sha256"] != first["pixels_sha256"]
     Image.fromarray(np.full((2, 3, 3), 99, dtype=np.uint8)).save(three[0].path)
     repainted = Dataset("d", three).identity()
     assert repainted["list_sha256"] == first["list_sha256"]

@@ -7,6 +7,7 @@ from bench.errors import BenchError
 def test_lines_are_split_at_the_last_space(image_folder):
     dataset = ImageList("mine", str(image_folder), str(image_folder / "list.txt"))
     assert len(dataset) == 7
+    assert len(ImageList("m", str(image_folder), str(image_folder / "list.txt"), 2)) == 2
     assert dataset.samples[5].image_id == "class 1/photo 5.png"
     assert dataset.samples[5].target == 1
     assert dataset.samples[5].read().shape == (45, 31, 3)

@@ -2,10 +2,12 @@ import io
 
 import pandas as pd
 import pytest
+from rich.console import Console
 from test_store import begin, identity, rows
 
 from bench.leaderboard.table import COLUMNS, leaderboard
 from bench.report.tables import to_csv, to_markdown
+from bench.report.writer import write_leaderboard
 from bench.store import stored_runs
 
 
@@ -34,6 +36,30 @@ def test_columns_and_values(tmp_path):
     assert row.filter(like="delta").isna().all()
 
 
+def test_means_over_images_that_differ(tmp_path):
+    run = begin(tmp_path, "RISE")
+    for image, height in {"a": 0.0, "b": 0.3, "c": 0.9}.items():
+        curve = (height, height, height)
+        run.append(rows(image, insertion=curve, deletion=curve).assign(tied_fraction=height))
+    row = table(tmp_path).iloc[0]
+    assert row["insertion_auc"] == pytest.approx(0.4)
+    assert row["tied_fraction"] == pytest.approx(0.4)
+    for direction in ("insertion", "deletion"):
+        low, high = row[f"{direction}_ci_low"], row[f"{direction}_ci_high"]
+        assert 0 <= low < 0.3 < 0.5 < high <= 0.9
+    markdown = to_markdown(table(tmp_path), "board")
+    title, cells = markdown.splitlines()[2], markdown.splitlines()[-1]
+    assert title == "birds · toy · mine · 3 images · accuracy 0.000"
+    interval = f"{row['insertion_ci_low']:.3f}..{row['insertion_ci_high']:.3f}"
+    assert cells == f"| 1 | RISE | 0.4000 | {interval} | 0.4000 | {interval} | 0.0000 | 40.0% |"
+
+
+def test_insertion_and_deletion_stand_in_their_own_columns(tmp_path):
+    begin(tmp_path, "RISE").append(rows("a", "b", "c"))
+    cells = to_markdown(table(tmp_path), "board").splitlines()[-1]
+    assert cells == "| 1 | RISE | 0.5000 | 0.500..0.500 | 0.3750 | 0.375..0.375 | 0.1250 | 50.0% |"
+
+
 def test_srg_needs_the_same_perturbation_in_both_directions(tmp_path):
     protocol = identity()["protocol"] | {"insertion": {"steps": 5}}
     begin(tmp_path, "RISE", protocol=protocol).append(rows("a", "b", "c"))
@@ -52,7 +78,12 @@ def test_incomplete_cells_are_blank_and_counted(tmp_path):
 
 
 def test_ranks_by_insertion_and_ties_share(tmp_path):
-    curves = {"low": (0, 0.2, 1), "high": (0, 1, 1), "tie": (0, 0.5, 1), "tied": (0.5, 0.5, 0.5)}
+    curves = {
+        "low": (0, 0.2, 1),
+        "high": (0, 1, 1),
+        "tie": (0, 0.5, 1),
+        "tied": (0.5, 0.5, 0.5 + 1e-7),
+    }
     for name, curve in curves.items():
         run = begin(tmp_path, name, method=method(name, of=name))
         run.append(rows("a", "b", "c", insertion=curve))
@@ -85,6 +116,28 @@ def test_other_images_are_another_comparison(tmp_path):
     assert made["rank"].tolist() == [1, 1]
     assert made["comparison"].nunique() == 2
     assert to_markdown(made, "board").count("| # | method |") == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbone": {"name": "toy", "weights_sha256": "other"}},
+        {"protocol": identity()["protocol"] | {"hash": "other"}},
+    ],
+)
+def test_other_weights_or_settings_are_another_comparison(tmp_path, changes):
+    begin(tmp_path, "rise").append(rows("a", "b", "c"))
+    begin(tmp_path, "rise", **changes).append(rows("a", "b", "c"))
+    assert table(tmp_path)["comparison"].nunique() == 2
+
+
+def test_other_leaderboards_rows_stay_out(tmp_path):
+    begin(tmp_path, "rise").append(rows("a", "b", "c"))
+    other = begin(tmp_path, seed=1)
+    other.set_label("other board", "rise")
+    other.append(rows("a", "b", "c"))
+    write_leaderboard(tmp_path, "board", Console(quiet=True))
+    assert len(pd.read_csv(tmp_path / "leaderboards/board.csv")) == 1
 
 
 def test_csv_reads_back(tmp_path):

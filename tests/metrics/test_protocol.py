@@ -88,6 +88,26 @@ def test_a_changed_protocol_needs_a_name_of_its_own():
     assert mine.hash != load_protocol("xplique").hash
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"score": "probability"},
+        {"ties": "stable"},
+        {"auc": "mean"},
+        {"insertion": {"steps": 10, "baseline": {"kind": "mean"}}},
+        {"deletion": {"steps": 9, "baseline": {"kind": "zero"}}},
+        {"deletion": {"steps": 10, "max_fraction": 0.5, "baseline": {"kind": "zero"}}},
+        {"deletion": {"steps": 10, "baseline": {"kind": "blur"}}},
+        {"deletion": {"steps": 10, "baseline": {"kind": "blur", "sigma": 4}}},
+    ],
+)
+def test_every_setting_is_frozen_and_hashed(changes):
+    with pytest.raises(BenchError, match="frozen"):
+        protocol_from_mapping(settings(**changes))
+    mine = protocol_from_mapping(settings(name="mine", **changes))
+    assert mine.hash != load_protocol("xplique").hash
+
+
 def test_equal_settings_have_equal_hashes_whatever_the_name():
     assert load_protocol("xplique").hash == load_protocol("smdl-face").hash
 

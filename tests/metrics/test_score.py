@@ -14,6 +14,7 @@ SOFTMAX = OUTPUTS.double().softmax(dim=1)
     [
         ("output", "logits", OUTPUTS, [0.5, -2]),
         ("output", "cosines", OUTPUTS, [0.5, -2]),
+        ("output", "probabilities", SOFTMAX, [SOFTMAX[0, 2], SOFTMAX[1, 0]]),
         ("logit", "logits", OUTPUTS, [0.5, -2]),
         ("probability", "logits", OUTPUTS, [SOFTMAX[0, 2], SOFTMAX[1, 0]]),
         ("probability", "probabilities", SOFTMAX, [SOFTMAX[0, 2], SOFTMAX[1, 0]]),

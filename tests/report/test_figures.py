@@ -1,30 +1,53 @@
 import cv2
 import numpy as np
+import pytest
+from matplotlib.figure import Figure
 
+from bench.report import figures
 from bench.report.figures import draw_curves, draw_maps
 
 
-def decode(png):
-    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    assert image is not None
-    return image
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures themselves instead of their PNG."""
+    monkeypatch.setattr(figures, "_png", lambda figure, dpi: figure)
 
 
-def test_curves_are_drawn_and_differ():
+def test_png():
+    image = np.frombuffer(draw_curves({"m": (np.eye(3), np.eye(3))}, "output"), np.uint8)
+    assert cv2.imdecode(image, cv2.IMREAD_COLOR).shape[0] > 300
+
+
+def test_mean_curves_with_student_bands(drawn):
     draws = np.random.default_rng(0)
-    curves = {f"m{i}": (draws.uniform(size=(5, 26)), draws.uniform(size=(5, 11))) for i in range(3)}
-    image = decode(draw_curves(curves, "probability"))
-    assert image.shape[1] > image.shape[0] > 300
-    assert (image != decode(draw_curves({"m0": curves["m0"]}, "probability"))).any()
+    curves = {name: (draws.uniform(size=(5, 6)), draws.uniform(size=(5, 4))) for name in "ab"}
+    figure: Figure = draw_curves(curves, "log_probability")
+    for direction, (axes, word) in enumerate(zip(figure.axes, ["insert", "delet"], strict=True)):
+        assert word in axes.get_xlabel()
+        for line, band, name in zip(axes.lines, axes.collections, "ab", strict=True):
+            scores = curves[name][direction]
+            assert line.get_label() == name
+            assert line.get_xdata() == pytest.approx(np.linspace(0, 1, scores.shape[1]))
+            assert line.get_ydata() == pytest.approx(scores.mean(axis=0))
+            # 2.776 is the 97.5 % point of Student's t with four degrees of freedom.
+            half = 2.776 * scores.std(axis=0, ddof=1) / np.sqrt(5)
+            edges = band.get_paths()[0].vertices[:, 1]
+            assert edges.max() == pytest.approx((scores.mean(axis=0) + half).max(), abs=1e-3)
+            assert edges.min() == pytest.approx((scores.mean(axis=0) - half).min(), abs=1e-3)
+    assert figure.axes[0].get_ylabel() == "log probability"
 
 
-def test_one_image_has_no_band():
-    decode(draw_curves({"m": (np.zeros((1, 4)), np.ones((1, 4)))}, "output"))
+def test_one_image_has_no_band(drawn):
+    figure = draw_curves({"m": (np.zeros((1, 4)), np.ones((1, 4)))}, "output")
+    assert not figure.axes[0].collections
 
 
-def test_maps_and_gaps():
-    photo = np.full((8, 8, 3), 200, np.uint8)
-    ramp = np.arange(64, dtype=np.float32).reshape(8, 8)
-    with_gap = decode(draw_maps({"a": photo, "b": photo}, {"m": {"a": ramp, "b": None}}))
-    full = decode(draw_maps({"a": photo, "b": photo}, {"m": {"a": ramp, "b": ramp}}))
-    assert (with_gap != full).any()
+def test_maps_show_ranks_and_gaps_stay_empty(drawn):
+    photo = np.full((4, 4, 3), 200, np.uint8)
+    saliency_map = np.exp(np.arange(16, dtype=np.float32)).reshape(4, 4)
+    figure = draw_maps({"a": photo, "b": photo}, {"m": {"a": saliency_map, "b": None}})
+    assert [axes.get_title() for axes in figure.axes] == ["photo", "m", "", ""]
+    assert [len(axes.images) for axes in figure.axes] == [1, 2, 1, 0]
+    assert (figure.axes[0].images[0].get_array() == photo).all()
+    ranks = figure.axes[1].images[1].get_array()
+    assert (ranks == np.arange(1, 17).reshape(4, 4)).all()
