@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from numpy._core import _multiarray_umath
+
+try:
+    from numpy._core import _multiarray_umath
+except ImportError:  # numpy 1
+    from numpy.core import _multiarray_umath
 
 _PACKAGES = (
     "insdel-bench torch torchvision timm facenet-pytorch hydra-core numpy scipy pandas pyarrow "

@@ -7,6 +7,15 @@ import numpy as np
 import pytest
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--golden",
+        type=Path,
+        default=Path(__file__).parent / "golden",
+        help="folder with arrays made by the reference implementations",
+    )
+
+
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
     """Seven noise images of differing sizes in class folders, and `list.txt` beside them."""

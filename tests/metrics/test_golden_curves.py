@@ -1,0 +1,174 @@
+"""The curve engine against arrays made by the real Xplique (scripts/oracle/curves.py)."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from bench.metrics.auc import auc
+from bench.metrics.baseline import Inputs, ZeroBaseline
+from bench.metrics.perturbation import curves, rank_pixels
+from bench.metrics.protocol import Perturbation
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number in the model's input space, as Xplique's `baseline_mode=0.3`."""
+
+    depends_on_image: ClassVar[bool] = False
+    value: float
+
+    def __call__(self, inputs: Inputs) -> torch.Tensor:
+        return inputs.x.new_full((1, 3, 1, 1), self.value)
+
+
+@dataclass(frozen=True)
+class Flipped:
+    """The per-image function of the golden files: the image upside down, at half contrast."""
+
+    depends_on_image: ClassVar[bool] = True
+
+    def __call__(self, inputs: Inputs) -> torch.Tensor:
+        return inputs.x.flip(2, 3) * 0.5
+
+
+BASELINES = {0.0: ZeroBaseline(), 0.3: Value(0.3), "function": Flipped()}
+
+
+def pytest_generate_tests(metafunc):
+    folder = metafunc.config.getoption("golden")
+    files = sorted(folder.glob("curves_*.npz"))
+    assert len(files) >= 6, f"expected golden files in {folder}"
+    if "path" in metafunc.fixturenames:
+        metafunc.parametrize("path", files, ids=lambda path: path.stem)
+
+
+@pytest.fixture
+def golden(path):
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def model_of(golden):
+    """The Keras network of a golden file in torch."""
+    tensors = {name: torch.from_numpy(golden[name]) for name in golden if "_" in name
+               and name.split("_")[-1] in ("kernel", "bias", "weight")}  # fmt: skip
+
+    def outputs(x):
+        for layer, stride in (("conv1", 1), ("conv2", 2)):
+            kernel = tensors[f"{layer}_kernel"].permute(3, 2, 0, 1)
+            x = functional.conv2d(x, kernel, tensors[f"{layer}_bias"], stride=stride).relu()
+        x = x.mean(dim=(2, 3))
+        if "cosine_weight" in tensors:
+            x = x @ tensors["dense_kernel"]
+            return functional.normalize(x) @ functional.normalize(tensors["cosine_weight"], dim=0)
+        return x @ tensors["dense_kernel"] + tensors["dense_bias"]
+
+    return outputs
+
+
+def digest(image):
+    """Of one input (3, H, W), in the channels-last layout of the reference."""
+    content = np.ascontiguousarray(image.permute(1, 2, 0).numpy()).tobytes()
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+
+
+def cases(golden):
+    """Each setting's number, direction, counts and end points."""
+    x = torch.from_numpy(golden["x"]).permute(0, 3, 1, 2)
+    for number, setting in enumerate(json.loads(str(golden["settings"]))):
+        perturbation = Perturbation(
+            BASELINES[setting["baseline"]],
+            steps=setting["steps"],
+            max_fraction=setting["max_percentage"],
+        )
+        baseline = perturbation.baseline(Inputs(x))
+        counts = perturbation.counts(*x.shape[2:])
+        yield number, "insertion", counts, baseline, x
+        yield number, "deletion", counts, x, baseline
+
+
+def reference_ranks(golden):
+    """The reference's own order, ties included."""
+    ranks = np.argsort(golden["order"], axis=-1).astype(np.int32)
+    return torch.from_numpy(ranks).view(golden["maps"].shape)
+
+
+def run(golden, score, counts, start, end):
+    """Our curves, given the reference's order; the end is scored only if the curve reaches it."""
+    x = torch.from_numpy(golden["x"]).permute(0, 3, 1, 2)
+    images = torch.arange(len(x))
+    reached = counts[-1] == x[0, 0].numel()
+    ends = [
+        score(side.expand(x.shape).contiguous(), images)
+        if scored
+        else torch.full((len(x),), np.nan)
+        for side, scored in ((start, True), (end, reached))
+    ]
+    return curves(
+        score, start, end, images, reference_ranks(golden), images,
+        torch.from_numpy(counts), *ends, batch_size=5,
+    )  # fmt: skip
+
+
+def test_counts_are_xpliques(golden):
+    for number, _, counts, _, _ in cases(golden):
+        assert counts.tolist() == golden[f"counts_{number}"].tolist()
+
+
+def test_inputs_are_equal_and_scores_follow(golden):
+    """Every input that we build is, to the bit, one that Xplique built for the same image and step.
+
+    Its score is looked up by the input's digest, so an input that Xplique never made is an error.
+    """
+    for number, direction, counts, start, end in cases(golden):
+        digests = golden[f"{direction}_digests_{number}"]
+        expected = golden[f"{direction}_scores_{number}"]
+        known = [dict(zip(d.tolist(), s, strict=True)) for d, s in
+                 zip(digests, expected, strict=True)]  # fmt: skip
+        built = [set() for _ in known]
+
+        def score(z, images, known=known, built=built):
+            found = []
+            for image, own in zip(z, images.tolist(), strict=True):
+                built[own].add(digest(image))
+                found.append(float(known[own][digest(image)]))
+            return torch.tensor(found)
+
+        scores = run(golden, score, counts, start, end)
+        assert np.abs(scores.numpy() - expected).max() <= 1e-6
+        for own, reference in zip(built, digests, strict=True):
+            assert own >= set(reference.tolist())
+        area = auc(scores.numpy().mean(axis=0))
+        assert abs(area - golden[f"{direction}_auc_{number}"]) <= 1e-6
+
+
+def test_our_own_network_gives_the_same_curves(golden, path):
+    outputs = model_of(golden)
+    targets = torch.from_numpy(golden["targets"])
+
+    def score(z, images):
+        out = outputs(z)
+        out = out.softmax(dim=1) if "softmax" in path.stem else out
+        return out.gather(1, targets[images][:, None])[:, 0]
+
+    with torch.no_grad():
+        for number, direction, counts, start, end in cases(golden):
+            expected = golden[f"{direction}_scores_{number}"]
+            scores = run(golden, score, counts, start, end)
+            scale = max(1, np.abs(expected).max())
+            assert np.abs(scores.numpy() - expected).max() <= 1e-5 * scale
+            area = auc(scores.numpy().mean(axis=0))
+            assert abs(area - golden[f"{direction}_auc_{number}"]) <= 1e-5 * scale
+
+
+def test_untied_maps_are_ordered_alike(golden, path):
+    maps = torch.from_numpy(golden["maps"])
+    for ties in ("numpy_legacy", "stable"):
+        equal = torch.equal(rank_pixels(maps, ties), reference_ranks(golden))
+        assert equal or "tied" in path.stem
