@@ -1,6 +1,9 @@
-.PHONY: demo test lint clean
+.PHONY: demo test lint oracle clean
 PYTHON ?= python3
 VENV ?= .venv
+ORACLE_PYTHON ?= $(PYTHON)
+ORACLE_VENV ?= .venv-oracle
+GOLDEN := build/golden
 
 install = PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/install.sh
 
@@ -17,5 +20,13 @@ lint: ## check style and format
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 
-clean: ## remove the virtual environment and the build outputs, keep results and data
-	rm -rf $(VENV) build dist *.egg-info
+oracle: ## compare with the real Xplique, live (FULL=1: every setting, larger images)
+	@$(install) test
+	@PYTHON=$(ORACLE_PYTHON) sh scripts/oracle/install.sh $(ORACLE_VENV)
+	@rm -rf $(GOLDEN)
+	$(ORACLE_VENV)/bin/python scripts/oracle/curves.py $(GOLDEN) $(if $(FULL),--full)
+	$(ORACLE_VENV)/bin/python scripts/oracle/mufidelity.py $(GOLDEN)
+	$(VENV)/bin/python -m pytest tests/metrics --golden $(GOLDEN)
+
+clean: ## remove the virtual environments and the build outputs, keep results and data
+	rm -rf $(VENV) $(ORACLE_VENV) build dist *.egg-info

@@ -17,6 +17,7 @@ from bench.datasets.dataset import Sample
 from bench.errors import BenchError
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Baseline, Inputs
+from bench.metrics.mufidelity import MuFidelity, cell_of_pixel, correlate, score_drops
 from bench.metrics.perturbation import curves, rank_pixels, tied_fraction
 from bench.metrics.protocol import Perturbation, Protocol, load_protocol
 
@@ -30,7 +31,8 @@ class Evaluated:
         rows: One row an image: image_id, target, prediction, clean_score, baseline_score,
             insertion_curve, deletion_curve (lists of float32), tied_fraction, seconds.
             `baseline_score` is the score of the fully deleted image; where the insertion curve
-            starts from another baseline, that one's score is the curve's first point.
+            starts from another baseline, that one's score is the curve's first point. Where the
+            protocol asks for it, MuFidelity has a column too (`MuFidelity.column`).
         maps: (n, H, W) float32 on the CPU, in the order of the rows.
     """
 
@@ -105,15 +107,20 @@ def count_forward_passes(
     done: Mapping[str, Collection[str]],
 ) -> int:
     """About how many forward passes `evaluate` will make; end points are left out."""
+    missing = {
+        name: [s.image_id for s in samples if s.image_id not in done.get(name, ())]
+        for name in methods
+    }
     points = sum(
         np.count_nonzero((counts > 0) & (counts < size * size))
         for counts in (protocol.insertion.counts(size, size), protocol.deletion.counts(size, size))
     )
-    return sum(
-        (method.forward_passes + points)
-        * sum(sample.image_id not in done.get(name, ()) for sample in samples)
-        for name, method in methods.items()
+    passes = sum(
+        (method.forward_passes + points) * len(missing[name]) for name, method in methods.items()
     )
+    if protocol.mufidelity is not None:  # shared by all methods
+        passes += protocol.mufidelity.num_masks * len(set().union(*missing.values()))
+    return passes
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,7 @@ class InsertionDeletion:
         insertion_auc: (N,) float64 by the protocol's rule; higher is better.
         deletion_auc: (N,) float64 by the protocol's rule; lower is better.
         tied_fraction: (N,) fraction of each map's pixels whose value is not unique.
+        mufidelity: (N,) float64 if the protocol asks for it, else None; higher is better.
     """
 
     insertion: NDArray[np.float32]
@@ -133,6 +141,7 @@ class InsertionDeletion:
     insertion_auc: NDArray[np.float64]
     deletion_auc: NDArray[np.float64]
     tied_fraction: NDArray[np.float32]
+    mufidelity: NDArray[np.float64] | None = None
 
 
 def insertion_deletion(
@@ -178,9 +187,13 @@ def insertion_deletion(
     scorer = Scorer(_Model(model, output_kind), protocol.score, batch_size)
     with torch.no_grad():
         ids = [str(i) for i in range(len(x))]
-        ends = _EndPoints(scorer, protocol)(Inputs(x.float(), ids, seed), targets)
+        inputs = Inputs(x.float(), ids, seed)
+        ends = _EndPoints(scorer, protocol)(inputs, targets)
         every = torch.arange(len(x), device=x.device)
         insertion, deletion = _both_curves(scorer, protocol, ends, maps, every)
+        mufidelity = None
+        if protocol.mufidelity is not None:
+            mufidelity = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, every)
     insertion, deletion = insertion.cpu().numpy(), deletion.cpu().numpy()
     clean = ends.clean_scores.cpu().numpy()
     return InsertionDeletion(
@@ -189,6 +202,7 @@ def insertion_deletion(
         insertion_auc=auc(insertion, protocol.auc, clean),
         deletion_auc=auc(deletion, protocol.auc, clean),
         tied_fraction=tied_fraction(maps).cpu().numpy(),
+        mufidelity=mufidelity,
     )
 
 
@@ -306,6 +320,26 @@ def _both_curves(
     return insertion, deletion
 
 
+def _mufidelity(
+    scorer: Scorer,
+    settings: MuFidelity,
+    inputs: Inputs,
+    ends: _Ends,
+    maps: Tensor,
+    images: Tensor,
+) -> NDArray[np.float64]:
+    """MuFidelity (N,) of maps (N, H, W) that belong to images (N,); its passes are shared."""
+    replaced = settings.replaced(inputs.seed).to(maps.device)
+    cells = cell_of_pixel(settings.grid_size, *maps.shape[1:]).to(maps.device)
+    baseline = settings.baseline(inputs)
+    drops = score_drops(
+        scorer, ends.x, baseline, ends.targets, ends.clean_scores, replaced, cells,
+        scorer.batch_size,
+    )  # fmt: skip
+    host = (tensor.cpu().numpy() for tensor in (drops[images], maps, replaced, cells))
+    return correlate(*host)
+
+
 def _evaluate_block(
     block: Sequence[Sample],
     wanted: Mapping[str, Sequence[int]],
@@ -319,7 +353,8 @@ def _evaluate_block(
     x = scorer.backbone.preprocess(images).to(device)
     targets = torch.tensor([sample.target for sample in block], device=device)
     ids = [sample.image_id for sample in block]
-    ends = end_points(Inputs(x, ids, seed, scorer.backbone.to_input), targets)
+    inputs = Inputs(x, ids, seed, scorer.backbone.to_input)
+    ends = end_points(inputs, targets)
 
     explained: dict[str, tuple[Tensor, float]] = {}
     for name, positions in wanted.items():
@@ -343,7 +378,11 @@ def _evaluate_block(
     started = _now(device)
     maps = torch.cat([maps for maps, _ in explained.values()])
     owners = torch.tensor([i for name in explained for i in wanted[name]], device=device)
-    insertion, deletion = _both_curves(scorer, end_points.protocol, ends, maps, owners)
+    protocol, extra = end_points.protocol, {}
+    insertion, deletion = _both_curves(scorer, protocol, ends, maps, owners)
+    if protocol.mufidelity is not None:
+        column = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, owners)
+        extra[MuFidelity.column] = column
     seconds = (_now(device) - started) / len(maps)
     table = pd.DataFrame(
         {
@@ -356,6 +395,7 @@ def _evaluate_block(
             "deletion_curve": list(deletion.cpu().numpy()),
             "tied_fraction": tied_fraction(maps).cpu().numpy(),
             "seconds": np.float32(seconds),
+            **extra,
         }
     )
     first = 0

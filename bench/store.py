@@ -77,11 +77,11 @@ class Run:
         """Stores rows; they are there whole, or not at all.
 
         Args:
-            rows: With the columns `ROW_COLUMNS`.
+            rows: With the columns `ROW_COLUMNS`, and others if the protocol asks for more.
         """
         images = hashlib.sha256("\n".join(rows["image_id"]).encode()).hexdigest()[:16]
         buffer = io.BytesIO()
-        rows[ROW_COLUMNS].assign(**self._columns()).to_parquet(buffer, index=False)
+        rows.assign(**self._columns()).to_parquet(buffer, index=False)
         write_atomically(self.folder / f"part-{images}.parquet", buffer.getvalue())
 
     def save_map(self, image_id: str, saliency_map: NDArray[np.float32]) -> None:

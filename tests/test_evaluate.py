@@ -11,8 +11,10 @@ from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
 from bench.datasets.listed import ImageList
 from bench.errors import BenchError
-from bench.evaluate import Failed, count_forward_passes, evaluate
+from bench.evaluate import Failed, _Model, count_forward_passes, evaluate
+from bench.metrics.auc import auc
 from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
+from bench.metrics.mufidelity import MuFidelity
 from bench.metrics.protocol import Perturbation, Protocol, load_protocol
 
 CPU = torch.device("cpu")
@@ -150,6 +152,27 @@ def test_every_row_equals_a_slow_loop(samples, seed):
                 assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
 
 
+def test_the_rise_protocol_equals_a_slow_loop(samples):
+    """RISE's metric: a row of pixels a step, inserted onto the blur, deleted to zero."""
+    protocol = load_protocol("rise")
+    model, scorer = backbone(), Scorer(backbone(), "probability", 4)
+    (result,) = evaluate(samples[:2], scorer, {"random": Random()}, protocol, CPU)
+    kernel = protocol.insertion.baseline.kernel()[None, None].expand(3, 1, 11, 11)
+    for sample, saliency_map, row in zip(
+        samples, result.maps, result.rows.to_dict("records"), strict=False
+    ):
+        x = model.preprocess([sample.read()])
+        blur = torch.nn.functional.conv2d(x, kernel, padding=5, groups=3)[0]
+        order = np.argsort(saliency_map.flatten().numpy())[::-1]
+        for direction, start, end in [
+            ("insertion", blur, x[0]),
+            ("deletion", x[0], torch.zeros_like(x[0])),
+        ]:
+            steps = [min(step * SIZE, SIZE * SIZE) for step in range(SIZE + 1)]
+            curve = slow_curve(scorer, start, end, sample.target, order, steps)
+            assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
+
+
 def test_seconds_are_per_image_and_hold_the_methods_own(samples, monkeypatch):
     clock = iter([0.0, 6.0, 10.0, 24.0])  # the method takes 6 s, the curves of its 2 images 14 s
     monkeypatch.setattr("bench.evaluate._now", lambda device: next(clock))
@@ -216,6 +239,57 @@ def test_forward_passes_are_counted(samples):
     told = count_forward_passes(samples, METHODS, protocol, SIZE, {})
     assert told == 7 * (4 * (24 + 9) + 1 + 5)
     assert sum(made) == told + 7 + 1  # the clean images and, once, the constant baseline
+
+
+def test_mufidelity_is_a_column_and_its_passes_are_shared(samples):
+    made = []
+    protocol = load_protocol("xplique-mufidelity")
+    scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
+    methods = {"random": Random(), "edge": Edge()}
+    results = list(evaluate(samples[:2], scorer, methods, protocol, CPU))
+    told = count_forward_passes(samples[:2], methods, protocol, SIZE, {})
+    assert told == 2 * (2 * 18 + 200)
+    assert sum(made) == told + 2 + 1
+    x = scorer.backbone.preprocess([sample.read() for sample in samples[:2]])
+    targets = torch.tensor([sample.target for sample in samples[:2]])
+    for result in results:
+        direct = insertion_deletion(
+            scorer.backbone.module, x, targets, result.maps, protocol, batch_size=1
+        )
+        assert result.rows[MuFidelity.column].to_numpy() == pytest.approx(direct.mufidelity)
+        assert (np.abs(direct.mufidelity) < 1).all()
+
+
+def test_srg_is_least_relevant_first_minus_most_relevant_first():
+    """Deleting the least important first, by H*W - k pixels, is inserting the most important.
+
+    So insertion - deletion under one baseline, score and step count is the symmetric relevance
+    gain of Bluecher et al. 2024 (arXiv 2401.06654).
+    """
+    draws = torch.Generator().manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(189, 4), torch.nn.Softmax(1))
+    x = torch.rand(3, 3, 7, 9, generator=draws)
+    targets = torch.tensor([0, 3, 1])
+    maps = (torch.rand(3, 7, 9, generator=draws) * 9).floor()  # many ties
+    with torch.no_grad():
+        found = insertion_deletion(model.eval(), x, targets, maps, output_kind="probabilities")
+    counts = load_protocol("xplique").deletion.counts(7, 9)
+    orders = [np.argsort(m.flatten().numpy())[::-1] for m in maps]
+
+    def deleted_first(image, order, counts):
+        scorer = Scorer(_Model(model, "probabilities"), "output", 1)
+        zero = torch.zeros(3, 7, 9)
+        return slow_curve(scorer, x[image], zero, targets[image].item(), order, counts)
+
+    for image, order in enumerate(orders):
+        most = deleted_first(image, order, counts)
+        least = deleted_first(image, order[::-1], 63 - counts[::-1])
+        srg = auc(least) - auc(most)
+        assert found.insertion_auc[image] - found.deletion_auc[image] == pytest.approx(
+            srg, abs=1e-6
+        )
+        # Its own floor schedule differs by at most one pixel a step.
+        assert np.abs((63 - counts[::-1]) - counts).max() <= 1
 
 
 class TestInsertionDeletion:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.leaderboard.statistics import bootstrap_interval
+from bench.metrics.mufidelity import MuFidelity
 from bench.store import Run, curve_areas
 
 COLUMNS = (
@@ -35,14 +36,14 @@ def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.Da
     Returns:
         The columns `COLUMNS`, best insertion AUC first within each comparison. `srg` is insertion
         minus deletion, where both share baseline and steps. Intervals are bootstrapped over
-        images. Rows may be compared if their `comparison` is equal. The published columns are
+        images. A MuFidelity column (mean over images) follows where a protocol asks for it.
+        Rows may be compared if their `comparison` is equal. The published columns are
         blank unless the experiment repeats a published table.
     """
     methods = _distinct_names(runs, name)
-    table = pd.DataFrame(
-        [{"method": methods[run.manifest["key"]], **_row(run, auc)} for run in runs],
-        columns=COLUMNS,
-    )
+    rows = [{"method": methods[run.manifest["key"]], **_row(run, auc)} for run in runs]
+    asked = [MuFidelity.column] if any(MuFidelity.column in row for row in rows) else []
+    table = pd.DataFrame(rows, columns=COLUMNS + asked)
     # Ranked as printed: what looks equal shares its rank.
     groups = table.assign(shown=table["insertion_auc"].round(6)).groupby("comparison")["shown"]
     table["rank"] = groups.rank(method="min", ascending=False).astype("Int64")
@@ -74,6 +75,8 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
         row[f"{direction}_auc"] = areas.mean()
         low, high = bootstrap_interval(areas)
         row[f"{direction}_ci_low"], row[f"{direction}_ci_high"] = low, high
+    if MuFidelity.column in rows:
+        row[MuFidelity.column] = rows[MuFidelity.column].mean()
     if identity["protocol"]["insertion"] == identity["protocol"]["deletion"]:
         row["srg"] = row["insertion_auc"] - row["deletion_auc"]
     return row

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError, require_integer, require_known, require_number
 from bench.metrics.auc import AUC_RULES
 from bench.metrics.baseline import Baseline, make_baseline
+from bench.metrics.mufidelity import MuFidelity
 from bench.metrics.perturbation import TIE_RULES
 from bench.metrics.score import SCORES
 
@@ -66,6 +67,10 @@ class Perturbation:
         return np.minimum(np.arange(0, last + each, each), last).astype(np.int32)
 
 
+_PARTS = {"insertion": Perturbation, "deletion": Perturbation, "mufidelity": MuFidelity}
+"""Parts of a protocol that have a baseline."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A named way to turn attribution maps into insertion and deletion curves.
@@ -77,6 +82,7 @@ class Protocol:
         auc: How a curve becomes a number: a key of `AUC_RULES`.
         insertion: Most important pixels first, from the baseline to the image.
         deletion: Most important pixels first, from the image to the baseline.
+        mufidelity: Settings of MuFidelity if it is asked for, else None.
     """
 
     name: str
@@ -85,6 +91,7 @@ class Protocol:
     auc: str
     insertion: Perturbation
     deletion: Perturbation
+    mufidelity: MuFidelity | None = None
 
     def __post_init__(self) -> None:
         require_known("protocol.score", self.score, SCORES)
@@ -92,11 +99,11 @@ class Protocol:
         require_known("protocol.auc", self.auc, AUC_RULES)
 
     def settings(self) -> dict[str, Any]:
-        """Everything as nested dictionaries, ready for JSON."""
-        settings = asdict(self)
-        for direction in ("insertion", "deletion"):
-            kind = type(getattr(self, direction).baseline).__name__
-            settings[direction]["baseline"]["kind"] = kind
+        """Everything that is set as nested dictionaries, ready for JSON."""
+        settings = {key: value for key, value in asdict(self).items() if value is not None}
+        for part in _PARTS.keys() & settings.keys():
+            kind = type(getattr(self, part).baseline).__name__
+            settings[part]["baseline"]["kind"] = kind
         return settings
 
     @property
@@ -144,19 +151,18 @@ def shipped_protocols() -> dict[str, dict[str, Any]]:
 
 
 def _build(settings: Mapping[str, Any]) -> Protocol:
-    settings = dict(settings)
-    expected = set(Protocol.__dataclass_fields__)
-    if set(settings) != expected:
+    given = {key: value for key, value in settings.items() if value is not None}
+    known = set(Protocol.__dataclass_fields__)
+    if not known - {"mufidelity"} <= set(given) <= known:
         raise BenchError(
-            f"protocol: expected the keys {', '.join(sorted(expected))}; "
-            f"found {', '.join(sorted(settings))}"
+            f"protocol: expected the keys {', '.join(sorted(known))} (mufidelity may be left "
+            f"out); found {', '.join(sorted(given))}"
         )
-    for direction in ("insertion", "deletion"):
-        parts = dict(settings[direction])
-        for key in parts:
-            require_known(f"protocol.{direction}", key, Perturbation.__dataclass_fields__)
-        if "baseline" not in parts:
-            raise BenchError(f"protocol.{direction}.baseline is missing: say what pixels become")
-        parts["baseline"] = make_baseline(**parts["baseline"])
-        settings[direction] = Perturbation(**parts)
-    return Protocol(**settings)
+    for part in _PARTS.keys() & given.keys():
+        own = dict(given[part])
+        for key in own:
+            require_known(f"protocol.{part}", key, _PARTS[part].__dataclass_fields__)
+        if "baseline" not in own:
+            raise BenchError(f"protocol.{part}.baseline is missing: say what pixels become")
+        given[part] = _PARTS[part](**own | {"baseline": make_baseline(**own["baseline"])})
+    return Protocol(**given)

@@ -1,11 +1,13 @@
 import io
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 from test_store import begin, identity, rows
 
 from bench.leaderboard.table import COLUMNS, leaderboard
+from bench.metrics.mufidelity import MuFidelity
 from bench.report.tables import to_csv, to_markdown
 from bench.report.writer import write_leaderboard
 from bench.store import stored_runs
@@ -58,6 +60,16 @@ def test_insertion_and_deletion_stand_in_their_own_columns(tmp_path):
     begin(tmp_path, "RISE").append(rows("a", "b", "c"))
     cells = to_markdown(table(tmp_path), "board").splitlines()[-1]
     assert cells == "| 1 | RISE | 0.5000 | 0.500..0.500 | 0.3750 | 0.375..0.375 | 0.1250 | 50.0% |"
+
+
+def test_mufidelity_has_a_column_where_it_was_asked_for(tmp_path):
+    assert MuFidelity.column not in leaderboard([], "board")
+    values = rows("a", "b", "c").assign(**{MuFidelity.column: [0.1, 0.2, 0.6]})
+    begin(tmp_path, "RISE").append(values)
+    begin(tmp_path, "other", seed=1).append(rows("a", "b", "c"))
+    made = table(tmp_path).set_index("method")[MuFidelity.column]
+    assert made["RISE"] == pytest.approx(0.3)
+    assert np.isnan(made["other"])
 
 
 def test_srg_needs_the_same_perturbation_in_both_directions(tmp_path):

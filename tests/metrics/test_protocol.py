@@ -16,6 +16,7 @@ FROZEN = {
     "smdl-cub": "c98c090c76e40b14",
     "smdl-face": "5f40bd8e461c7e24",
     "xplique": "5f40bd8e461c7e24",
+    "xplique-mufidelity": "bf31d0d5d864270e",
     "xplique-probability": "85741a2273731ab3",
 }
 
