@@ -80,7 +80,7 @@ def evaluate(
         For each block, what each of its methods gave.
 
     Raises:
-        BenchError: An image cannot be read.
+        BenchError: An image cannot be read, or memory runs out at the smallest batch.
     """
     done, failed = done or {}, set()
     ends = _EndPoints(scorer, protocol)
@@ -93,7 +93,13 @@ def evaluate(
                 wanted[name] = missing
         if not wanted:
             continue
-        for result in _evaluate_block(block, wanted, methods, scorer, ends, device, seed):
+        while True:
+            try:
+                results = list(_evaluate_block(block, wanted, methods, scorer, ends, device, seed))
+                break
+            except torch.OutOfMemoryError:
+                scorer.shrink()  # the block is begun again; those before it are finished
+        for result in results:
             if isinstance(result, Failed):
                 failed.add(result.method)
             yield result

@@ -56,6 +56,7 @@ def run_experiment(config: DictConfig, console: Console) -> list[str]:
     methods = {name: _build(node, f"method.{name}") for name, node in settings.items()}
     dataset: Dataset = _build(config.dataset, "dataset")
     backbone: Backbone = _build(config.backbone, "backbone").to(device)
+    backbone.set_speed(config.precision, config.compile)
     dataset.check_targets(backbone.num_classes)
     name = config.name or f"{dataset.name}_{backbone.name}_{protocol.name}"
 
@@ -67,7 +68,13 @@ def run_experiment(config: DictConfig, console: Console) -> list[str]:
     total = count_forward_passes(dataset.samples, methods, protocol, size, done)
     keep = {sample.image_id for sample in dataset.samples[: config.gallery]}
     with _progress(console, total) as advance:
-        scorer = Scorer(backbone, protocol.score, batch_size, on_forward=advance)
+        scorer = Scorer(
+            backbone,
+            protocol.score,
+            batch_size,
+            on_forward=advance,
+            may_shrink=config.batch_size == "auto",
+        )
         for result in evaluate(
             dataset.samples, scorer, methods, protocol, device, config.seed, config.block_size, done
         ):
@@ -146,7 +153,8 @@ def _open_runs(
         "explain": {"backbone": "the same", "score": protocol.score},
         "protocol": protocol.settings() | {"hash": protocol.hash},
         "seed": config.seed,
-        "precision": "fp32",
+        "precision": backbone.precision,
+        "compile": backbone.is_compiled,
     }
     origin = provenance(device)
     resolved = OmegaConf.to_container(config, resolve=True)

@@ -184,6 +184,15 @@ def test_the_colour_of_a_constant_baseline_is_told(bench):
     assert "insertion baseline: RGB (120, 110, 100)" in out
 
 
+def test_precision_is_part_of_a_row(bench):
+    bench("method=[random]")
+    bench("method=[random]", "precision=bf16")
+    methods = pd.read_csv(BOARD).set_index("method")["insertion_auc"]
+    assert set(methods.index) == {"random (precision=fp32)", "random (precision=bf16)"}
+    assert 0 < abs(methods.diff().iloc[1]) < 0.01
+    assert_bad(bench("precision=fp8"), "precision: unknown name 'fp8'")
+
+
 def test_every_baseline_runs_under_a_protocol_of_its_own(bench):
     for kind in ("{kind: constant, rgb: [0, 128, 255]}", "{kind: mean}", "{kind: uniform}"):
         name = kind.split()[1].strip("},")

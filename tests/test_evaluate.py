@@ -292,6 +292,41 @@ def test_srg_is_least_relevant_first_minus_most_relevant_first():
         assert np.abs((63 - counts[::-1]) - counts).max() <= 1
 
 
+def starved(limit):
+    """A backbone that runs out of memory above `limit` inputs."""
+    hungry = backbone()
+    outputs = hungry.outputs
+
+    def limited(x):
+        if len(x) > limit:
+            raise torch.OutOfMemoryError
+        return outputs(x)
+
+    hungry.outputs = limited
+    return hungry
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(samples):
+    protocol, made = load_protocol("xplique-probability"), []
+    scorer = Scorer(starved(5), protocol.score, 16, made.append, may_shrink=True)
+    methods = {"random": Random(), "rise": Rise(5)}
+    found = rows_by_image(evaluate(samples, scorer, methods, protocol, CPU, block_size=3))
+    assert scorer.batch_size == 4
+    assert set(made) == {4}
+    expected = rows_by_image(run(samples, methods, protocol="xplique-probability"))
+    assert_same_bits(found, expected)
+
+
+def test_out_of_memory_for_good(samples):
+    for limit, may_shrink, message in [
+        (5, False, "batch_size=16: choose a smaller one or batch_size=auto"),
+        (0, True, "batch_size=1: choose a smaller network"),
+    ]:
+        scorer = Scorer(starved(limit), "probability", 16, may_shrink=may_shrink)
+        with pytest.raises(BenchError, match=message):
+            list(evaluate(samples, scorer, METHODS, load_protocol("smdl-cub"), CPU))
+
+
 class TestInsertionDeletion:
     x = torch.rand(3, 3, 8, 9, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([1, 0, 1])

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bench.backbones.backbone import Backbone
 from bench.batching import fixed_batches
+from bench.errors import BenchError
 from bench.metrics.score import check_score, target_scores
 
 
@@ -20,6 +21,7 @@ class Scorer:
 
     Args:
         on_forward: Called with the number of inputs after each forward pass.
+        may_shrink: Whether running out of memory may halve the batch size.
 
     Raises:
         BenchError: The backbone's outputs cannot give the score.
@@ -31,16 +33,35 @@ class Scorer:
         score: str,
         batch_size: int,
         on_forward: Callable[[int], None] = lambda _: None,
+        may_shrink: bool = False,
     ) -> None:
         check_score(score, backbone.output_kind)
         self.backbone = backbone
         self.score = score
         self.batch_size = batch_size
         self._on_forward = on_forward
+        self._may_shrink = may_shrink
 
     def __call__(self, x: Tensor, targets: Tensor) -> Tensor:
         """Scores (B,) of targets (B,) for inputs (B, 3, S, S); differentiable in x."""
         return self.select(self.outputs(x), targets)
+
+    def shrink(self) -> None:
+        """Halves the batch size, after the device has run out of memory.
+
+        Raises:
+            BenchError: It may not shrink, or cannot any more.
+        """
+        if not self._may_shrink or self.batch_size == 1:
+            mend = (
+                "choose a smaller one or batch_size=auto"
+                if self.batch_size > 1
+                else ("choose a smaller network or another device")
+            )
+            raise BenchError(f"out of memory at batch_size={self.batch_size}: {mend}")
+        self.batch_size //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def outputs(self, x: Tensor) -> Tensor:
         """The network's outputs (B, K) as they are."""

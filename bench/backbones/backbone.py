@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from bench.errors import BenchError, require_known
 from bench.metrics.score import OUTPUT_KINDS
 
+PRECISIONS = ("fp32", "tf32", "bf16")
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -64,6 +66,7 @@ class Backbone:
         output_kind: What the outputs are: one of `bench.metrics.score.OUTPUT_KINDS`.
         num_classes: K.
         cam_layer: Name of the submodule whose output class activation maps use, or None.
+        precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
     """
 
     def __init__(
@@ -85,10 +88,37 @@ class Backbone:
         self.output_kind = output_kind
         self.num_classes = num_classes
         self.cam_layer = cam_layer
+        self.precision = "fp32"
+        self._compiled: nn.Module | None = None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether scores come from the compiled network."""
+        return self._compiled is not None
 
     def to(self, device: torch.device) -> "Backbone":
         """Moves the network to a device and returns self."""
         self.module.to(device)
+        return self
+
+    def set_speed(self, precision: str, compile: bool) -> "Backbone":
+        """Trades exactness for speed, and returns self.
+
+        Args:
+            precision: `fp32`; `tf32`, the same with TensorFloat-32 matrix products and
+                convolutions on GPUs that have them; `bf16`, bfloat16 autocast. Sets torch's
+                process-wide TF32 switches, whose own default is not exact.
+            compile: Score with the network compiled by torch.compile. Gradients are always taken
+                through the network as it is.
+
+        Raises:
+            BenchError: The precision is unknown.
+        """
+        require_known("precision", precision, PRECISIONS)
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        self.precision = precision
+        self._compiled = torch.compile(self.module, dynamic=False) if compile else None
         return self
 
     def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
@@ -101,7 +131,12 @@ class Backbone:
 
     def outputs(self, x: Tensor) -> Tensor:
         """Inputs (B, 3, S, S) to outputs (B, K) of kind `output_kind`; differentiable in x."""
-        return self.module(x)
+        use_compiled = self._compiled is not None and torch.is_inference_mode_enabled()
+        module = self._compiled if use_compiled else self.module
+        if self.precision != "bf16":
+            return module(x)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return module(x).float()
 
     def layer(self) -> nn.Module:
         """Returns the CAM layer.

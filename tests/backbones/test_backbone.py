@@ -68,3 +68,35 @@ def test_bad_settings(changes, message):
 def test_no_cam_layer():
     with pytest.raises(BenchError, match=r"names no CAM layer: set backbone\.cam_layer"):
         backbone(cam_layer=None).layer()
+
+
+X = torch.rand(4, 3, 23, 23, generator=torch.Generator().manual_seed(0))
+
+
+def test_bf16_is_near_and_is_not_the_same():
+    exact, near = backbone(), backbone().set_speed("bf16", compile=False)
+    assert near.outputs(X).dtype == torch.float32
+    difference = (near.outputs(X) - exact.outputs(X)).abs().max()
+    assert 0 < difference <= 0.02 * exact.outputs(X).abs().max()
+
+
+def test_tf32_is_off_unless_asked_for():
+    backbone().set_speed("tf32", compile=False)
+    assert torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32
+    backbone().set_speed("fp32", compile=False)
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_compiled_scores_and_plain_gradients(monkeypatch):
+    """Only inference goes through the compiled network."""
+    monkeypatch.setattr(torch, "compile", lambda module, dynamic: lambda x: module(x) + 1)
+    compiled, plain = backbone().set_speed("fp32", compile=True), backbone()
+    assert compiled.is_compiled
+    assert torch.equal(compiled.outputs(X), plain.outputs(X))
+    with torch.inference_mode():
+        assert torch.equal(compiled.outputs(X), plain.outputs(X) + 1)
+
+
+def test_unknown_precision():
+    with pytest.raises(BenchError, match="Did you mean 'fp32'"):
+        backbone().set_speed("fp23", compile=False)
