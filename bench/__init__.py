@@ -18,6 +18,10 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
 def __getattr__(name: str) -> Any:
     """Imports on first use, so that `bench --help` does not wait for torch."""
     if name not in _HOMES:

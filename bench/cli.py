@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         failures = _run(arguments[1:]) if arguments[:1] == ["run"] else _other(arguments)
     except BenchError as error:
         failures = [str(error)]
+    except KeyboardInterrupt:
+        stopped = "what was finished is stored, the same command goes on from there"
+        print(f"bench: interrupted; {stopped}", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
     for failure in failures:
         print(f"bench: error: {failure}", file=sys.stderr)  # noqa: T201
     if failures:
@@ -73,18 +77,22 @@ def _run(arguments: Sequence[str]) -> list[str]:
     from hydra.errors import HydraException
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from bench.configuration import check_arguments, flags_first
 
     check_arguments(arguments)
     sys.path.append(str(Path.cwd()))  # where a user's own methods may lie
     failures: list[str] = []
+    traces: list[str] = []
 
     def job(config: DictConfig) -> None:
         from bench.experiment import run_experiment
 
         try:
-            failures.extend(run_experiment(config, Console()))
+            failed = run_experiment(config, Console())
+            failures.extend(failure.reason for failure in failed)
+            traces.extend(failure.trace for failure in failed if failure.trace)
         except BenchError as error:  # so that Hydra prints no traceback and a sweep goes on
             failures.append(str(error))
 
@@ -92,16 +100,18 @@ def _run(arguments: Sequence[str]) -> list[str]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         hydra.main(version_base="1.3", config_path="pkg://bench.conf", config_name="run")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         reason = " ".join(str(error).split())
         failures.append(f"{reason} (see `bench run --cfg job` for the settings there are)")
+    for trace in traces:
+        print(trace, file=sys.stderr)  # noqa: T201
     return failures
 
 
 def _leaderboard(arguments: Sequence[str]) -> None:
     from bench.metrics.auc import AUC_RULES
     from bench.report.writer import write_leaderboard
-    from bench.store import stored_runs
+    from bench.store import leaderboard_names
 
     rules = [a.removeprefix("auc=") for a in arguments if a.startswith("auc=")]
     folders = [a for a in arguments if not a.startswith("auc=")] or ["results"]
@@ -110,10 +120,10 @@ def _leaderboard(arguments: Sequence[str]) -> None:
     for rule in rules:
         require_known("auc", rule, AUC_RULES)
     results_dir = Path(folders[0])
-    names = {name for run in stored_runs(results_dir) for name in run.manifest["labels"]}
+    names = leaderboard_names(results_dir)
     if not names:
         raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
-    for name in sorted(names):
+    for name in names:
         write_leaderboard(results_dir, name, Console(), *rules)
 
 

@@ -75,7 +75,9 @@ def check_arguments(arguments: Sequence[str]) -> None:
                 require_known(group, name, known)
         if group == "results_dir":
             results = _names(override.value())
-    for folder in results:
+    for folder in results or [""]:
+        if not folder:
+            raise BenchError("results_dir: expected a folder, found nothing")
         check_writable(Path(folder))
 
 
@@ -102,7 +104,7 @@ def _overrides(arguments: Sequence[str]) -> Iterator[Override]:
         except HydraException:
             raise BenchError(
                 f"cannot read the argument '{argument}': expected key=value; quote a value that "
-                "holds spaces or '=' twice: 'key=\"value\"'"
+                "holds spaces, '=' or other special characters twice: 'key=\"value\"'"
             ) from None
 
 

@@ -21,8 +21,10 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in _BATCH_SIZES:
+            raise RuntimeError
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (RuntimeError, AssertionError):
         raise BenchError(
             f"device: '{name}' is not there or no device: expected auto, cpu, cuda or cuda:N"
         ) from None
@@ -36,7 +38,7 @@ def resolve_batch_size(batch_size: int | str, device: torch.device) -> int:
         BenchError: Neither `auto` nor a positive integer.
     """
     if batch_size == "auto":
-        return _BATCH_SIZES.get(device.type, 64)
+        return _BATCH_SIZES[device.type]
     require_integer("batch_size", batch_size, 1)
     return batch_size
 

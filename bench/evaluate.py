@@ -1,6 +1,7 @@
 """The loop: images outside, methods inside, end points shared, everything else in batches."""
 
 import time
+import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.datasets.dataset import Sample
-from bench.errors import BenchError
+from bench.errors import BenchError, require_integer
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.mufidelity import MuFidelity, cell_of_pixel, correlate, score_drops
@@ -43,15 +44,17 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Failed:
-    """A method that gave an unusable map; it is left out of the blocks that follow.
+    """A method that gave an unusable map or none; it is left out of the blocks that follow.
 
     Attributes:
         method: Its key in the `methods` given to `evaluate`.
         reason: One line.
+        trace: The traceback, if the method raised something that it should not have.
     """
 
     method: str
     reason: str
+    trace: str = ""
 
 
 def evaluate(
@@ -166,7 +169,7 @@ def insertion_deletion(
         model: Inputs (B, C, H, W) to outputs (B, K); in eval mode, on the device of `x`.
         x: (N, C, H, W) float inputs, preprocessed.
         targets: (N,) integer classes.
-        maps: (N, H, W) float, higher = more important.
+        maps: (N, H, W) float, higher = more important. Arrays may be torch's or numpy's.
         protocol: A protocol or the name of a shipped one (`bench list protocols`).
         output_kind: What the model's outputs are: `logits`, `probabilities` or `cosines`.
         batch_size: Forward passes in one batch.
@@ -179,21 +182,29 @@ def insertion_deletion(
         BenchError: Shapes do not fit, a map is not finite, the model is in training mode, or the
             protocol's score cannot be read off the outputs.
     """
-    if any(module.training for module in model.modules()):
-        raise BenchError("model: is in training mode; call model.eval() first")
-    if x.ndim != 4 or targets.shape != x.shape[:1]:
+    require_integer("batch_size", batch_size, 1)
+    protocol = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    if not isinstance(protocol, Protocol):
+        raise BenchError(f"protocol: expected a Protocol or a name, found {protocol!r}")
+    if not isinstance(model, nn.Module) or any(module.training for module in model.modules()):
+        raise BenchError("model: expected a torch module in eval mode; call model.eval() first")
+    x = torch.as_tensor(x)
+    targets, maps = (torch.as_tensor(own, device=x.device) for own in (targets, maps))
+    if x.ndim != 4 or len(x) == 0 or targets.shape != x.shape[:1]:
         raise BenchError(
-            "expected x (N, C, H, W) and targets (N,), "
+            "expected x (N, C, H, W) and targets (N,) with N >= 1, "
             f"found {tuple(x.shape)} and {tuple(targets.shape)}"
         )
-    protocol = load_protocol(protocol) if isinstance(protocol, str) else protocol
-    names = [f"number {i}" for i in range(len(x))]
-    maps = check_maps("maps", torch.as_tensor(maps, device=x.device), x, names)
-    targets = targets.to(x.device, torch.int64)
+    if not x.is_floating_point() or not x.isfinite().all():
+        raise BenchError(f"x: expected finite floating point numbers, found {x.dtype} or NaN in it")
+    if targets.is_floating_point() or targets.dtype == torch.bool:
+        raise BenchError(f"targets: expected integers, found {targets.dtype}")
+    maps = check_maps("maps", maps, x, [f"number {i}" for i in range(len(x))])
+    targets = targets.long()
     scorer = Scorer(_Model(model, output_kind), protocol.score, batch_size)
     with torch.no_grad():
         ids = [str(i) for i in range(len(x))]
-        inputs = Inputs(x.float(), ids, seed)
+        inputs = Inputs(x, ids, seed)
         ends = _EndPoints(scorer, protocol)(inputs, targets)
         every = torch.arange(len(x), device=x.device)
         insertion, deletion = _both_curves(scorer, protocol, ends, maps, every)
@@ -279,6 +290,7 @@ class _EndPoints:
 
     def __call__(self, inputs: Inputs, targets: Tensor) -> _Ends:
         outputs = self._scorer.outputs_in_batches(inputs.x)
+        _check_outputs(outputs, self._scorer)
         classes = outputs.shape[1]
         outside = ((targets < 0) | (targets >= classes)).nonzero()[:, 0].tolist()
         if outside:
@@ -304,6 +316,20 @@ class _EndPoints:
                 self._constant[baseline] = self._scorer.outputs_in_batches(image)
             outputs = self._constant[baseline].expand(len(targets), -1)
         return pixels, self._scorer.select(outputs, targets)
+
+
+def _check_outputs(outputs: Tensor, scorer: Scorer) -> None:
+    """Raises `BenchError` if the outputs are not of the kind that they are said to be."""
+    kind = scorer.backbone.output_kind
+    in_range = bool(((outputs >= -1e-3) & (outputs <= 1 + 1e-3)).all())
+    if kind == "probabilities" and not in_range:
+        raise BenchError("the model's outputs are said to be probabilities, but leave 0..1")
+    sums_to_one = in_range and bool(((outputs.sum(dim=1) - 1).abs() < 1e-4).all())
+    if kind == "logits" and scorer.score != "output" and outputs.shape[1] > 1 and sums_to_one:
+        raise BenchError(
+            "the model's outputs are said to be logits, but sum to 1: if they are softmax "
+            "probabilities already, say output_kind=probabilities"
+        )
 
 
 def _both_curves(
@@ -374,8 +400,14 @@ def _evaluate_block(
         started = _now(device)
         try:
             maps = check_maps(name, methods[name](scorer, batch), batch.x, batch.image_ids)
+        except torch.OutOfMemoryError:
+            raise
         except BenchError as error:
             yield Failed(name, str(error))
+            continue
+        except Exception as error:  # a plug-in's own mistake must not cost the others' rows
+            reason = f"method '{name}' raised {type(error).__name__}: {error}"
+            yield Failed(name, " ".join(reason.split()), traceback.format_exc())
             continue
         explained[name] = maps, (_now(device) - started) / len(positions)
     if not explained:

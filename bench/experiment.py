@@ -21,7 +21,7 @@ from bench.datasets.dataset import Dataset
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer
 from bench.evaluate import Failed, count_forward_passes, evaluate
-from bench.files import check_writable
+from bench.files import check_writable, file_name
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
 from bench.provenance import provenance
@@ -29,7 +29,7 @@ from bench.report.writer import write_figures, write_leaderboard
 from bench.store import Run, open_run
 
 
-def run_experiment(config: DictConfig, console: Console) -> list[str]:
+def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     """Runs what a configuration asks for and is not stored yet, and writes the leaderboard.
 
     Args:
@@ -37,7 +37,7 @@ def run_experiment(config: DictConfig, console: Console) -> list[str]:
         console: Where progress and the leaderboard go.
 
     Returns:
-        What failed, a line each; empty if nothing did. Whatever succeeded is stored.
+        The methods that failed; empty if none did. Whatever succeeded is stored.
 
     Raises:
         BenchError: The configuration, the data or the results folder cannot be used.
@@ -47,6 +47,9 @@ def run_experiment(config: DictConfig, console: Console) -> list[str]:
     require_integer("seed", config.seed, 0)
     require_integer("block_size", config.block_size, 1)
     require_integer("gallery", config.gallery, 0)
+    for switch in ("figures", "compile"):
+        if not isinstance(config[switch], bool):
+            raise BenchError(f"{switch}: expected true or false, found {config[switch]!r}")
     device = resolve_device(config.device)
     batch_size = resolve_batch_size(config.batch_size, device)
     keep_freed_memory()
@@ -54,15 +57,27 @@ def run_experiment(config: DictConfig, console: Console) -> list[str]:
     protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
     settings = _method_settings(config, console)
     methods = {name: _build(node, f"method.{name}") for name, node in settings.items()}
+    for name, method in methods.items():
+        if not isinstance(method, Method):
+            raise BenchError(
+                f"method.{name}: expected _target_ to be a subclass of "
+                f"bench.attribution.method.Method, found {settings[name]['_target_']}"
+            )
     dataset: Dataset = _build(config.dataset, "dataset")
     backbone: Backbone = _build(config.backbone, "backbone").to(device)
     backbone.set_speed(config.precision, config.compile)
     dataset.check_targets(backbone.num_classes)
-    name = config.name or f"{dataset.name}_{backbone.name}_{protocol.name}"
+    name = _leaderboard_name(config, f"{dataset.name}_{backbone.name}_{protocol.name}")
 
     _tell_baselines(protocol, backbone, console)
     runs = _open_runs(config, results_dir, settings, methods, dataset, backbone, protocol, device)
+    for method, run in runs.items():
+        run.set_label(name, str(settings[method].get("label") or method))
     done = {method: set(run.rows()["image_id"]) for method, run in runs.items()}
+    stored = {method: len(images) for method, images in done.items() if images}
+    if stored:
+        told = ", ".join(f"{method} {rows} of {len(dataset)}" for method, rows in stored.items())
+        console.print(f"Rows stored before: {told}", highlight=False)
     failures = []
     size = backbone.preprocessing.size
     total = count_forward_passes(dataset.samples, methods, protocol, size, done)
@@ -79,26 +94,36 @@ def run_experiment(config: DictConfig, console: Console) -> list[str]:
             dataset.samples, scorer, methods, protocol, device, config.seed, config.block_size, done
         ):
             if isinstance(result, Failed):
-                failures.append(result.reason)
+                failures.append(result)
                 continue
             run = runs[result.method]
             for image_id, saliency_map in zip(result.rows["image_id"], result.maps, strict=True):
                 if image_id in keep:
                     run.save_map(image_id, saliency_map.numpy())
             run.append(result.rows)
-    for method, run in runs.items():
-        run.set_label(name, settings[method].get("label") or method)
 
     _report_accuracy(runs, backbone, dataset, console)
     write_leaderboard(results_dir, name, console)
     if config.figures:
         gallery = dataset.samples[: config.gallery]
         photos = {s.image_id: cv2.resize(s.read(), (size, size)) for s in gallery}
-        write_figures(results_dir, name, list(runs.values()), photos, console)
+        write_figures(results_dir, name, next(iter(runs.values())), photos, console)
     console.print(
         f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
     )
     return failures
+
+
+def _leaderboard_name(config: DictConfig, default: str) -> str:
+    if config.name is None:
+        return file_name(default)
+    name = str(config.name)
+    if file_name(name) != name:
+        raise BenchError(
+            f"name: '{name}' cannot be a file's name; expected letters, digits and ._+-, for "
+            f"instance name={file_name(name)}"
+        )
+    return name
 
 
 def _method_settings(config: DictConfig, console: Console) -> dict[str, DictConfig]:
@@ -133,7 +158,7 @@ def _build(node: DictConfig, key: str) -> Any:
             argument = re.match(r"(\w+):", str(cause))
             inside = argument is not None and argument[1] in node
             raise BenchError(f"{key}.{cause}" if inside else str(cause)) from error
-        reason = cause if cause is not None else str(error).splitlines()[0]
+        reason = " ".join(str(cause if cause is not None else error).split())
         raise BenchError(f"{key}: cannot build {node['_target_']}: {reason}") from error
 
 

@@ -93,7 +93,12 @@ class Run:
     def load_map(self, image_id: str) -> NDArray[np.float32] | None:
         """Returns a map that was kept, or None."""
         path = self._map_path(image_id)
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            raise BenchError(f"'{path}' is broken: delete it") from None
 
     def set_label(self, leaderboard: str, label: str) -> None:
         """Makes the run a row, named `label`, of a leaderboard."""
@@ -177,9 +182,16 @@ def stored_runs(results_dir: Path, leaderboard: str | None = None) -> list[Run]:
         BenchError: The folder is missing or a manifest cannot be read.
     """
     if not results_dir.is_dir():
-        raise BenchError(f"results folder '{results_dir}' is missing: name the one of your runs")
+        raise BenchError(
+            f"results folder '{results_dir}' is missing or no folder: name the one of your runs"
+        )
     runs = [_read_run(path) for path in sorted(results_dir.glob("runs/*/*/manifest.json"))]
     return [run for run in runs if leaderboard is None or leaderboard in run.manifest["labels"]]
+
+
+def leaderboard_names(results_dir: Path) -> list[str]:
+    """Names of the leaderboards that the runs in a results folder are rows of, sorted."""
+    return sorted({name for run in stored_runs(results_dir) for name in run.manifest["labels"]})
 
 
 def load_rows(
@@ -209,7 +221,9 @@ def load_rows(
             rows["method"] = run.manifest["labels"][leaderboard]
         tables.append(rows)
     if not tables:
-        raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
+        names = leaderboard_names(Path(results_dir))
+        known = f" of leaderboard '{leaderboard}'; there are: {', '.join(names)}" if names else ""
+        raise BenchError(f"no runs in '{results_dir}'{known}")
     return pd.concat(tables, ignore_index=True)
 
 
@@ -233,6 +247,9 @@ def curve_areas(
 
 def _read_run(path: Path) -> Run:
     try:
-        return Run(path.parent, json.loads(path.read_text(encoding="utf-8")))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BenchError(f"'{path}' cannot be read: {error}") from None
+    if not isinstance(manifest, dict) or not {"key", "identity", "labels"} <= manifest.keys():
+        raise BenchError(f"'{path}' is no manifest: expected the keys key, identity and labels")
+    return Run(path.parent, manifest)

@@ -41,6 +41,13 @@ def toy_conf(tmp_path: Path) -> Path:
     files = {
         "backbone/toy.yaml": "_target_: toy.backbone\nclasses: 4\noutput_kind: logits\n",
         "method/flat.yaml": "# One value everywhere\nflat:\n  _target_: toy.Constant\n",
+        "method/raises.yaml": "raises:\n  _target_: toy.Raises\n",
+        "method/no_method.yaml": (
+            "no_method:\n  _target_: toy.LinearModel\n"
+            "  classes: 2\n  channels: 3\n  height: 4\n  width: 4\n"
+        ),
+        "method/broken_yaml.yaml": "broken_yaml: [",
+        "method/elsewhere.yaml": "elsewhere:\n  _target_: nowhere.Method\n",
         "method/wrong_shape.yaml": "wrong_shape:\n  _target_: toy.WrongShape\n",
         "method/not_finite.yaml": (
             "not_finite:\n  _target_: toy.NotFinite\n  image_id: class 2/photo 2.png\n"

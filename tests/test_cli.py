@@ -112,8 +112,12 @@ def test_an_interrupted_run_goes_on_where_it_stopped(bench, monkeypatch):
         append(self, rows)
 
     monkeypatch.setattr(Run, "append", killed)
-    with pytest.raises(KeyboardInterrupt):
-        bench("results_dir=broken", "block_size=2")
+    code, _, err = bench("results_dir=broken", "block_size=2")
+    assert code == 130
+    assert "the same command goes on from there" in err
+    code, out, _ = bench("broken", command="leaderboard")
+    assert code == 0
+    assert "3 of 7 images missing" in out
     monkeypatch.setattr(Run, "append", append)
     parts = files("broken/runs")
     assert sum(path.suffix == ".parquet" for path in parts) == 3
@@ -152,8 +156,8 @@ def test_a_new_label_or_version_of_a_method(bench, monkeypatch):
 
 
 def test_leaderboard_is_written_again_from_stored_rows(bench):
-    bench("name=my board")
-    path = Path("results/leaderboards/my-board.csv")
+    bench("name=mine")
+    path = Path("results/leaderboards/mine.csv")
     csv = path.read_bytes()
     path.unlink()
     code, out, _ = bench("results", command="leaderboard")
@@ -258,6 +262,15 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["-m", "seed=1,2", "results_dir=/proc/nope"], ["results_dir", "'/proc/nope'"]),
         (["dataset.root=a=b"], ["'dataset.root=a=b'", "quote"]),
         (["name=${nothing}"], ["nothing"]),
+        (["name=a/b"], ["name: 'a/b' cannot be a file's name", "name=a-b"]),
+        (["name=.."], ["name", "cannot be a file's name"]),
+        (["results_dir="], ["results_dir: expected a folder"]),
+        (["results_dir=null"], ["results_dir: expected a folder"]),
+        (["device=meta"], ["device: 'meta'"]),
+        (["figures=maybe"], ["figures: expected true or false"]),
+        (["method=[no_method]"], ["method.no_method", "subclass of", "toy.LinearModel"]),
+        (["method=[broken_yaml]"], ["expected"]),
+        (["method=[elsewhere]"], ["method.elsewhere: cannot build", "nowhere"]),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_1(bench, arguments, expected):
@@ -284,6 +297,45 @@ def test_a_failing_method_loses_nothing_of_the_others(bench):
     assert table.loc["random", "rank"] == 1
     assert table.loc["wrong_shape", "n_missing"] == 7
     assert np.isnan(table.loc["wrong_shape", "insertion_auc"])
+
+
+def test_a_method_that_raises_loses_nothing_of_the_others(bench):
+    code, _, err = bench("method=[random,raises]")
+    assert code == 1
+    assert "bench: error: method 'raises' raised ZeroDivisionError: " in err
+    assert "in __call__" in err  # the traceback is for the method's author
+    table = pd.read_csv(BOARD).set_index("method")
+    assert table["n_missing"].to_dict() == {"random": 0, "raises": 7}
+
+
+def test_names_that_look_like_numbers(bench):
+    names = ["name=2024", "method.random.label=1", "dataset.name=3"]
+    for _ in range(2):
+        code, _, _ = bench("method=[random]", *names)
+        assert code == 0
+    assert pd.read_csv("results/leaderboards/2024.csv")["method"].tolist() == [1]
+
+
+def test_figures_show_the_whole_table(bench, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "bench.report.writer.draw_curves", lambda curves, score: drawn.append(set(curves)) or b""
+    )
+    bench("method=[random,wrong_shape]", "figures=true")
+    bench("method=[edge]", "figures=true")
+    bench("method=[edge]", "figures=true", "seed=1")
+    bench("method=[center]", "dataset.max_images=2", "figures=true")
+    assert drawn == [
+        {"random"},
+        {"random", "edge"},
+        {"random", "edge (seed=0)", "edge (seed=1)"},
+        {"center"},
+    ]
+
+
+def test_stored_rows_are_told(bench):
+    assert "stored before" not in bench("method=[random]")[1]
+    assert "Rows stored before: random 7 of 7" in bench("method=[random,edge]")[1]
 
 
 def test_nan_maps_name_method_and_image(bench):

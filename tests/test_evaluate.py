@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -354,6 +356,21 @@ class TestInsertionDeletion:
         tied = insertion_deletion(self.model, self.x, self.targets, maps).tied_fraction
         assert tied.tolist() == [0, 0.5, 0]
 
+    def test_numpy_lists_and_double_precision(self):
+        expected = insertion_deletion(self.model, self.x, self.targets, self.maps)
+        found = insertion_deletion(
+            self.model, self.x.numpy(), self.targets.tolist(), self.maps.numpy()
+        )
+        assert (found.insertion == expected.insertion).all()
+        double = copy.deepcopy(self.model).double()
+        found = insertion_deletion(double, self.x.double(), self.targets, self.maps)
+        assert np.abs(found.insertion - expected.insertion).max() <= 1e-5
+
+    def test_softmax_taken_for_logits(self):
+        twice = torch.nn.Sequential(self.model, torch.nn.Softmax(1)).eval()
+        with pytest.raises(BenchError, match="said to be logits, but sum to 1"):
+            insertion_deletion(twice, self.x, self.targets, self.maps, "xplique-probability")
+
     def test_model_and_inputs_are_left_alone(self):
         weight = self.model[1].weight
         insertion_deletion(self.model, self.x, self.targets, self.maps)
@@ -368,7 +385,14 @@ class TestInsertionDeletion:
             ({"targets": torch.tensor([1, 0])}, r"targets \(N,\)"),
             ({"protocol": "xpliqe"}, "Did you mean 'xplique'"),
             ({"protocol": "smdl-cub", "output_kind": "cosines"}, "cannot be read off cosines"),
-            ({"model": torch.nn.Linear(2, 2)}, "training mode"),
+            ({"model": torch.nn.Linear(2, 2)}, r"call model\.eval"),
+            ({"model": lambda x: x}, "expected a torch module"),
+            ({"batch_size": 0}, "batch_size: expected an integer >= 1"),
+            ({"protocol": {}}, "expected a Protocol or a name"),
+            ({"targets": torch.tensor([1.0, 0, 1])}, "expected integers"),
+            ({"x": torch.full((3, 3, 8, 9), torch.nan)}, "x: expected finite"),
+            ({"x": torch.zeros(0, 3, 8, 9), "targets": [], "maps": []}, "N >= 1"),
+            ({"output_kind": "probabilities", "protocol": "smdl-cub"}, "leave 0..1"),
             ({"targets": torch.tensor([1, 2, 0])}, "target 2 of image 1 is outside"),
         ],
     )

@@ -131,6 +131,10 @@ def test_maps_are_kept_and_missed(tmp_path):
     run.save_map("a/b c.png", own)
     assert (run.load_map("a/b c.png") == own).all()
     assert run.load_map("other.png") is None
+    (kept,) = run.folder.glob("map-*.npy")
+    kept.write_bytes(b"broken")
+    with pytest.raises(BenchError, match=f"{kept.name}' is broken"):
+        run.load_map("a/b c.png")
 
 
 def test_a_part_that_cannot_be_read_is_named(tmp_path):
@@ -147,6 +151,9 @@ def test_a_manifest_that_cannot_be_read_is_named(tmp_path):
     (run.folder / "manifest.json").write_text("{")
     with pytest.raises(BenchError, match=r"manifest\.json' cannot be read"):
         stored_runs(tmp_path)
+    (run.folder / "manifest.json").write_text("[]")
+    with pytest.raises(BenchError, match=r"manifest\.json' is no manifest"):
+        stored_runs(tmp_path)
 
 
 def test_missing_and_empty_results(tmp_path):
@@ -154,3 +161,6 @@ def test_missing_and_empty_results(tmp_path):
         load_rows(tmp_path / "nowhere")
     with pytest.raises(BenchError, match="no runs in"):
         load_rows(tmp_path)
+    begin(tmp_path, "RISE").append(rows("a"))
+    with pytest.raises(BenchError, match="'nope'; there are: board"):
+        load_rows(tmp_path, "nope")

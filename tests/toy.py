@@ -57,6 +57,11 @@ class Constant(Method):
         return torch.ones(len(batch.x), *batch.x.shape[2:])
 
 
+class Raises(Method):
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        return batch.x / (1 // 0)
+
+
 class WrongShape(Method):
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         return torch.ones(len(batch.x), 3, *batch.x.shape[2:])

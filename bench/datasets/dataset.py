@@ -51,7 +51,7 @@ class Dataset:
     def __init__(self, name: str, samples: Sequence[Sample], max_images: int | None = None) -> None:
         if max_images is not None:
             require_integer("dataset.max_images", max_images, 1)
-        self.name = name
+        self.name = name = str(name)
         self.samples = list(samples)[:max_images]
         if not self.samples:
             raise BenchError(f"dataset '{name}': found no images")

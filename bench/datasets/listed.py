@@ -29,7 +29,7 @@ class ImageList(Dataset):
 
 def _read_list(root: Path, file: Path) -> list[Sample]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"dataset.list: cannot read '{file}': {error}") from None
     samples = []
@@ -39,8 +39,8 @@ def _read_list(root: Path, file: Path) -> list[Sample]:
         image_id, _, label = line.strip().rpartition(" ")
         if not image_id or not label.isdecimal():
             raise BenchError(
-                f"{file}:{number}: expected 'relative/path label' with a whole number as label, "
-                f"found '{line.strip()}'"
+                f"{file}:{number}: expected 'relative/path label' with a whole number as label "
+                f"after the last space, found '{line.strip()}'"
             )
         relative = PurePosixPath(image_id)
         if relative.is_absolute() or ".." in relative.parts:

@@ -40,7 +40,7 @@ def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.Da
         Rows may be compared if their `comparison` is equal. The published columns are
         blank unless the experiment repeats a published table.
     """
-    methods = _distinct_names(runs, name)
+    methods = row_names(runs, name)
     rows = [{"method": methods[run.manifest["key"]], **_row(run, auc)} for run in runs]
     asked = [MuFidelity.column] if any(MuFidelity.column in row for row in rows) else []
     table = pd.DataFrame(rows, columns=COLUMNS + asked)
@@ -51,6 +51,37 @@ def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.Da
     return table.sort_values(order, ignore_index=True)
 
 
+def comparison(identity: Mapping[str, Any]) -> str:
+    """Hash over what two rows must share for their ranks to mean anything.
+
+    Args:
+        identity: Of a run.
+    """
+    shared = json.dumps([identity[part] for part in ("dataset", "backbone", "protocol")])
+    return hashlib.sha256(shared.encode()).hexdigest()[:8]
+
+
+def row_names(runs: Sequence[Run], name: str) -> dict[str, str]:
+    """Names of rows by run key: their labels, and what differs where labels collide.
+
+    Args:
+        runs: The runs of a leaderboard.
+        name: The leaderboard.
+    """
+    collisions = defaultdict(list)
+    for run in runs:
+        collisions[comparison(run.identity), run.manifest["labels"][name]].append(run)
+    names = {}
+    for (_, label), same in collisions.items():
+        settings = [_flatten(run.identity) for run in same]
+        every = sorted(set().union(*settings))
+        differing = [k for k in every if len({str(s.get(k)) for s in settings}) > 1]
+        for run, own in zip(same, settings, strict=True):
+            told = [f"{key.rpartition('.')[2]}={own.get(key)}" for key in differing]
+            names[run.manifest["key"]] = f"{label} ({', '.join(told)})" if told else label
+    return names
+
+
 def _row(run: Run, rule: str | None) -> dict[str, Any]:
     identity, rows = run.identity, run.rows()
     row: dict[str, Any] = {
@@ -58,7 +89,7 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
         "backbone": identity["backbone"]["name"],
         "protocol": identity["protocol"]["name"],
         "auc": rule or identity["protocol"]["auc"],
-        "comparison": _comparison(identity),
+        "comparison": comparison(identity),
         "n_images": len(rows),
         "n_missing": run.num_images - len(rows),
         "seed": identity["seed"],
@@ -80,28 +111,6 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
     if identity["protocol"]["insertion"] == identity["protocol"]["deletion"]:
         row["srg"] = row["insertion_auc"] - row["deletion_auc"]
     return row
-
-
-def _comparison(identity: Mapping[str, Any]) -> str:
-    """Hash over what two rows must share for their ranks to mean anything."""
-    shared = json.dumps([identity[part] for part in ("dataset", "backbone", "protocol")])
-    return hashlib.sha256(shared.encode()).hexdigest()[:8]
-
-
-def _distinct_names(runs: Sequence[Run], name: str) -> dict[str, str]:
-    """Names of the runs by key: their labels, and what differs where labels collide."""
-    collisions = defaultdict(list)
-    for run in runs:
-        collisions[_comparison(run.identity), run.manifest["labels"][name]].append(run)
-    names = {}
-    for (_, label), same in collisions.items():
-        settings = [_flatten(run.identity) for run in same]
-        every = sorted(set().union(*settings))
-        differing = [k for k in every if len({str(s.get(k)) for s in settings}) > 1]
-        for run, own in zip(same, settings, strict=True):
-            told = [f"{key.rpartition('.')[2]}={own.get(key)}" for key in differing]
-            names[run.manifest["key"]] = f"{label} ({', '.join(told)})" if told else label
-    return names
 
 
 def _flatten(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

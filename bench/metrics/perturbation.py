@@ -115,8 +115,8 @@ def curves(
         return inputs.contiguous(memory_format=torch.channels_last), targets[rows]
 
     scores = torch.empty(len(ranks), len(counts), device=device)
-    scores[:, counts == 0] = start_scores[images, None]
-    scores[:, counts == pixels] = end_scores[images, None]
+    scores[:, counts == 0] = start_scores[images, None].float()
+    scores[:, counts == pixels] = end_scores[images, None].float()
     if points:
         jobs = len(ranks) * points
         inner = score_in_batches(score, build, jobs, batch_size, device)

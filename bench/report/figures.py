@@ -24,7 +24,8 @@ def draw_curves(
         score: What the vertical axis shows.
 
     Returns:
-        A PNG. Bands are pointwise Student-t intervals of the mean over images.
+        A PNG. Bands are pointwise Student-t intervals of the mean over images, cut at the range
+        of the method's scores.
     """
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
@@ -81,7 +82,9 @@ def _draw_band(axes: Axes, scores: NDArray[np.float32], method: str, number: int
     axes.plot(fraction, mean, style, color=colour, label=method, linewidth=1.8)
     if len(scores) > 1:
         half = stats.sem(scores, axis=0) * stats.t.ppf(0.975, len(scores) - 1)
-        axes.fill_between(fraction, mean - half, mean + half, color=colour, alpha=0.12, lw=0)
+        # With a handful of images a symmetric band would leave the range that scores can have.
+        low, high = np.clip([mean - half, mean + half], scores.min(), scores.max())
+        axes.fill_between(fraction, low, high, color=colour, alpha=0.12, lw=0)
 
 
 def _png(figure: Figure, dpi: int) -> bytes:

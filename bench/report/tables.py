@@ -30,7 +30,12 @@ def to_text(table: pd.DataFrame) -> list[Table]:
     for title, rows in _sections(table):
         text = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for number, column in enumerate(_COLUMNS):
-            text.add_column(column, no_wrap=number != 1, justify="left" if number < 2 else "right")
+            text.add_column(
+                column,
+                no_wrap=number != 1,
+                min_width=14 if number == 1 else None,
+                justify="left" if number < 2 else "right",
+            )
         for row in rows:
             text.add_row(*row)
         tables.append(text)

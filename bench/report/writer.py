@@ -1,6 +1,6 @@
 """Leaderboards and figures as files under `results_dir/leaderboards`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from bench.files import file_name, write_atomically
-from bench.leaderboard.table import leaderboard
+from bench.leaderboard.table import comparison, leaderboard, row_names
 from bench.report.figures import draw_curves, draw_maps
 from bench.report.tables import to_csv, to_markdown, to_text
 from bench.store import Run, stored_runs
@@ -39,30 +39,36 @@ def write_leaderboard(
 def write_figures(
     results_dir: Path,
     name: str,
-    runs: Sequence[Run],
+    like: Run,
     photos: Mapping[str, NDArray[np.uint8]],
     console: Console,
 ) -> None:
-    """Draws the mean curves of runs and the maps that they kept.
+    """Draws the mean curves of a leaderboard's complete rows and the maps that they kept.
 
     Args:
         results_dir: The results folder.
-        name: The leaderboard that the runs are rows of.
-        runs: Runs on the same images under the same protocol.
+        name: The leaderboard.
+        like: The rows drawn are those that may be compared with this one.
         photos: Image id -> RGB uint8 (H, W, 3) at the size of the maps.
         console: Where the files are named.
     """
+    runs = stored_runs(results_dir, name)
+    methods = row_names(runs, name)
     curves, maps = {}, {}
     for run in runs:
-        label, rows = run.manifest["labels"][name], run.rows()
-        maps[label] = {image_id: run.load_map(image_id) for image_id in photos}
-        if len(rows):
+        rows, method = run.rows(), methods[run.manifest["key"]]
+        if comparison(run.identity) == comparison(like.identity) and len(rows) == run.num_images:
             insertion, deletion = rows["insertion_curve"], rows["deletion_curve"]
-            curves[label] = np.stack(insertion.tolist()), np.stack(deletion.tolist())
-    score = runs[0].identity["protocol"]["score"]
-    figures = {"_curves.png": draw_curves(curves, score)}
-    if photos:
+            curves[method] = np.stack(insertion.tolist()), np.stack(deletion.tolist())
+            maps[method] = {image_id: run.load_map(image_id) for image_id in photos}
+    figures = {}
+    if curves:
+        figures["_curves.png"] = draw_curves(curves, like.identity["protocol"]["score"])
+    if curves and photos:
         figures["_maps.png"] = draw_maps(photos, maps)
+    missing = sum(saliency_map is None for own in maps.values() for saliency_map in own.values())
+    if missing:
+        console.print(f"{missing} maps were not kept (gallery=): their places stay empty")
     for ending, content in figures.items():
         path = _path(results_dir, name, ending)
         write_atomically(path, content)

@@ -15,7 +15,7 @@ def test_lines_are_split_at_the_last_space(image_folder):
 
 def test_empty_lines_and_windows_line_ends_are_fine(image_folder, tmp_path):
     file = tmp_path / "other.txt"
-    file.write_bytes(b"class 0/photo 0.png 0\r\n\r\nclass 1/photo 1.png 3\r\n")
+    file.write_bytes(b"\xef\xbb\xbfclass 0/photo 0.png 0\r\n\r\nclass 1/photo 1.png 3\r\n")
     dataset = ImageList("mine", str(image_folder), str(file))
     assert [s.target for s in dataset.samples] == [0, 3]
 

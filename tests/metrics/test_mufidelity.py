@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -30,11 +32,9 @@ def test_a_linear_models_own_contributions_correlate_perfectly():
     x = torch.rand(4, 3, 14, 11, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([0, 1, 2, 1])
     maps = (model.weight[targets] * x).sum(dim=1)
-    protocol = load_protocol("xplique-mufidelity")
+    protocol = replace(load_protocol("xplique-mufidelity"), name="raw", score="output")
     for sign in (1, -1):
-        found = insertion_deletion(
-            model, x, targets, sign * maps, protocol, output_kind="probabilities", batch_size=7
-        )
+        found = insertion_deletion(model, x, targets, sign * maps, protocol, batch_size=7)
         assert found.mufidelity == pytest.approx(np.full(4, sign), abs=1e-3)
     assert insertion_deletion(model, x, targets, maps).mufidelity is None
 
