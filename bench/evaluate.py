@@ -207,7 +207,8 @@ def insertion_deletion(
         inputs = Inputs(x, ids, seed)
         ends = _EndPoints(scorer, protocol)(inputs, targets)
         every = torch.arange(len(x), device=x.device)
-        insertion, deletion = _both_curves(scorer, protocol, ends, maps, every)
+        ranks = rank_pixels(maps, protocol.ties)
+        insertion, deletion = _both_curves(scorer, protocol, ends, ranks, every)
         mufidelity = None
         if protocol.mufidelity is not None:
             mufidelity = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, every)
@@ -218,7 +219,7 @@ def insertion_deletion(
         deletion=deletion,
         insertion_auc=auc(insertion, protocol.auc, clean),
         deletion_auc=auc(deletion, protocol.auc, clean),
-        tied_fraction=tied_fraction(maps).cpu().numpy(),
+        tied_fraction=tied_fraction(maps, ranks).cpu().numpy(),
         mufidelity=mufidelity,
     )
 
@@ -333,13 +334,12 @@ def _check_outputs(outputs: Tensor, scorer: Scorer) -> None:
 
 
 def _both_curves(
-    scorer: Scorer, protocol: Protocol, ends: _Ends, maps: Tensor, images: Tensor
+    scorer: Scorer, protocol: Protocol, ends: _Ends, ranks: Tensor, images: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Insertion (N, S+1) and deletion (N, T+1) of maps (N, H, W) that belong to images (N,)."""
-    ranks = rank_pixels(maps, protocol.ties)
+    """Insertion (N, S+1) and deletion (N, T+1) of ranks (N, H, W) that belong to images (N,)."""
 
     def points(perturbation: Perturbation) -> Tensor:
-        return torch.from_numpy(perturbation.counts(*maps.shape[1:])).to(maps.device)
+        return torch.from_numpy(perturbation.counts(*ranks.shape[1:])).to(ranks.device)
 
     size = scorer.batch_size
     x, targets, clean = ends.x, ends.targets, ends.clean_scores
@@ -417,7 +417,8 @@ def _evaluate_block(
     maps = torch.cat([maps for maps, _ in explained.values()])
     owners = torch.tensor([i for name in explained for i in wanted[name]], device=device)
     protocol, extra = end_points.protocol, {}
-    insertion, deletion = _both_curves(scorer, protocol, ends, maps, owners)
+    ranks = rank_pixels(maps, protocol.ties)
+    insertion, deletion = _both_curves(scorer, protocol, ends, ranks, owners)
     if protocol.mufidelity is not None:
         column = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, owners)
         extra[MuFidelity.column] = column
@@ -431,7 +432,7 @@ def _evaluate_block(
             "baseline_score": ends.deletion_scores[owners].float().cpu().numpy(),
             "insertion_curve": list(insertion.cpu().numpy()),
             "deletion_curve": list(deletion.cpu().numpy()),
-            "tied_fraction": tied_fraction(maps).cpu().numpy(),
+            "tied_fraction": tied_fraction(maps, ranks).cpu().numpy(),
             "seconds": np.float32(seconds),
             **extra,
         }

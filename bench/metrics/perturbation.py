@@ -13,6 +13,9 @@ numpy, an unstable sort whose order of ties depends on numpy's version and on th
 published numbers were made with it."""
 
 
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
 def rank_pixels(maps: Tensor, ties: str = "stable") -> Tensor:
     """Ranks pixels from the most important (0) to the least important (H*W - 1).
 
@@ -39,16 +42,18 @@ def rank_pixels(maps: Tensor, ties: str = "stable") -> Tensor:
     return ranks.view(maps.shape)
 
 
-def tied_fraction(maps: Tensor) -> Tensor:
+def tied_fraction(maps: Tensor, ranks: Tensor) -> Tensor:
     """Fraction of a map's pixels whose value another pixel has too.
 
     Args:
         maps: (N, H, W) float.
+        ranks: (N, H, W) int32 from `rank_pixels`, by any tie rule: equal values are neighbours.
 
     Returns:
         (N,) float32 in [0, 1]; 1 for a constant map.
     """
-    values = maps.flatten(1).sort(dim=1).values
+    flat = maps.flatten(1)
+    values = torch.empty_like(flat).scatter_(1, ranks.flatten(1).long(), flat)
     same = values[:, 1:] == values[:, :-1]
     edge = same.new_zeros(len(values), 1)
     tied = torch.cat([edge, same], dim=1) | torch.cat([same, edge], dim=1)
@@ -57,6 +62,9 @@ def tied_fraction(maps: Tensor) -> Tensor:
 
 def perturb(start: Tensor, end: Tensor, ranks: Tensor, counts: Tensor) -> Tensor:
     """Replaces each image's `counts` most important pixels; all channels of a pixel together.
+
+    Chooses by the numbers' bits, start ^ ((start ^ end) & mask): exactly what `torch.where` gives,
+    at less than half its time on a CPU.
 
     Args:
         start: (B, C, H, W), or anything that broadcasts to it.
@@ -67,7 +75,10 @@ def perturb(start: Tensor, end: Tensor, ranks: Tensor, counts: Tensor) -> Tensor
     Returns:
         (B, C, H, W): `end` where rank < count, else `start`.
     """
-    return torch.where((ranks < counts[:, None, None])[:, None], end, start)
+    bits = _BITS[start.dtype.itemsize]
+    replaced = (ranks - counts[:, None, None]) >> 31  # the sign, as all bits: rank < count
+    kept, difference = start.view(bits), start.view(bits) ^ end.view(bits)
+    return ((difference & replaced[:, None].to(bits)) ^ kept).view(start.dtype)
 
 
 def curves(
@@ -103,6 +114,8 @@ def curves(
     Returns:
         (N, S+1) float32 on the device of `ranks`.
     """
+    # Choosing is faster plane by plane than channel by channel, conversion at the end included.
+    start, end = start.contiguous(), end.contiguous()
     device, pixels = ranks.device, ranks[0].numel()
     interior = ((counts > 0) & (counts < pixels)).nonzero()[:, 0]
     points = len(interior)

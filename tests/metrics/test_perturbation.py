@@ -4,7 +4,7 @@ import torch
 from toy import LinearModel
 
 from bench.errors import BenchError
-from bench.metrics.perturbation import curves, perturb, rank_pixels, tied_fraction
+from bench.metrics.perturbation import TIE_RULES, curves, perturb, rank_pixels, tied_fraction
 
 HEIGHT, WIDTH = 7, 9  # 63 pixels: 10 steps do not divide them
 COUNTS = torch.from_numpy(np.linspace(0, 63, 11, dtype=np.int32))
@@ -52,7 +52,9 @@ def test_unknown_tie_rule():
 
 def test_tied_fraction():
     maps = torch.tensor([[1.0, 2, 3, 4], [1, 1, 2, 3], [5, 5, 5, 5], [1, 1, 2, 2]])
-    assert tied_fraction(maps.view(4, 2, 2)).tolist() == [0, 0.5, 1, 1]
+    maps = maps.view(4, 2, 2)
+    for ties in TIE_RULES:
+        assert tied_fraction(maps, rank_pixels(maps, ties)).tolist() == [0, 0.5, 1, 1]
 
 
 def test_perturb_replaces_all_channels_of_the_first_pixels():
@@ -64,6 +66,19 @@ def test_perturb_replaces_all_channels_of_the_first_pixels():
         assert replaced.sum() == counts[image]
         assert (z[image, :, replaced] == 9).all()
         assert (z[image, :, ~replaced] == x[image, :, ~replaced]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_perturb_is_where_to_the_bit(dtype):
+    """Zeros keep their sign; infinities and NaN pass through."""
+    odd = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1e-7], dtype=dtype)
+    x, ranks = odd.expand(2, 3, 5, 6), rank_pixels(rand(2, 5, 6))
+    counts = torch.tensor([7, 30], dtype=torch.int32)
+    for start, end in [(x, -x.flip(3)), (x, torch.zeros(1, 3, 1, 1, dtype=dtype)), (-x[:1], x)]:
+        expected = torch.where((ranks < counts[:, None, None])[:, None], end, start)
+        found = perturb(start, end, ranks, counts)
+        bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
+        assert torch.equal(found.view(bits), expected.contiguous().view(bits))
 
 
 def linear_case(maps, seed=0):
