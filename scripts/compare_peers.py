@@ -4,7 +4,7 @@ Each is asked for the same curves of the same images, maps and model, with the s
 one process. Only those whose curves and areas equal ours are timed, taking turns. Runs in the
 environment of scripts/peers/requirements.txt; a peer that is not installed is skipped:
 
-    /tmp/peers-env/bin/python scripts/compare_peers.py --model both --output peers.md
+    .venv-peers/bin/python scripts/compare_peers.py --model both --output peers.md
 
 What is timed is all that a user pays from maps to areas. Not timed, in favour of the peers: making
 their arrays, one-hot targets and model wrappers.
