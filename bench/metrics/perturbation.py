@@ -78,7 +78,7 @@ def perturb(start: Tensor, end: Tensor, ranks: Tensor, counts: Tensor) -> Tensor
     bits = _BITS[start.dtype.itemsize]
     replaced = (ranks - counts[:, None, None]) >> 31  # the sign, as all bits: rank < count
     kept, difference = start.view(bits), start.view(bits) ^ end.view(bits)
-    return ((difference & replaced[:, None].to(bits)) ^ kept).view(start.dtype)
+    return (difference & replaced[:, None].to(bits)).bitwise_xor_(kept).view(start.dtype)
 
 
 def curves(
