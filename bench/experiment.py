@@ -42,27 +42,15 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     Raises:
         BenchError: The configuration, the data or the results folder cannot be used.
     """
+    _check_settings(config)
     results_dir = Path(config.results_dir).expanduser()
-    check_writable(results_dir)
-    require_integer("seed", config.seed, 0)
-    require_integer("block_size", config.block_size, 1)
-    require_integer("gallery", config.gallery, 0)
-    for switch in ("figures", "compile"):
-        if not isinstance(config[switch], bool):
-            raise BenchError(f"{switch}: expected true or false, found {config[switch]!r}")
     device = resolve_device(config.device)
     batch_size = resolve_batch_size(config.batch_size, device)
     keep_freed_memory()
 
     protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
     settings = _method_settings(config, console)
-    methods = {name: _build(node, f"method.{name}") for name, node in settings.items()}
-    for name, method in methods.items():
-        if not isinstance(method, Method):
-            raise BenchError(
-                f"method.{name}: expected _target_ to be a subclass of "
-                f"bench.attribution.method.Method, found {settings[name]['_target_']}"
-            )
+    methods = {name: _build_method(node, name) for name, node in settings.items()}
     dataset: Dataset = _build(config.dataset, "dataset")
     backbone: Backbone = _build(config.backbone, "backbone").to(device)
     backbone.set_speed(config.precision, config.compile)
@@ -74,10 +62,7 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     for method, run in runs.items():
         run.set_label(name, str(settings[method].get("label") or method))
     done = {method: set(run.rows()["image_id"]) for method, run in runs.items()}
-    stored = {method: len(images) for method, images in done.items() if images}
-    if stored:
-        told = ", ".join(f"{method} {rows} of {len(dataset)}" for method, rows in stored.items())
-        console.print(f"Rows stored before: {told}", highlight=False)
+    _tell_stored(done, len(dataset), console)
     failures = []
     size = backbone.preprocessing.size
     total = count_forward_passes(dataset.samples, methods, protocol, size, done)
@@ -112,6 +97,17 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
         f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
     )
     return failures
+
+
+def _check_settings(config: DictConfig) -> None:
+    """Refuses what needs no loading to be seen as wrong."""
+    check_writable(Path(config.results_dir))
+    require_integer("seed", config.seed, 0)
+    require_integer("block_size", config.block_size, 1)
+    require_integer("gallery", config.gallery, 0)
+    for switch in ("figures", "compile"):
+        if not isinstance(config[switch], bool):
+            raise BenchError(f"{switch}: expected true or false, found {config[switch]!r}")
 
 
 def _leaderboard_name(config: DictConfig, default: str) -> str:
@@ -162,6 +158,16 @@ def _build(node: DictConfig, key: str) -> Any:
         raise BenchError(f"{key}: cannot build {node['_target_']}: {reason}") from error
 
 
+def _build_method(node: DictConfig, name: str) -> Method:
+    method = _build(node, f"method.{name}")
+    if not isinstance(method, Method):
+        raise BenchError(
+            f"method.{name}: expected _target_ to be a subclass of "
+            f"bench.attribution.method.Method, found {node['_target_']}"
+        )
+    return method
+
+
 def _open_runs(
     config: DictConfig,
     results_dir: Path,
@@ -202,6 +208,12 @@ def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) ->
             rgb = backbone.preprocessing.to_rgb(baseline(inputs).flatten()).tolist()
             colour = ", ".join(f"{value:.6g}" for value in rgb)
             console.print(f"{direction} baseline: RGB ({colour})", highlight=False)
+
+
+def _tell_stored(done: Mapping[str, set[str]], images: int, console: Console) -> None:
+    stored = [f"{method} {len(own)} of {images}" for method, own in done.items() if own]
+    if stored:
+        console.print(f"Rows stored before: {', '.join(stored)}", highlight=False)
 
 
 @contextmanager
