@@ -19,7 +19,7 @@ from bench.errors import BenchError, require_integer
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.mufidelity import MuFidelity, cell_of_pixel, correlate, score_drops
-from bench.metrics.perturbation import curves, rank_pixels, tied_fraction
+from bench.metrics.perturbation import curves, order_pixels, tied_fraction
 from bench.metrics.protocol import Perturbation, Protocol, load_protocol
 
 
@@ -207,8 +207,8 @@ def insertion_deletion(
         inputs = Inputs(x, ids, seed)
         ends = _EndPoints(scorer, protocol)(inputs, targets)
         every = torch.arange(len(x), device=x.device)
-        ranks = rank_pixels(maps, protocol.ties)
-        insertion, deletion = _both_curves(scorer, protocol, ends, ranks, every)
+        order = order_pixels(maps, protocol.ties)
+        insertion, deletion = _both_curves(scorer, protocol, ends, order, every)
         mufidelity = None
         if protocol.mufidelity is not None:
             mufidelity = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, every)
@@ -219,7 +219,7 @@ def insertion_deletion(
         deletion=deletion,
         insertion_auc=auc(insertion, protocol.auc, clean),
         deletion_auc=auc(deletion, protocol.auc, clean),
-        tied_fraction=tied_fraction(maps, ranks).cpu().numpy(),
+        tied_fraction=tied_fraction(maps, order).cpu().numpy(),
         mufidelity=mufidelity,
     )
 
@@ -334,21 +334,21 @@ def _check_outputs(outputs: Tensor, scorer: Scorer) -> None:
 
 
 def _both_curves(
-    scorer: Scorer, protocol: Protocol, ends: _Ends, ranks: Tensor, images: Tensor
+    scorer: Scorer, protocol: Protocol, ends: _Ends, order: Tensor, images: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Insertion (N, S+1) and deletion (N, T+1) of ranks (N, H, W) that belong to images (N,)."""
+    """Insertion (N, S+1) and deletion (N, T+1) of orders (N, H*W) that belong to images (N,)."""
 
     def points(perturbation: Perturbation) -> Tensor:
-        return torch.from_numpy(perturbation.counts(*ranks.shape[1:])).to(ranks.device)
+        return torch.from_numpy(perturbation.counts(*ends.x.shape[2:]))
 
     size = scorer.batch_size
     x, targets, clean = ends.x, ends.targets, ends.clean_scores
     base, scores = ends.insertion_baseline, ends.insertion_scores
     counts = points(protocol.insertion)
-    insertion = curves(scorer, base, x, targets, ranks, images, counts, scores, clean, size)
+    insertion = curves(scorer, base, x, targets, order, images, counts, scores, clean, size)
     base, scores = ends.deletion_baseline, ends.deletion_scores
     counts = points(protocol.deletion)
-    deletion = curves(scorer, x, base, targets, ranks, images, counts, clean, scores, size)
+    deletion = curves(scorer, x, base, targets, order, images, counts, clean, scores, size)
     return insertion, deletion
 
 
@@ -417,8 +417,8 @@ def _evaluate_block(
     maps = torch.cat([maps for maps, _ in explained.values()])
     owners = torch.tensor([i for name in explained for i in wanted[name]], device=device)
     protocol, extra = end_points.protocol, {}
-    ranks = rank_pixels(maps, protocol.ties)
-    insertion, deletion = _both_curves(scorer, protocol, ends, ranks, owners)
+    order = order_pixels(maps, protocol.ties)
+    insertion, deletion = _both_curves(scorer, protocol, ends, order, owners)
     if protocol.mufidelity is not None:
         column = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, owners)
         extra[MuFidelity.column] = column
@@ -432,7 +432,7 @@ def _evaluate_block(
             "baseline_score": ends.deletion_scores[owners].float().cpu().numpy(),
             "insertion_curve": list(insertion.cpu().numpy()),
             "deletion_curve": list(deletion.cpu().numpy()),
-            "tied_fraction": tied_fraction(maps, ranks).cpu().numpy(),
+            "tied_fraction": tied_fraction(maps, order).cpu().numpy(),
             "seconds": np.float32(seconds),
             **extra,
         }

@@ -36,7 +36,7 @@ from bench.datasets.photos import Photos
 from bench.device import keep_freed_memory, resolve_device
 from bench.metrics.auc import auc
 from bench.metrics.baseline import ZeroBaseline
-from bench.metrics.perturbation import rank_pixels
+from bench.metrics.perturbation import order_pixels
 from bench.metrics.protocol import Perturbation, Protocol
 from bench.provenance import provenance
 
@@ -355,7 +355,7 @@ def make_task(model: nn.Module, images: int, steps: int, batch_size: int, device
     x = x.contiguous(memory_format=torch.channels_last)
     coarse = torch.randn(images, 1, 14, 14, generator=torch.Generator().manual_seed(0))
     smooth = nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bicubic")[:, 0]
-    maps = (SIZE * SIZE - 1 - rank_pixels(smooth)).float().to(device)
+    maps = order_pixels(-smooth).argsort(dim=1).view(smooth.shape).float().to(device)
     with torch.inference_mode():
         targets = torch.cat([model(part).argmax(dim=1) for part in x.split(batch_size)])
     return Task(model, x, targets.clone(), maps, steps, batch_size)

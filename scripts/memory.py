@@ -1,7 +1,7 @@
 """Peak memory of curve evaluation, as images, maps and steps grow.
 
 Each case runs in a process of its own; prints a Markdown table of the peak above what the loaded
-network takes. The batch bounds it; inputs, maps and ranks are all that grows with images and maps.
+network takes. The batch bounds it; inputs, maps and orders are all that grows with images and maps.
 
     python scripts/memory.py
 """
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto")
     device = resolve_device(parser.parse_args().device)
-    print("| images | steps | forward passes | batch | peak, MB | x, maps and ranks alone, MB |")
+    print("| images | steps | forward passes | batch | peak, MB | x, maps and orders alone, MB |")
     print("|---|---|---|---|---|---|")
     for images, steps, batch_size in CASES:
         with multiprocessing.get_context("spawn").Pool(1) as pool:

@@ -18,7 +18,7 @@ from bench.backbones.efficientnet_lite import efficientnet_lite0
 from bench.datasets.photos import Photos
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.metrics.baseline import Inputs
-from bench.metrics.perturbation import curves, rank_pixels
+from bench.metrics.perturbation import curves, order_pixels
 from bench.metrics.protocol import load_protocol
 from bench.seeding import generator
 
@@ -53,13 +53,13 @@ def main() -> None:
     images = torch.arange(len(x), device=device).repeat(given.maps)
     maps = torch.rand(len(images), *x.shape[2:], generator=generator(0, "throughput")).to(device)
     zero = protocol.deletion.baseline(Inputs(x))
-    counts = torch.from_numpy(protocol.deletion.counts(*x.shape[2:])).to(device)
+    counts = torch.from_numpy(protocol.deletion.counts(*x.shape[2:]))
     ends = torch.zeros(len(x), device=device)
 
     def engine() -> None:
-        ranks = rank_pixels(maps, protocol.ties)
+        order = order_pixels(maps, protocol.ties)
         for start, end in ((zero, x), (x, zero)):
-            curves(scorer, start, end, targets, ranks, images, counts, ends, ends, batch_size)
+            curves(scorer, start, end, targets, order, images, counts, ends, ends, batch_size)
 
     engine()
     batches, forwards = forwards // batch_size, 0

@@ -46,7 +46,7 @@ def target_scores(outputs: Tensor, targets: Tensor, score: str, output_kind: str
     picked = outputs.gather(1, targets[:, None])[:, 0]
     match SCORES[score][output_kind]:
         case "softmax":
-            return (picked - outputs.logsumexp(dim=1)).exp()
+            return outputs.softmax(dim=1).gather(1, targets[:, None])[:, 0]
         case "log_softmax":
             return picked - outputs.logsumexp(dim=1)
         case "log":

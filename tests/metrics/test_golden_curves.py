@@ -11,7 +11,7 @@ from golden_files import Value, digest, model_of
 
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Inputs, ZeroBaseline
-from bench.metrics.perturbation import curves, rank_pixels
+from bench.metrics.perturbation import curves, order_pixels
 from bench.metrics.protocol import Perturbation
 
 
@@ -57,10 +57,9 @@ def cases(golden):
         yield number, "deletion", counts, x, baseline
 
 
-def reference_ranks(golden):
+def reference_order(golden):
     """The reference's own order, ties included."""
-    ranks = np.argsort(golden["order"], axis=-1).astype(np.int32)
-    return torch.from_numpy(ranks).view(golden["maps"].shape)
+    return torch.from_numpy(golden["order"].astype(np.int32))
 
 
 def run(golden, score, counts, start, end):
@@ -75,7 +74,7 @@ def run(golden, score, counts, start, end):
         for side, scored in ((start, True), (end, reached))
     ]
     return curves(
-        score, start, end, images, reference_ranks(golden), images,
+        score, start, end, images, reference_order(golden), images,
         torch.from_numpy(counts), *ends, batch_size=5,
     )  # fmt: skip
 
@@ -134,5 +133,5 @@ def test_our_own_network_gives_the_same_curves(golden, path):
 def test_untied_maps_are_ordered_alike(golden, path):
     maps = torch.from_numpy(golden["maps"])
     for ties in ("numpy_legacy", "stable"):
-        equal = torch.equal(rank_pixels(maps, ties), reference_ranks(golden))
+        equal = torch.equal(order_pixels(maps, ties), reference_order(golden))
         assert equal or "tied" in path.stem

@@ -4,7 +4,7 @@ import torch
 from toy import LinearModel
 
 from bench.errors import BenchError
-from bench.metrics.perturbation import TIE_RULES, curves, perturb, rank_pixels, tied_fraction
+from bench.metrics.perturbation import TIE_RULES, curves, order_pixels, perturb, tied_fraction
 
 HEIGHT, WIDTH = 7, 9  # 63 pixels: 10 steps do not divide them
 COUNTS = torch.from_numpy(np.linspace(0, 63, 11, dtype=np.int32))
@@ -25,60 +25,76 @@ def tied_maps():
 
 @pytest.mark.parametrize("ties", ["stable", "numpy_legacy"])
 @pytest.mark.parametrize("maps", [rand(3, HEIGHT, WIDTH) - 0.5, tied_maps()])
-def test_ranks_are_permutations_in_descending_order(ties, maps):
-    ranks = rank_pixels(maps, ties)
-    assert ranks.dtype == torch.int32
-    for own, rank in zip(maps.flatten(1), ranks.flatten(1), strict=True):
-        assert sorted(rank.tolist()) == list(range(63))
-        ordered = own[rank.argsort()]
-        assert (ordered[:-1] >= ordered[1:]).all()
+def test_orders_are_permutations_in_descending_order(ties, maps):
+    order = order_pixels(maps, ties)
+    assert order.dtype == torch.int32
+    for own, pixels in zip(maps.flatten(1), order.long(), strict=True):
+        assert sorted(pixels.tolist()) == list(range(63))
+        assert (own[pixels][:-1] >= own[pixels][1:]).all()
 
 
 def test_stable_ties_keep_raster_order():
-    assert rank_pixels(torch.zeros(1, 3, 4)).flatten().tolist() == list(range(12))
+    assert order_pixels(torch.zeros(1, 3, 4)).flatten().tolist() == list(range(12))
+
+
+def test_stable_order_is_that_of_the_floats():
+    """Signs, both zeros, infinities, subnormals and ties."""
+    values = [0.0, -0.0, 1e-45, -1e-45, 1.5, -1.5, torch.inf, -torch.inf, 3e38, -3e38, 1.5, 0.0]
+    maps = torch.cat([torch.tensor(values).view(1, 3, 4), rand(1, 3, 4) - 0.5, -rand(1, 3, 4)])
+    expected = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
+    assert torch.equal(order_pixels(maps).long(), expected)
 
 
 def test_numpy_legacy_is_reversed_argsort_of_the_running_numpy():
     maps = torch.cat([tied_maps(), rand(2, HEIGHT, WIDTH)])
     order = np.argsort(maps.flatten(1).numpy(), axis=-1)[:, ::-1]
-    ranks = rank_pixels(maps, "numpy_legacy").flatten(1).numpy()
-    assert (np.argsort(ranks, axis=-1) == order).all()
+    assert (order_pixels(maps, "numpy_legacy").numpy() == order).all()
 
 
 def test_unknown_tie_rule():
     with pytest.raises(BenchError, match=r"'stabel'.*Did you mean 'stable'"):
-        rank_pixels(torch.zeros(1, 2, 2), "stabel")
+        order_pixels(torch.zeros(1, 2, 2), "stabel")
 
 
 def test_tied_fraction():
     maps = torch.tensor([[1.0, 2, 3, 4], [1, 1, 2, 3], [5, 5, 5, 5], [1, 1, 2, 2]])
     maps = maps.view(4, 2, 2)
     for ties in TIE_RULES:
-        assert tied_fraction(maps, rank_pixels(maps, ties)).tolist() == [0, 0.5, 1, 1]
+        assert tied_fraction(maps, order_pixels(maps, ties)).tolist() == [0, 0.5, 1, 1]
+
+
+def ranks_of(order, height, width):
+    return order.argsort(dim=1).view(-1, 1, height, width)
 
 
 def test_perturb_replaces_all_channels_of_the_first_pixels():
-    x, ranks = rand(2, 3, 2, 3), rank_pixels(rand(2, 2, 3, seed=1))
-    counts = torch.tensor([2, 5], dtype=torch.int32)
-    z = perturb(x, torch.full((1, 3, 1, 1), 9.0), ranks, counts)
-    for image in range(2):
-        replaced = ranks[image] < counts[image]
-        assert replaced.sum() == counts[image]
-        assert (z[image, :, replaced] == 9).all()
-        assert (z[image, :, ~replaced] == x[image, :, ~replaced]).all()
+    x, order = rand(2, 3, 2, 3), order_pixels(rand(2, 2, 3, seed=1))
+    for count, z in zip(
+        [0, 2, 2, 5], perturb(x, torch.full((1, 3, 1, 1), 9.0), order, [0, 2, 2, 5]), strict=True
+    ):
+        for image in range(2):
+            replaced = ranks_of(order, 2, 3)[image, 0] < count
+            assert replaced.sum() == count
+            assert (z[image, :, replaced] == 9).all()
+            assert (z[image, :, ~replaced] == x[image, :, ~replaced]).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_perturb_is_where_to_the_bit(dtype):
-    """Zeros keep their sign; infinities and NaN pass through."""
+    """Zeros keep their sign; infinities and NaN pass through; the arguments stay as they are."""
     odd = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1e-7], dtype=dtype)
-    x, ranks = odd.expand(2, 3, 5, 6), rank_pixels(rand(2, 5, 6))
-    counts = torch.tensor([7, 30], dtype=torch.int32)
-    for start, end in [(x, -x.flip(3)), (x, torch.zeros(1, 3, 1, 1, dtype=dtype)), (-x[:1], x)]:
-        expected = torch.where((ranks < counts[:, None, None])[:, None], end, start)
-        found = perturb(start, end, ranks, counts)
-        bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
-        assert torch.equal(found.view(bits), expected.contiguous().view(bits))
+    x, order = odd.expand(2, 3, 5, 6).contiguous(), order_pixels(rand(2, 5, 6))
+    last = x.to(memory_format=torch.channels_last)
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
+    color = torch.tensor([0.0, 1, 2], dtype=dtype).view(1, 3, 1, 1)
+    for start, end in [(x, -x.flip(3)), (x, color), (color, x), (-x[:1], x), (last, -last)]:
+        before = start.clone(), end.clone()
+        for count, z in zip([7, 29, 30], perturb(start, end, order, [7, 29, 30]), strict=True):
+            expected = torch.where(ranks_of(order, 5, 6) < count, end, start)
+            assert z.is_contiguous(memory_format=torch.channels_last)
+            assert torch.equal(z.contiguous().view(bits), expected.contiguous().view(bits))
+        for own, kept in zip((start, end), before, strict=True):
+            assert torch.equal(own.contiguous().view(bits), kept.contiguous().view(bits))
 
 
 def linear_case(maps, seed=0):
@@ -97,9 +113,8 @@ def test_linear_model_has_closed_form_curves(maps, batch_size, sign, ties):
     """Inserted pixels add their contribution, deleted ones take it away, in the map's order."""
     maps = sign * maps  # both orders: the most and the least important first
     model, x, targets, contributions = linear_case(maps)
-    ranks = rank_pixels(maps, ties)
-    order = ranks.flatten(1).argsort(dim=1)
-    sums = contributions.flatten(1).gather(1, order).cumsum(dim=1)
+    order = order_pixels(maps, ties)
+    sums = contributions.flatten(1).gather(1, order.long()).cumsum(dim=1)
     inserted = torch.cat([torch.zeros(len(maps), 1), sums], dim=1)[:, COUNTS.long()]
     total = contributions.flatten(1).sum(dim=1)
 
@@ -109,8 +124,8 @@ def test_linear_model_has_closed_form_curves(maps, batch_size, sign, ties):
     def score(z, t):
         return model(z).gather(1, t[:, None])[:, 0]
 
-    insertion = curves(score, zero, x, targets, ranks, images, COUNTS, nothing, total, batch_size)
-    deletion = curves(score, x, zero, targets, ranks, images, COUNTS, total, nothing, batch_size)
+    insertion = curves(score, zero, x, targets, order, images, COUNTS, nothing, total, batch_size)
+    deletion = curves(score, x, zero, targets, order, images, COUNTS, total, nothing, batch_size)
     scale = inserted.abs().max()
     assert (insertion - inserted).abs().max() <= 1e-5 * scale
     assert (deletion - (total[:, None] - inserted)).abs().max() <= 1e-5 * scale
@@ -120,10 +135,10 @@ def test_several_maps_of_one_image_share_its_end_points():
     model, x, targets, contributions = linear_case(torch.zeros(2, HEIGHT, WIDTH))
     total = contributions.flatten(1).sum(dim=1)
     images = torch.tensor([0, 1, 1, 0, 1])
-    ranks = rank_pixels(rand(5, HEIGHT, WIDTH, seed=3))
+    order = order_pixels(rand(5, HEIGHT, WIDTH, seed=3))
     out = curves(
         lambda z, t: model(z).gather(1, t[:, None])[:, 0],
-        x, torch.zeros(1, 3, 1, 1), targets, ranks, images, COUNTS, total, torch.zeros(2), 4,
+        x, torch.zeros(1, 3, 1, 1), targets, order, images, COUNTS, total, torch.zeros(2), 4,
     )  # fmt: skip
     assert torch.equal(out[:, 0], total[images])
     assert (out[:, -1] == 0).all()
@@ -134,10 +149,10 @@ def test_repeated_counts_where_steps_outnumber_pixels():
     model, x, targets, contributions = linear_case(torch.zeros(1, HEIGHT, WIDTH))
     total = contributions.flatten(1).sum(dim=1)
     counts = torch.from_numpy(np.linspace(0, 63, 101, dtype=np.int32))
-    ranks = rank_pixels(rand(1, HEIGHT, WIDTH))
+    order = order_pixels(rand(1, HEIGHT, WIDTH))
     out = curves(
         lambda z, t: model(z).gather(1, t[:, None])[:, 0],
-        torch.zeros(1, 3, 1, 1), x, targets, ranks, torch.zeros(1, dtype=torch.int64), counts,
+        torch.zeros(1, 3, 1, 1), x, targets, order, torch.zeros(1, dtype=torch.int64), counts,
         torch.zeros(1), total, 8,
     )  # fmt: skip
     assert out.shape == (1, 101)
@@ -164,6 +179,35 @@ def test_as_slow_loop_over_images_and_steps():
 
     with torch.no_grad():
         ends = score(base, targets), score(x, targets)
-        ranks = rank_pixels(maps, "numpy_legacy")
-        out = curves(score, base, x, targets, ranks, torch.arange(3), COUNTS, *ends, batch_size=5)
+        order = order_pixels(maps, "numpy_legacy")
+        out = curves(score, base, x, targets, order, torch.arange(3), COUNTS, *ends, batch_size=5)
     assert np.abs(out.numpy() - expected).max() <= 1e-6
+
+
+@pytest.mark.parametrize(("maps", "batch_size"), [(5, 3), (2, 7), (6, 3), (1, 4)])
+def test_batches_are_full_and_no_pass_is_made_twice(maps, batch_size):
+    """As many maps as a batch holds, a remainder, and fewer maps than a batch holds."""
+    _, x, targets, _ = linear_case(torch.zeros(maps, HEIGHT, WIDTH))
+    seen = []
+
+    def score(z, t):
+        assert z.is_contiguous(memory_format=torch.channels_last)
+        seen.append(z.clone())
+        z.zero_()  # a network may change its input in place
+        return t.float()
+
+    ends = torch.zeros(maps), torch.ones(maps)
+    order = order_pixels(rand(maps, HEIGHT, WIDTH, seed=3))
+    zero, every = torch.zeros(1, 3, 1, 1), torch.arange(maps)
+    out = curves(score, x, zero, targets, order, every, COUNTS, *ends, batch_size)
+    assert (out[:, 1:-1] == targets[:, None]).all()
+    assert {len(batch) for batch in seen} == {batch_size}
+    assert len(seen) == -(-maps * 9 // batch_size)
+    distinct = {own.numpy().tobytes() for own in torch.cat(seen).contiguous()}
+    expected = {
+        own.contiguous().numpy().tobytes()
+        for point in perturb(x, zero, order, COUNTS[1:-1].tolist())
+        for own in point
+    }
+    assert distinct == expected
+    assert len(expected) == maps * 9
