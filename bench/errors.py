@@ -24,9 +24,15 @@ def require_number(name: str, value: object, low: float, high: float) -> None:
 
 
 def require_known(name: str, value: str, known: Collection[str]) -> None:
-    """Raises `BenchError` with the known names and the nearest one unless `value` is known."""
+    """Raises `BenchError` with known names and the nearest one unless `value` is known."""
     if value in known:
         return
     nearest = get_close_matches(str(value), known, n=1, cutoff=0.5)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
-    raise BenchError(f"{name}: unknown name '{value}'.{hint} Known: {', '.join(sorted(known))}")
+    shown = sorted(known)
+    if len(shown) > 60:  # a network's layers: the first few would say nothing
+        shown = [
+            *get_close_matches(str(value), known, n=10, cutoff=0),
+            f"... ({len(known)} in all)",
+        ]
+    raise BenchError(f"{name}: unknown name '{value}'.{hint} Known: {', '.join(shown)}")

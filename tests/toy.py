@@ -44,10 +44,16 @@ class ConvModel(nn.Module):
 
 
 def backbone(
-    classes: int = 4, size: int = SIZE, output_kind: str = "logits", cam_layer: str | None = "last"
+    classes: int = 4,
+    size: int = SIZE,
+    output_kind: str = "logits",
+    cam_layer: str | None = "last",
+    feature_layer: str | None = None,
 ) -> Backbone:
     preprocessing = Preprocessing(size, mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
-    return Backbone("toy", ConvModel(classes), preprocessing, output_kind, classes, cam_layer)
+    return Backbone(
+        "toy", ConvModel(classes), preprocessing, output_kind, classes, cam_layer, feature_layer
+    )
 
 
 class Constant(Method):

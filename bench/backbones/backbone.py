@@ -1,37 +1,85 @@
 """The backbone contract: a frozen network, its preprocessing, and what its outputs are."""
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
-from bench.errors import BenchError, require_known
+from bench.errors import BenchError, require_integer, require_known, require_number
 from bench.metrics.score import OUTPUT_KINDS
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 
 
+def _cv2_resize(
+    image: NDArray[np.uint8], size: tuple[int, int], interpolation: int
+) -> NDArray[np.uint8]:
+    return cv2.resize(image, size, interpolation=interpolation)
+
+
+def _pil_resize(
+    image: NDArray[np.uint8], size: tuple[int, int], filter_: Image.Resampling
+) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(image).resize(size, filter_))
+
+
+RESIZES: dict[str, Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]]] = {
+    "cv2_linear": partial(_cv2_resize, interpolation=cv2.INTER_LINEAR),
+    "cv2_cubic": partial(_cv2_resize, interpolation=cv2.INTER_CUBIC),
+    "cv2_area": partial(_cv2_resize, interpolation=cv2.INTER_AREA),
+    "pil_bilinear": partial(_pil_resize, filter_=Image.Resampling.BILINEAR),
+    "pil_bicubic": partial(_pil_resize, filter_=Image.Resampling.BICUBIC),
+}
+"""Ways to resize uint8 images to (width, height); Pillow's filters have an antialias."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
-    """RGB images to model inputs: resize straight to a square, then (pixel - mean) / std.
+    """RGB images to model inputs: resize, then (pixel - mean) / std.
 
-    The resize is `cv2.resize` with INTER_LINEAR on uint8: no crop, no antialias, the aspect ratio
-    is not kept. The published numbers were made this way.
+    By default straight to a square by `cv2.resize` with INTER_LINEAR: no crop, no antialias, the
+    aspect ratio is not kept. The published numbers were made this way.
 
     Attributes:
         size: Side of the input in pixels.
-        mean: Per channel, in units of 0..255.
-        std: Per channel, in units of 0..255.
+        mean: Of red, green, blue, in units of 0..255.
+        std: Of red, green, blue, in units of 0..255.
+        channel_order: `rgb` or `bgr`: the order of the input's channels.
+        resize: A key of `RESIZES`.
+        crop: If given, the aspect ratio is kept: the shorter side becomes round(size / crop)
+            pixels, and the size x size centre of that is taken. ImageNet's usual value is 0.875.
     """
 
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    channel_order: str = "rgb"
+    resize: str = "cv2_linear"
+    crop: float | None = None
+
+    def __post_init__(self) -> None:
+        require_integer("size", self.size, 1)
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != 3:
+                raise BenchError(f"{name}: expected three numbers, found {values!r}")
+            for value in values:
+                require_number(name, value, -math.inf, math.inf)
+            object.__setattr__(self, name, tuple(map(float, values)))
+        if min(map(abs, self.std)) == 0:
+            raise BenchError(f"std: expected no zero, found {self.std}")
+        require_known("channel_order", self.channel_order, ("rgb", "bgr"))
+        require_known("resize", self.resize, RESIZES)
+        if self.crop is not None:
+            require_number("crop", self.crop, 0.01, 1)
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Prepares a batch on the CPU.
@@ -42,17 +90,28 @@ class Preprocessing:
         Returns:
             (B, 3, size, size) float32 in channels-last memory order.
         """
-        side = (self.size, self.size)
-        resized = [cv2.resize(image, side, interpolation=cv2.INTER_LINEAR) for image in images]
-        pixels = torch.from_numpy(np.stack(resized)).float()
+        pixels = torch.from_numpy(np.stack([self.to_square(image) for image in images])).float()
         return self.to_input(pixels).permute(0, 3, 1, 2)
+
+    def to_square(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resizes, and crops if asked to; (H, W, 3) to (size, size, 3)."""
+        resize = RESIZES[self.resize]
+        if self.crop is None:
+            return resize(image, (self.size, self.size))
+        height, width = image.shape[:2]
+        scale = round(self.size / self.crop) / min(height, width)
+        resized = resize(image, (round(width * scale), round(height * scale)))
+        top, left = ((side - self.size) // 2 for side in resized.shape[:2])
+        return resized[top : top + self.size, left : left + self.size]
 
     def to_input(self, rgb: Tensor) -> Tensor:
         """Returns the input values (..., 3) of colours (..., 3) given as RGB in 0..255."""
-        return (rgb - torch.tensor(self.mean)) / torch.tensor(self.std)
+        values = (rgb - torch.tensor(self.mean)) / torch.tensor(self.std)
+        return values.flip(-1) if self.channel_order == "bgr" else values
 
     def to_rgb(self, x: Tensor) -> Tensor:
         """Returns the RGB values in 0..255 of inputs (..., 3), the inverse of `to_input`."""
+        x = x.flip(-1) if self.channel_order == "bgr" else x
         return x * torch.tensor(self.std).to(x) + torch.tensor(self.mean).to(x)
 
 
@@ -66,6 +125,7 @@ class Backbone:
         output_kind: What the outputs are: one of `bench.metrics.score.OUTPUT_KINDS`.
         num_classes: K.
         cam_layer: Name of the submodule whose output class activation maps use, or None.
+        feature_layer: Name of the submodule whose output `features` gives, or None.
         precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
     """
 
@@ -77,10 +137,13 @@ class Backbone:
         output_kind: str,
         num_classes: int,
         cam_layer: str | None = None,
+        feature_layer: str | None = None,
     ) -> None:
         require_known("backbone.output_kind", output_kind, OUTPUT_KINDS)
-        if cam_layer is not None:
-            require_known("backbone.cam_layer", cam_layer, dict(module.named_modules()))
+        submodules = {own for own, _ in module.named_modules() if own}
+        for key, layer in (("cam_layer", cam_layer), ("feature_layer", feature_layer)):
+            if layer is not None:
+                require_known(f"backbone.{key}", layer, submodules)
         module = module.eval().requires_grad_(False)
         self.name = name
         self.module = module.to(memory_format=torch.channels_last)
@@ -88,6 +151,7 @@ class Backbone:
         self.output_kind = output_kind
         self.num_classes = num_classes
         self.cam_layer = cam_layer
+        self.feature_layer = feature_layer
         self.precision = "fp32"
         self._compiled: nn.Module | None = None
 
@@ -138,6 +202,27 @@ class Backbone:
         with torch.autocast(x.device.type, torch.bfloat16):
             return module(x).float()
 
+    def features(self, x: Tensor) -> Tensor:
+        """Inputs (B, 3, S, S) to the outputs (B, D) of the feature layer; differentiable in x.
+
+        Raises:
+            BenchError: The backbone names no feature layer.
+        """
+        if self.feature_layer is None:
+            raise BenchError(
+                f"backbone '{self.name}' names no feature layer: set backbone.feature_layer to "
+                "one of its submodules"
+            )
+        found: list[Tensor] = []
+        layer = self.module.get_submodule(self.feature_layer)
+        handle = layer.register_forward_hook(lambda *call: found.append(call[2]))
+        try:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                self.module(x)
+        finally:
+            handle.remove()
+        return found[0].flatten(1).float()
+
     def layer(self) -> nn.Module:
         """Returns the CAM layer.
 
@@ -152,13 +237,14 @@ class Backbone:
         return self.module.get_submodule(self.cam_layer)
 
     def identity(self) -> dict[str, object]:
-        """What decides the outputs: name, hash over the weights, preprocessing, CAM layer."""
+        """What decides the outputs: name, hash over the weights, preprocessing, named layers."""
         return {
             "name": self.name,
             "weights_sha256": _state_hash(self.module),
             "preprocessing": asdict(self.preprocessing),
             "output_kind": self.output_kind,
             "cam_layer": self.cam_layer,
+            "feature_layer": self.feature_layer,
         }
 
 

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from toy import ConvModel, backbone
 
-from bench.backbones.backbone import Backbone, Preprocessing
+from bench.backbones.backbone import RESIZES, Backbone, Preprocessing
 from bench.errors import BenchError
 
+X = torch.rand(4, 3, 23, 23, generator=torch.Generator().manual_seed(0))
 PREPROCESSING = Preprocessing(8, mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 5.0))
 
 
@@ -27,6 +30,72 @@ def test_colours_go_to_input_values_and_back():
     assert values.tolist() == [0, 2, 0]
     assert PREPROCESSING.to_rgb(values).tolist() == [10, 28, 30]
     assert PREPROCESSING.to_rgb(torch.zeros(3)).tolist() == [10, 20, 30]
+
+
+def test_bgr_swaps_channels_after_normalising():
+    rgb, bgr = PREPROCESSING, replace(PREPROCESSING, channel_order="bgr")
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    assert torch.equal(bgr([image]), rgb([image]).flip(1))
+    values = bgr.to_input(torch.tensor([[10.0, 28, 35]] * 2))
+    assert values[1].tolist() == [1, 2, 0]
+    assert bgr.to_rgb(values)[1].tolist() == [10, 28, 35]
+
+
+def test_crop_keeps_the_aspect_ratio_and_takes_the_centre():
+    """A ramp along the longer side loses as much at both ends."""
+    ramp = np.broadcast_to(np.arange(40, dtype=np.uint8)[None, :, None], (20, 40, 3))
+    square = replace(PREPROCESSING, size=10, crop=0.5).to_square(ramp)  # shorter side: 20
+    assert square.shape == (10, 10, 3)
+    assert square[0, :, 0].tolist() == list(range(15, 25))
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("crop", [None, 0.875])
+def test_every_resize_gives_squares(resize, crop):
+    image = np.random.default_rng(0).integers(0, 256, (31, 23, 3), dtype=np.uint8)
+    chosen = replace(PREPROCESSING, resize=resize, crop=crop)
+    assert chosen([image, image[:9]]).shape == (2, 3, 8, 8)
+
+
+def test_pillow_averages_what_opencv_skips():
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    spread = {r: replace(PREPROCESSING, resize=r).to_square(noise).std() for r in RESIZES}
+    for smooth in ("pil_bilinear", "pil_bicubic", "cv2_area"):
+        assert 3 * spread[smooth] < min(spread["cv2_linear"], spread["cv2_cubic"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 0}, "size: expected an integer >= 1"),
+        ({"mean": (1.0, 2.0)}, "mean: expected three numbers"),
+        ({"mean": "abc"}, "mean: expected three numbers"),
+        ({"std": (1.0, 0.0, 1.0)}, "std: expected no zero"),
+        ({"channel_order": "brg"}, "channel_order.*Known: bgr, rgb"),
+        ({"resize": "linear"}, "Did you mean 'cv2_linear'"),
+        ({"crop": 1.5}, "crop: expected a number"),
+    ],
+)
+def test_bad_preprocessing(changes, message):
+    with pytest.raises(BenchError, match=message):
+        replace(PREPROCESSING, **changes)
+
+
+def test_features_are_a_layers_output_and_differentiable():
+    own = backbone(feature_layer="last")
+    x = X.clone().requires_grad_()
+    features = own.features(x)
+    assert features.shape == (4, 8 * 12 * 12)
+    features.sum().backward()
+    assert x.grad.abs().sum() > 0
+    half = backbone(feature_layer="last").set_speed("bf16", compile=False).features(X)
+    assert half.dtype == torch.float32
+    assert 0 < (half - features).abs().max() <= 0.02 * features.abs().max()
+
+
+def test_no_feature_layer():
+    with pytest.raises(BenchError, match=r"names no feature layer: set backbone\.feature_layer"):
+        backbone().features(X)
 
 
 def test_the_network_is_frozen_and_in_eval_mode():
@@ -50,6 +119,7 @@ def test_identity_follows_the_rest():
         backbone(size=24),
         backbone(output_kind="cosines"),
         backbone(cam_layer="first"),
+        backbone(feature_layer="last"),
         Backbone("toy", ConvModel(), PREPROCESSING, "logits", 4, "last"),
         Backbone("other", ConvModel(), PREPROCESSING, "logits", 4, "last"),
     ]
@@ -68,9 +138,6 @@ def test_bad_settings(changes, message):
 def test_no_cam_layer():
     with pytest.raises(BenchError, match=r"names no CAM layer: set backbone\.cam_layer"):
         backbone(cam_layer=None).layer()
-
-
-X = torch.rand(4, 3, 23, 23, generator=torch.Generator().manual_seed(0))
 
 
 def test_bf16_is_near_and_is_not_the_same():
