@@ -187,7 +187,7 @@ def _open_runs(
         "precision": backbone.precision,
         "compile": backbone.is_compiled,
     }
-    origin = provenance(device)
+    origin = provenance(device) | {"weights_file_sha256": backbone.file_sha256}
     resolved = OmegaConf.to_container(config, resolve=True)
     runs = {}
     for name, node in settings.items():

@@ -126,6 +126,7 @@ class Backbone:
         num_classes: K.
         cam_layer: Name of the submodule whose output class activation maps use, or None.
         feature_layer: Name of the submodule whose output `features` gives, or None.
+        file_sha256: Hash over the checkpoint file that the weights come from, or None.
         precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
     """
 
@@ -138,6 +139,7 @@ class Backbone:
         num_classes: int,
         cam_layer: str | None = None,
         feature_layer: str | None = None,
+        file_sha256: str | None = None,
     ) -> None:
         require_known("backbone.output_kind", output_kind, OUTPUT_KINDS)
         submodules = {own for own, _ in module.named_modules() if own}
@@ -152,6 +154,7 @@ class Backbone:
         self.num_classes = num_classes
         self.cam_layer = cam_layer
         self.feature_layer = feature_layer
+        self.file_sha256 = file_sha256
         self.precision = "fp32"
         self._compiled: nn.Module | None = None
 
@@ -246,6 +249,12 @@ class Backbone:
             "cam_layer": self.cam_layer,
             "feature_layer": self.feature_layer,
         }
+
+
+def last_convolution(module: nn.Module) -> str | None:
+    """Name of the last convolution in the order of registration, Xplique's choice of CAM layer."""
+    names = [name for name, own in module.named_modules() if isinstance(own, nn.Conv2d)]
+    return names[-1] if names else None
 
 
 def _state_hash(module: nn.Module) -> str:

@@ -1,0 +1,130 @@
+"""Networks that are plain torch modules: timm's models by name, and your own by dotted path."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from torch import nn
+
+from bench.backbones.backbone import Backbone, Preprocessing, last_convolution
+from bench.backbones.checkpoint import load_strictly, read_state, verify
+from bench.errors import BenchError, require_integer, require_known
+
+AUTO = "auto"
+"""`cam_layer=auto` is the last convolution."""
+
+
+def timm_model(
+    name: str,
+    weights: str,
+    preprocessing: Mapping[str, Any],
+    num_classes: int | None = None,
+    sha256: str | None = None,
+    output_kind: str = "logits",
+    cam_layer: str | None = AUTO,
+    feature_layer: str | None = None,
+) -> Backbone:
+    """Any image classifier of timm.
+
+    Args:
+        name: As timm lists it (`timm.list_models()`).
+        weights: A checkpoint file (see `bench.backbones.checkpoint.read_state`), `pretrained` for
+            timm's own, which it downloads once, or `random`, the same each time.
+        preprocessing: Settings of `Preprocessing`; size, mean and std that are None are timm's.
+        num_classes: Outputs; None: as many as timm's default.
+        sha256: Of the checkpoint file, if it is to be verified.
+        output_kind: What the outputs are.
+        cam_layer: A submodule, `auto` or None.
+        feature_layer: A submodule or None.
+
+    Raises:
+        BenchError: The name is unknown, or the weights cannot be had or do not fit.
+    """
+    if num_classes is not None:
+        require_integer("num_classes", num_classes, 1)
+    require_known("name", name.split(".")[0], timm.list_models())  # the rest is a tag of weights
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = _create(name, weights == "pretrained", num_classes)
+    own = resolve_model_data_config(module)
+    declared = {
+        "size": own["input_size"][1],
+        "mean": tuple(255 * value for value in own["mean"]),
+        "std": tuple(255 * value for value in own["std"]),
+    }
+    declared |= {key: value for key, value in preprocessing.items() if value is not None}
+    file = None if weights in ("pretrained", "random") else weights
+    return torch_module(module, name, declared, output_kind, file, sha256, cam_layer, feature_layer)
+
+
+def torch_module(
+    module: nn.Module,
+    name: str,
+    preprocessing: Mapping[str, Any],
+    output_kind: str,
+    weights: str | None = None,
+    sha256: str | None = None,
+    cam_layer: str | None = AUTO,
+    feature_layer: str | None = None,
+) -> Backbone:
+    """Any torch module: inputs (B, 3, S, S) to outputs (B, K).
+
+    Args:
+        module: The network.
+        name: In tables.
+        preprocessing: Settings of `Preprocessing`.
+        output_kind: What the outputs are.
+        weights: Checkpoint file; None: the module has its weights already.
+        sha256: Of the checkpoint file, if it is to be verified.
+        cam_layer: A submodule, `auto` or None.
+        feature_layer: A submodule or None.
+
+    Raises:
+        BenchError: It is no module, its outputs are not (B, K), or the weights do not fit.
+    """
+    if not isinstance(module, nn.Module):
+        raise BenchError(
+            f"module: expected a torch.nn.Module, found {type(module).__name__}: give "
+            "backbone.module._target_ the dotted path of its class"
+        )
+    digest = None
+    if weights is not None:
+        path = Path(weights).expanduser()
+        digest = verify(path, sha256)
+        load_strictly(module, read_state(path), path)
+    elif sha256 is not None:
+        raise BenchError("sha256: expected weights beside it, found none")
+    prepared = Preprocessing(**preprocessing)
+    return Backbone(
+        name=name,
+        module=module,
+        preprocessing=prepared,
+        output_kind=output_kind,
+        num_classes=_num_outputs(module.eval(), prepared.size),
+        cam_layer=last_convolution(module) if cam_layer == AUTO else cam_layer,
+        feature_layer=feature_layer,
+        file_sha256=digest,
+    )
+
+
+def _create(name: str, pretrained: bool, num_classes: int | None) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
+    except (RuntimeError, OSError) as error:  # timm and the hub raise many kinds of these two
+        reason = " ".join(str(error).split())[:200]
+        raise BenchError(
+            f"timm cannot make '{name}' {'with its own' if pretrained else 'without'} weights: "
+            f"{reason}; backbone.weights=FILE takes a checkpoint that you have"
+        ) from None
+
+
+@torch.inference_mode()
+def _num_outputs(module: nn.Module, size: int) -> int:
+    outputs = module(torch.zeros(1, 3, size, size))
+    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2 or len(outputs) != 1:
+        found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs)
+        raise BenchError(f"module: expected outputs (1, classes) for one image, found {found}")
+    return outputs.shape[1]
