@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.attribution.method import Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
+from bench.backbones.prototypes import pixels_sha256
 from bench.datasets.dataset import Dataset
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer
@@ -55,6 +56,7 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     backbone: Backbone = _build(config.backbone, "backbone").to(device)
     backbone.set_speed(config.precision, config.compile)
     dataset.check_targets(backbone.num_classes)
+    _check_gallery(backbone, dataset)
     name = _leaderboard_name(config, f"{dataset.name}_{backbone.name}_{protocol.name}")
 
     _tell_baselines(protocol, backbone, console)
@@ -108,6 +110,19 @@ def _check_settings(config: DictConfig) -> None:
     for switch in ("figures", "compile"):
         if not isinstance(config[switch], bool):
             raise BenchError(f"{switch}: expected true or false, found {config[switch]!r}")
+
+
+def _check_gallery(backbone: Backbone, dataset: Dataset) -> None:
+    """Refuses images that the backbone's class vectors were made of: it knows them by heart."""
+    if not backbone.gallery:
+        return
+    both = [s.image_id for s in dataset.samples if pixels_sha256(s.read()) in backbone.gallery]
+    if both:
+        raise BenchError(
+            f"backbone.gallery: {len(both)} of {len(dataset)} evaluated images are in it "
+            f"({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): expected other images of "
+            "the same people"
+        )
 
 
 def _leaderboard_name(config: DictConfig, default: str) -> str:

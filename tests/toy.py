@@ -1,11 +1,16 @@
 """Small stand-ins for the real thing, also reachable from configuration as `toy.<name>`."""
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
+from bench.datasets.dataset import Dataset, Sample
+from bench.seeding import generator
 
 SIZE = 23  # 23 * 23 = 529 pixels: neither 10 nor 25 steps divide it
 
@@ -85,3 +90,20 @@ class NotFinite(Method):
             if image_id == self.image_id:
                 maps[row, 2, 3] = torch.nan
         return maps
+
+
+class Faces(Dataset):
+    """Noise images, two of each class, that exist only when they are read."""
+
+    def __init__(self, classes: int, seed: int = 0) -> None:
+        labels = [*range(classes), *range(classes)]
+        super().__init__(
+            "faces",
+            [_Face(f"{label}/{n}", Path(str(seed)), label) for n, label in enumerate(labels)],
+        )
+
+
+class _Face(Sample):
+    def read(self) -> np.ndarray:
+        draws = generator(int(self.path.name), self.image_id)
+        return torch.randint(0, 256, (20, 17, 3), generator=draws, dtype=torch.uint8).numpy()

@@ -127,6 +127,7 @@ class Backbone:
         cam_layer: Name of the submodule whose output class activation maps use, or None.
         feature_layer: Name of the submodule whose output `features` gives, or None.
         file_sha256: Hash over the checkpoint file that the weights come from, or None.
+        gallery: Hashes of the images that it was made from (`prototypes.pixels_sha256`).
         precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
     """
 
@@ -155,6 +156,7 @@ class Backbone:
         self.cam_layer = cam_layer
         self.feature_layer = feature_layer
         self.file_sha256 = file_sha256
+        self.gallery: frozenset[str] = frozenset()
         self.precision = "fp32"
         self._compiled: nn.Module | None = None
 
@@ -243,7 +245,7 @@ class Backbone:
         """What decides the outputs: name, hash over the weights, preprocessing, named layers."""
         return {
             "name": self.name,
-            "weights_sha256": _state_hash(self.module),
+            "weights_sha256": state_sha256(self.module),
             "preprocessing": asdict(self.preprocessing),
             "output_kind": self.output_kind,
             "cam_layer": self.cam_layer,
@@ -257,7 +259,7 @@ def last_convolution(module: nn.Module) -> str | None:
     return names[-1] if names else None
 
 
-def _state_hash(module: nn.Module) -> str:
+def state_sha256(module: nn.Module) -> str:
     """Hash over names and values of parameters and buffers, whatever file they came from."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():

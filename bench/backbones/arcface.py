@@ -1,0 +1,148 @@
+"""iResNet-100, the network of insightface's ArcFace models, with insightface's parameter names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bench.backbones.backbone import Backbone, Preprocessing
+from bench.backbones.checkpoint import CONTAINERS, load_strictly, read_state, verify
+from bench.backbones.face import FaceNetwork, cosine_backbone
+from bench.datasets.dataset import Dataset
+
+EMBEDDING = 512
+SIZE = 112
+_EPSILON = 1e-5
+
+
+def arcface_r100(
+    weights: str,
+    sha256: str | None = None,
+    head: str | Sequence[str] | None = None,
+    gallery: Dataset | None = None,
+    scale: float = 1.0,
+    cache: str = "results/prototypes",
+    device: str = "auto",
+) -> Backbone:
+    """ArcFace's iResNet-100: 112 px, RGB, (x - 127.5) / 128, embeddings of 512.
+
+    Args:
+        weights: insightface's `backbone.pth`, or a checkpoint that holds it under
+            `state_dict_backbone`; or the uncertainty networks of arXiv 2402.09164
+            (`edl-101-*.pth`), which have a linear head of their own (`fc2`), so that their
+            outputs are logits and neither `head` nor `gallery` is wanted.
+        sha256: Of that file, if it is to be verified.
+        head: See `bench.backbones.face.cosine_backbone`; likewise the arguments that follow.
+        gallery: Images of every class.
+        scale: Of the cosines.
+        cache: Folder of prototypes.
+        device: For prototypes.
+
+    Raises:
+        BenchError: The weights do not fit, or there are no class vectors.
+    """
+    path = Path(weights).expanduser()
+    digest = verify(path, sha256)
+    state = read_state(path, ("state_dict_backbone", *CONTAINERS))
+    preprocessing = Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3)
+    embedding = IResNet()
+    last = "layer4.2.conv2"
+    if "fc2.weight" in state and head is None and gallery is None:
+        network = FaceNetwork(embedding, nn.Linear(EMBEDDING, len(state["fc2.weight"])))
+        names = {"fc2.weight": "head.weight", "fc2.bias": "head.bias"}
+        own = {names.get(name, f"embedding.{name}"): value for name, value in state.items()}
+        load_strictly(network, own, path)
+        return Backbone(
+            name="arcface_r100",
+            module=network,
+            preprocessing=preprocessing,
+            output_kind="logits",
+            num_classes=len(state["fc2.weight"]),
+            cam_layer=f"embedding.{last}",
+            feature_layer="embedding",
+            file_sha256=digest,
+        )
+    load_strictly(embedding, state, path)
+    return cosine_backbone(
+        name="arcface_r100",
+        embedding=embedding,
+        preprocessing=preprocessing,
+        features=EMBEDDING,
+        head=head,
+        gallery=gallery,
+        scale=scale,
+        cache=cache,
+        device=device,
+        cam_layer=last,
+        file_sha256=digest,
+    )
+
+
+class IResNet(nn.Module):
+    """Improved residual network (Duta et al. 2020, arXiv 2004.04989) as insightface builds it.
+
+    Parameter names are those of `iresnet.py` in insightface's arcface_torch, so that its
+    `backbone.pth` loads strictly.
+
+    Args:
+        blocks: Residual blocks in each of the four stages; (3, 13, 30, 3) is iResNet-100.
+        width: Channels of the first stage; they double from stage to stage.
+        size: Side of the input, a multiple of 16.
+    """
+
+    def __init__(
+        self, blocks: tuple[int, ...] = (3, 13, 30, 3), width: int = 64, size: int = SIZE
+    ) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(3, width)
+        self.bn1 = _norm(width)
+        self.prelu = nn.PReLU(width)
+        channels = width
+        for stage, count in enumerate(blocks):
+            planes = width << stage
+            layers = [_Block(channels, planes, stride=2)]
+            layers += [_Block(planes, planes, stride=1) for _ in range(count - 1)]
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+            channels = planes
+        self.bn2 = _norm(channels)
+        self.fc = nn.Linear(channels * (size // 2 ** len(blocks)) ** 2, EMBEDDING)
+        self.features = nn.BatchNorm1d(EMBEDDING, eps=_EPSILON)
+        self._stages = len(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (B, 3, size, size) to embeddings (B, 512)."""
+        x = self.prelu(self.bn1(self.conv1(x)))
+        for stage in range(1, self._stages + 1):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return self.features(self.fc(torch.flatten(self.bn2(x), 1)))
+
+
+class _Block(nn.Module):
+    """BatchNorm, convolution, BatchNorm, PReLU, convolution with the stride, BatchNorm."""
+
+    def __init__(self, channels: int, planes: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = _norm(channels)
+        self.conv1 = _conv3x3(channels, planes)
+        self.bn2 = _norm(planes)
+        self.prelu = nn.PReLU(planes)
+        self.conv2 = _conv3x3(planes, planes, stride)
+        self.bn3 = _norm(planes)
+        self.downsample = None
+        if stride != 1:
+            shortcut = nn.Conv2d(channels, planes, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, _norm(planes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.prelu(self.bn2(self.conv1(self.bn1(x))))
+        return self.bn3(self.conv2(x)) + shortcut
+
+
+def _conv3x3(channels: int, planes: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, planes, 3, stride, padding=1, bias=False)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=_EPSILON)

@@ -1,0 +1,105 @@
+"""Class vectors of an embedding network from images: one prototype for each identity."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.backbones.backbone import Preprocessing, state_sha256
+from bench.batching import fixed_batches
+from bench.datasets.dataset import Dataset
+from bench.errors import BenchError
+from bench.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """Class vectors and the images that they were made from.
+
+    Attributes:
+        vectors: (K, D) float32, unit length: row k is the normalised mean of the unit embeddings
+            of the images with target k.
+        images: `pixels_sha256` of each image.
+    """
+
+    vectors: Tensor
+    images: frozenset[str]
+
+
+def pixels_sha256(image: NDArray[np.uint8]) -> str:
+    """Hash over an image's shape and pixels, whatever file it comes from."""
+    return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
+
+
+def build_prototypes(
+    embedding: nn.Module,
+    preprocessing: Preprocessing,
+    gallery: Dataset,
+    cache: Path,
+    device: torch.device,
+    batch_size: int,
+) -> Prototypes:
+    """Makes class vectors from a gallery, or reads them where they were made before.
+
+    Args:
+        embedding: Inputs (B, 3, S, S) to embeddings (B, D); in eval mode. Is on `device` after.
+        preprocessing: Images to inputs.
+        gallery: Images of every class 0..K-1.
+        cache: Folder of what was made before; the key is made of weights, preprocessing, pixels
+            and targets.
+        device: Where the embeddings are computed.
+        batch_size: Forward passes in one batch.
+
+    Raises:
+        BenchError: A class has no image, or an image cannot be read.
+    """
+    targets = torch.tensor([sample.target for sample in gallery.samples])
+    missing = sorted(set(range(int(targets.max()) + 1)) - set(targets.tolist()))
+    if missing:
+        raise BenchError(
+            f"gallery: '{gallery.name}' has no image of {len(missing)} of "
+            f"{int(targets.max()) + 1} classes ({', '.join(map(str, missing[:10]))}): expected at "
+            "least one of each"
+        )
+    hashes = [pixels_sha256(sample.read()) for sample in gallery.samples]
+    made_of = {
+        "weights": state_sha256(embedding),
+        "preprocessing": asdict(preprocessing),
+        "images": list(zip(hashes, targets.tolist(), strict=True)),
+    }
+    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+    file = cache / f"{key[:16]}.safetensors"
+    if file.exists():
+        vectors = load_file(file)["vectors"]
+    else:
+        # Moved here: tensors made in inference mode could not take part in gradients later.
+        embedding = embedding.to(device, memory_format=torch.channels_last)
+        embeddings = _embed(embedding, preprocessing, gallery, device, batch_size)
+        sums = torch.zeros(int(targets.max()) + 1, embeddings.shape[1])
+        vectors = functional.normalize(sums.index_add_(0, targets, embeddings))
+        write_atomically(file, save({"vectors": vectors}))
+    return Prototypes(vectors, frozenset(hashes))
+
+
+@torch.inference_mode()
+def _embed(
+    embedding: nn.Module,
+    preprocessing: Preprocessing,
+    gallery: Dataset,
+    device: torch.device,
+    batch_size: int,
+) -> Tensor:
+    """Unit embeddings (N, D) of all images, on the CPU."""
+    found = []
+    for index, items in fixed_batches(len(gallery), batch_size):
+        x = preprocessing([gallery.samples[i].read() for i in index.tolist()]).to(device)
+        unit = functional.normalize(embedding(x))
+        found.append(unit[: items.stop - items.start].cpu())
+    return torch.cat(found).clone()

@@ -1,0 +1,127 @@
+import pytest
+import torch
+from torch.nn import functional
+from toy import Faces
+
+from bench.backbones.arcface import IResNet, arcface_r100
+from bench.errors import BenchError
+
+
+def insightface_shapes():
+    """Parameters and statistics of arcface_torch's iresnet100, as its state dict names them."""
+    shapes = {"conv1.weight": (64, 3, 3, 3), "prelu.weight": (64,)}
+
+    def norm(name, channels):
+        for own in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{name}.{own}"] = (channels,)
+        shapes[f"{name}.num_batches_tracked"] = ()
+
+    norm("bn1", 64)
+    channels = 64
+    for layer, (planes, blocks) in enumerate([(64, 3), (128, 13), (256, 30), (512, 3)], start=1):
+        for block in range(blocks):
+            name = f"layer{layer}.{block}"
+            norm(f"{name}.bn1", channels)
+            shapes[f"{name}.conv1.weight"] = (planes, channels, 3, 3)
+            norm(f"{name}.bn2", planes)
+            shapes[f"{name}.prelu.weight"] = (planes,)
+            shapes[f"{name}.conv2.weight"] = (planes, planes, 3, 3)
+            norm(f"{name}.bn3", planes)
+            if block == 0:
+                shapes[f"{name}.downsample.0.weight"] = (planes, channels, 1, 1)
+                norm(f"{name}.downsample.1", planes)
+            channels = planes
+    norm("bn2", 512)
+    shapes |= {"fc.weight": (512, 25088), "fc.bias": (512,)}
+    norm("features", 512)
+    return shapes
+
+
+@pytest.fixture(scope="module")
+def state():
+    draws = torch.Generator().manual_seed(0)
+    made = {}
+    for name, shape in insightface_shapes().items():
+        if name.endswith("num_batches_tracked"):
+            made[name] = torch.tensor(7)
+        elif "running_var" in name or (len(shape) == 1 and name.endswith("weight")):
+            made[name] = 0.5 + torch.rand(shape, generator=draws)
+        else:
+            fan_in = torch.Size(shape[1:]).numel() if len(shape) > 1 else 100
+            made[name] = torch.randn(shape, generator=draws) / fan_in**0.5
+    return made
+
+
+def slow_forward(state, x, blocks):
+    """The network in functional form."""
+
+    def norm(x, name):
+        return functional.batch_norm(
+            x, state[f"{name}.running_mean"], state[f"{name}.running_var"],
+            state[f"{name}.weight"], state[f"{name}.bias"], eps=1e-5,
+        )  # fmt: skip
+
+    x = functional.conv2d(x, state["conv1.weight"], padding=1)
+    x = functional.prelu(norm(x, "bn1"), state["prelu.weight"])
+    for layer, count in enumerate(blocks, start=1):
+        for block in range(count):
+            name, stride = f"layer{layer}.{block}", 2 if block == 0 else 1
+            y = functional.conv2d(norm(x, f"{name}.bn1"), state[f"{name}.conv1.weight"], padding=1)
+            y = functional.prelu(norm(y, f"{name}.bn2"), state[f"{name}.prelu.weight"])
+            y = functional.conv2d(y, state[f"{name}.conv2.weight"], padding=1, stride=stride)
+            if block == 0:
+                x = functional.conv2d(x, state[f"{name}.downsample.0.weight"], stride=2)
+                x = norm(x, f"{name}.downsample.1")
+            x = x + norm(y, f"{name}.bn3")
+    x = functional.linear(norm(x, "bn2").flatten(1), state["fc.weight"], state["fc.bias"])
+    return norm(x, "features")
+
+
+X = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(2)) * 2 - 1
+
+
+def test_backbone_pth_loads_and_gives_cosines(tmp_path, state):
+    torch.save(state, tmp_path / "backbone.pth")
+    classes = torch.randn(7, 512, generator=torch.Generator().manual_seed(1))
+    torch.save({"state_dict_softmax_fc": {"weight": classes}}, tmp_path / "head.pt")
+    own = arcface_r100(str(tmp_path / "backbone.pth"), head=str(tmp_path / "head.pt"))
+    with torch.inference_mode():
+        expected = slow_forward(state, X, (3, 13, 30, 3))
+        features, outputs = own.features(X), own.outputs(X)
+    assert (features - expected).abs().max() <= 1e-5 * expected.abs().max()
+    cosines = functional.normalize(expected) @ functional.normalize(classes).T
+    assert (outputs - cosines).abs().max() <= 1e-5
+    assert (own.output_kind, own.num_classes) == ("cosines", 7)
+    assert own.layer().weight.shape == (512, 512, 3, 3)
+    assert own.to_input(torch.tensor([0.0, 127.5, 255])).tolist() == [-127.5 / 128, 0, 127.5 / 128]
+
+
+def test_edl_networks_have_a_linear_head(tmp_path, state):
+    """`edl-101-*.pth` of arXiv 2402.09164, saved from DataParallel."""
+    linear = {"fc2.weight": torch.randn(9, 512) / 20, "fc2.bias": torch.randn(9)}
+    wrapped = {f"module.{name}": value for name, value in (state | linear).items()}
+    torch.save(wrapped, tmp_path / "edl.pth")
+    own = arcface_r100(str(tmp_path / "edl.pth"))
+    with torch.inference_mode():
+        embeddings = slow_forward(state, X, (3, 13, 30, 3))
+        expected = embeddings @ linear["fc2.weight"].T + linear["fc2.bias"]
+        assert (own.outputs(X) - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert (own.output_kind, own.num_classes) == ("logits", 9)
+
+
+def test_prototypes_serve_where_there_is_no_head(tmp_path, state):
+    torch.save({"state_dict_backbone": state, "epoch": 1}, tmp_path / "checkpoint.pt")
+    own = arcface_r100(str(tmp_path / "checkpoint.pt"), gallery=Faces(2), cache=str(tmp_path))
+    assert (own.output_kind, own.num_classes, len(own.gallery)) == ("cosines", 2, 4)
+
+
+def test_another_network_is_refused_by_name(tmp_path, state):
+    small = {name: own for name, own in state.items() if not name.startswith("layer3.29")}
+    torch.save(small, tmp_path / "backbone.pth")
+    with pytest.raises(BenchError, match=r"missing \(layer3\.29\.bn1\.weight"):
+        arcface_r100(str(tmp_path / "backbone.pth"), gallery=Faces(2))
+
+
+def test_smaller_ones_by_the_same_code():
+    network = IResNet(blocks=(1, 2), width=8, size=20)
+    assert network.eval()(torch.zeros(1, 3, 20, 20)).shape == (1, 512)
