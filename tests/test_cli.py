@@ -1,5 +1,6 @@
 """The command line from end to end, with small pieces."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from toy import ConvModel
 
 from bench import load_rows
 from bench.cli import main
@@ -378,3 +381,63 @@ def test_help_is_about_bench():
     assert "bench run dataset=list dataset.root=FOLDER" in text
     assert "gradient_input" in text
     assert "results_dir: results" in text
+
+
+def own_module(*arguments):
+    declared = {"size": 23, "mean": "[120,110,100]", "std": "[60,61,62]"}
+    return [
+        "backbone=module",
+        "backbone.module={_target_:toy.ConvModel,classes:4}",
+        "backbone.name=mine",
+        "backbone.output_kind=logits",
+        *(f"backbone.preprocessing.{key}={value}" for key, value in declared.items()),
+        *arguments,
+    ]
+
+
+def test_own_module_with_a_checkpoint(bench, tmp_path):
+    """Its hash is in the manifest, and other weights are another row."""
+    torch.save({"model": ConvModel(4, seed=5).state_dict()}, tmp_path / "own.pth")
+    digest = hashlib.sha256((tmp_path / "own.pth").read_bytes()).hexdigest()
+    weights = [f'backbone.weights="{tmp_path}/own.pth"', f"backbone.sha256={digest}"]
+    assert bench(*own_module(*weights))[0] == 0
+    (manifest, _) = (run.manifest for run in stored_runs(Path("results")))
+    assert manifest["provenance"]["weights_file_sha256"] == digest
+    bench(*own_module())
+    assert len(list(Path("results/runs").glob("list_mine_*/random-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["backbone=resnet101"], ["add backbone.weights=VALUE"]),
+        (["backbone=resnet101", "backbone.weights=lost.pth"], ["'lost.pth' is missing"]),
+        (["backbone=module"], ["backbone.module=VALUE"]),
+        (own_module("backbone.preprocessing.std=[1,0,1]"), ["std: expected no zero"]),
+        (["backbone=sface"], ["backbone.head=FILE", "dataset@backbone.gallery", "neither"]),
+        (["backbone=sface", "dataset@backbone.gallery=lits"], ["Did you mean 'list'"]),
+    ],
+)
+def test_bad_backbones(bench, arguments, expected):
+    assert_bad(bench(*arguments), *expected)
+
+
+def test_prototypes_of_a_gallery(bench, image_folder):
+    """Class vectors from some images serve others; the same images are refused."""
+    lines = (image_folder / "list.txt").read_text().splitlines()
+    (image_folder / "gallery.txt").write_text("\n".join(lines[:4]))  # one of each class
+    (image_folder / "others.txt").write_text("\n".join(lines[4:]))
+    gallery = [
+        "backbone=sface",
+        "dataset@backbone.gallery=list",
+        f'backbone.gallery.root="{image_folder}"',
+        f'backbone.gallery.list="{image_folder}/gallery.txt"',
+        "protocol=smdl-face",
+        "method=[random]",
+    ]
+    code, out, _ = bench(*gallery, f'dataset.list="{image_folder}/others.txt"')
+    assert code == 0
+    assert "sface on list" in out
+    (prototypes,) = Path("results/prototypes").glob("*.safetensors")
+    assert prototypes.stat().st_size > 4 * 4 * 128
+    assert_bad(bench(*gallery), "backbone.gallery: 4 of 7 evaluated images are in it")
