@@ -291,7 +291,7 @@ class _EndPoints:
 
     def __call__(self, inputs: Inputs, targets: Tensor) -> _Ends:
         outputs = self._scorer.outputs_in_batches(inputs.x)
-        _check_outputs(outputs, self._scorer)
+        check_outputs(outputs, self._scorer)
         classes = outputs.shape[1]
         outside = ((targets < 0) | (targets >= classes)).nonzero()[:, 0].tolist()
         if outside:
@@ -319,7 +319,7 @@ class _EndPoints:
         return pixels, self._scorer.select(outputs, targets)
 
 
-def _check_outputs(outputs: Tensor, scorer: Scorer) -> None:
+def check_outputs(outputs: Tensor, scorer: Scorer) -> None:
     """Raises `BenchError` if the outputs are not of the kind that they are said to be."""
     kind = scorer.backbone.output_kind
     in_range = bool(((outputs >= -1e-3) & (outputs <= 1 + 1e-3)).all())

@@ -1,0 +1,85 @@
+"""`bench check backbone=...`: what a loaded network is, and how fast, before hours are spent."""
+
+import statistics
+import time
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
+from bench.evaluate import check_outputs
+
+_REPEATS = 5
+
+
+def check_backbone(
+    backbone: Backbone, score: str, device: torch.device, batch_size: int, console: Console
+) -> None:
+    """Prints what a loaded network is and how fast.
+
+    Args:
+        backbone: On `device`, at its precision.
+        score: What the protocol at hand reads off the outputs.
+        device: Where the network lives.
+        batch_size: Inputs in one forward pass.
+        console: Where the findings go.
+
+    Raises:
+        BenchError: The outputs are not what the backbone states, or cannot give the score.
+    """
+    scorer = Scorer(backbone, score, batch_size)
+    draws = np.random.default_rng(0)
+    noise = draws.integers(0, 256, (batch_size, 32, 32, 3), dtype=np.uint8)
+    x = backbone.preprocess(list(noise)).to(device)
+    check_outputs(scorer.outputs_in_batches(x), scorer)
+    own = backbone.preprocessing
+    zero = own.to_rgb(torch.zeros(3)).tolist()
+    resized = own.resize if own.crop is None else f"{own.resize}, centre crop {own.crop}"
+    findings = {
+        "input": f"{own.size} x {own.size}, {own.channel_order}, {resized}",
+        "zero baseline": f"RGB ({', '.join(f'{value:.6g}' for value in zero)})",
+        "outputs": f"{backbone.num_classes:,} {backbone.output_kind}; score: {score}",
+        "CAM layer": _layer(backbone, backbone.cam_layer, x),
+        "feature layer": _layer(backbone, backbone.feature_layer, x),
+        "parameters": f"{sum(p.numel() for p in backbone.module.parameters()):,}",
+        "weights sha256": str(backbone.identity()["weights_sha256"]),
+        "file sha256": backbone.file_sha256 or "not from a file of yours",
+        "speed": f"{_images_per_second(backbone, x, device):.1f} images/s in batches of "
+        f"{batch_size}, {backbone.precision}{', compiled' if backbone.is_compiled else ''}, "
+        f"{device}",
+    }
+    width = max(map(len, findings))
+    console.print(f"backbone {backbone.name}", highlight=False)
+    for name, finding in findings.items():
+        console.print(f"  {name:{width}}  {finding}", highlight=False, soft_wrap=True)
+
+
+@torch.inference_mode()
+def _layer(backbone: Backbone, name: str | None, x: Tensor) -> str:
+    """A layer's name and the shape of what it gives for one image."""
+    if name is None:
+        return "none"
+    shapes = []
+    layer = backbone.module.get_submodule(name)
+    handle = layer.register_forward_hook(lambda *call: shapes.append(tuple(call[2].shape[1:])))
+    try:
+        backbone.module(x[:1])
+    finally:
+        handle.remove()
+    return f"{name} {shapes[0]}"
+
+
+@torch.inference_mode()
+def _images_per_second(backbone: Backbone, x: Tensor, device: torch.device) -> float:
+    backbone.outputs(x)  # a compiled network is compiled now
+    seconds = []
+    for _ in range(_REPEATS):
+        started = time.perf_counter()
+        backbone.outputs(x)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    return len(x) / statistics.median(seconds)
