@@ -61,6 +61,24 @@ def backbone(
     )
 
 
+IDS = [f"image {number}" for number in range(5)]
+
+
+def make_batch(ids: list[str] = IDS, seed: int = 0) -> Batch:
+    """Noise inputs, keyed by id, and their targets."""
+    rows = [IDS.index(name) for name in ids]
+    x = torch.rand(len(IDS), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))[rows]
+    x = x.contiguous(memory_format=torch.channels_last)
+    return Batch(x, torch.tensor(rows) % 4, ids, [np.zeros((4, 4, 3), np.uint8)] * len(ids), seed)
+
+
+def linear_scorer() -> tuple[Scorer, LinearModel]:
+    """Logits of a linear model of four classes."""
+    module = LinearModel(classes=4, channels=3, height=SIZE, width=SIZE)
+    preprocessing = Preprocessing(SIZE, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return Scorer(Backbone("linear", module, preprocessing, "logits", 4), "logit", 4), module
+
+
 class Constant(Method):
     """The same value everywhere: all pixels tie."""
 

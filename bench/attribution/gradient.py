@@ -1,9 +1,18 @@
-"""Methods that read the map off one gradient with respect to the input."""
+"""Methods that read the map off gradients with respect to the input."""
 
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
+from bench.errors import require_integer, require_number
+from bench.seeding import generator
 
 
 class Saliency(Method):
@@ -31,3 +40,219 @@ class GradientInput(Method):
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
         return (batch.x * scorer.input_gradients(batch.x, batch.targets)).mean(dim=1)
+
+
+class GuidedBackprop(Method):
+    """Gradient with every ReLU passing back positive values only; signed, mean over channels.
+
+    Springenberg et al. 2015, arXiv 1412.6806. As in Xplique, activations other than ReLU and
+    ReLU6 keep their gradient; where a network has none of the two, this is the plain gradient.
+    """
+
+    forward_passes = 1
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        with _GuidedReLU():
+            return scorer.input_gradients(batch.x, batch.targets).mean(dim=1)
+
+
+class IntegratedGradients(Method):
+    """Input times the mean gradient on the way from zero to the input; signed, mean over channels.
+
+    Sundararajan et al. 2017, arXiv 1703.01365, equation 3 by the trapezoidal rule, as in Xplique.
+
+    Args:
+        steps: Points on the way, both ends included.
+
+    Raises:
+        BenchError: `steps` is less than 2.
+    """
+
+    def __init__(self, steps: int = 80) -> None:
+        require_integer("steps", steps, 2)
+        self.steps = steps
+
+    @property
+    def forward_passes(self) -> int:
+        """One for each step."""
+        return self.steps
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        shares = torch.linspace(0, 1, self.steps, device=batch.x.device)
+        mean = torch.zeros_like(batch.x)
+
+        def build(x: Tensor, steps: Tensor) -> Tensor:
+            return shares[steps][:, None, None, None] * x
+
+        for image, step, gradient in _sampled_gradients(scorer, batch, self.steps, build):
+            weight = 0.5 if step in (0, self.steps - 1) else 1.0
+            mean[image].add_(gradient, alpha=weight / (self.steps - 1))
+        return (batch.x * mean).mean(dim=1)
+
+
+class _NoisyGradients(Method):
+    """Base of the methods that look at gradients under Gaussian noise, the same for all images.
+
+    Args:
+        num_samples: Noisy copies of each image.
+        noise: Standard deviation of the noise, in units of the network's input.
+
+    Raises:
+        BenchError: An argument is out of range.
+    """
+
+    def __init__(self, num_samples: int = 80, noise: float = 0.2) -> None:
+        require_integer("num_samples", num_samples, 1)
+        require_number("noise", noise, 0, float("inf"))
+        self.num_samples = num_samples
+        self.noise = noise
+
+    @property
+    def forward_passes(self) -> int:
+        """One for each sample."""
+        return self.num_samples
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        noise = _Noise(self.noise, batch)
+        state = torch.zeros(2, *batch.x.shape, device=batch.x.device)
+
+        def build(x: Tensor, samples: Tensor) -> Tensor:
+            return x + noise(samples)
+
+        for image, sample, gradient in _sampled_gradients(scorer, batch, self.num_samples, build):
+            self._add(state[:, image], gradient, sample + 1)
+        return self._finish(state).mean(dim=1)
+
+    @abstractmethod
+    def _add(self, state: Tensor, gradient: Tensor, count: int) -> None:
+        """Adds a gradient (C, H, W), the `count`-th of an image, to its state (2, C, H, W)."""
+
+    def _finish(self, state: Tensor) -> Tensor:
+        """State (2, B, C, H, W) to the statistic (B, C, H, W)."""
+        return state[0] / self.num_samples
+
+
+class SmoothGrad(_NoisyGradients):
+    """Mean gradient under Gaussian noise; signed, mean over channels.
+
+    Smilkov et al. 2017, arXiv 1706.03825, as in Xplique; see `_NoisyGradients`.
+    """
+
+    def _add(self, state: Tensor, gradient: Tensor, count: int) -> None:
+        state[0] += gradient
+
+
+class SquareGrad(_NoisyGradients):
+    """Mean squared gradient under Gaussian noise; mean over channels.
+
+    Hooker et al. 2019, arXiv 1806.10758, as in Xplique; see `_NoisyGradients`.
+    """
+
+    def _add(self, state: Tensor, gradient: Tensor, count: int) -> None:
+        state[0] += gradient.square()
+
+
+class VarGrad(_NoisyGradients):
+    """Variance of the gradient under Gaussian noise; mean over channels.
+
+    Adebayo et al. 2018, arXiv 1810.03307, as in Xplique (divided by the number of samples); see
+    `_NoisyGradients`.
+    """
+
+    def _add(self, state: Tensor, gradient: Tensor, count: int) -> None:
+        mean, squares = state  # Welford's update: sums of squares would lose digits
+        difference = gradient - mean
+        mean += difference / count
+        squares += difference * (gradient - mean)
+
+    def _finish(self, state: Tensor) -> Tensor:
+        return state[1] / self.num_samples
+
+
+def _sampled_gradients(
+    scorer: Scorer, batch: Batch, num_samples: int, build: Callable[[Tensor, Tensor], Tensor]
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Gradients of variants of each image.
+
+    Args:
+        scorer: What is differentiated.
+        batch: The images.
+        num_samples: Variants of each.
+        build: Images (n, C, H, W) and sample numbers (n,) to variants.
+
+    Yields:
+        Image, sample and gradient (C, H, W); an image's samples come in ascending order, so that
+        sums over them do not depend on the other images.
+    """
+    count = len(batch.x)
+
+    def build_jobs(jobs: Tensor) -> tuple[Tensor, Tensor]:
+        images = jobs % count
+        inputs = build(batch.x[images], jobs // count)
+        return inputs.contiguous(memory_format=torch.channels_last), batch.targets[images]
+
+    found = scorer.built_gradients(build_jobs, num_samples * count, batch.x.device)
+    for jobs, gradients in found:
+        for job, gradient in zip(jobs, gradients, strict=True):
+            yield job % count, job // count, gradient
+
+
+class _Noise:
+    """Gaussian noise of the shape of an input, one for each sample number, made when asked for."""
+
+    def __init__(self, deviation: float, batch: Batch) -> None:
+        self.deviation = deviation
+        self.seed = batch.seed
+        self.like = batch.x[0]
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Sample numbers (n,) to noise (n, C, H, W)."""
+        unique, index = samples.unique(return_inverse=True)
+        return torch.stack([self._draw(sample) for sample in unique.tolist()])[index]
+
+    def _draw(self, sample: int) -> Tensor:
+        draws = generator(self.seed, "noise", str(sample))
+        noise = torch.randn(self.like.shape, generator=draws) * self.deviation
+        return noise.to(self.like.device)
+
+
+class _GuidedReLU(TorchFunctionMode):
+    """Gives ReLU and ReLU6 their guided gradient wherever a network calls them."""
+
+    _RELUS = frozenset(
+        {torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu, functional.relu_}
+    )
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        x = args[0] if args else kwargs.get("input")
+        if function in self._RELUS:
+            return _GuidedFunction.apply(x, torch.inf)
+        if function is functional.relu6:
+            return _GuidedFunction.apply(x, 6.0)
+        if function is functional.hardtanh:  # what nn.ReLU6 calls
+            low, high = (*args[1:3], *(kwargs[k] for k in ("min_val", "max_val") if k in kwargs))
+            if low == 0:
+                return _GuidedFunction.apply(x, high)
+        return function(*args, **kwargs)
+
+
+class _GuidedFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, limit: float) -> Tensor:
+        context.save_for_backward(x)
+        return x.clamp(0, limit)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = context.saved_tensors
+        return gradient.relu() * (x > 0), None

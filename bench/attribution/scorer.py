@@ -1,6 +1,6 @@
 """What a method may ask of a network: the score to explain, and how to differentiate it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +81,28 @@ class Scorer:
 
     def input_gradients(self, x: Tensor, targets: Tensor) -> Tensor:
         """Gradients (B, C, H, W) of each image's score with respect to the image."""
-        return self._gradients(x, targets, layer=None)[0]
+        found = self.built_gradients(lambda jobs: (x[jobs], targets[jobs]), len(x), x.device)
+        return torch.cat([gradients for _, gradients in found])
+
+    def built_gradients(
+        self,
+        build: Callable[[Tensor], tuple[Tensor, Tensor]],
+        count: int,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[tuple[range, Tensor]]:
+        """Gradients with respect to inputs that are built one fixed batch at a time.
+
+        Args:
+            build: Job indices (B,) int64 to inputs (B, C, H, W) and targets (B,).
+            count: Number of jobs.
+            device: Where the indices live.
+
+        Yields:
+            For each batch its jobs, fill left out, and their gradients (n, C, H, W).
+        """
+        for index, items in fixed_batches(count, self.batch_size, device):
+            gradients, _ = self._gradients(*build(index), layer=None)
+            yield range(items.start, items.stop), gradients[: items.stop - items.start]
 
     def layer_gradients(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients and activations at the CAM layer.
@@ -97,28 +118,28 @@ class Scorer:
         Raises:
             BenchError: The backbone names no CAM layer.
         """
-        return self._gradients(x, targets, layer=self.backbone.layer())
+        layer, gradients, values = self.backbone.layer(), [], []
+        for index, items in fixed_batches(len(x), self.batch_size, x.device):
+            found = self._gradients(x[index], targets[index], layer)
+            for kept, own in zip((gradients, values), found, strict=True):
+                kept.append(own[: items.stop - items.start])
+        return torch.cat(gradients), torch.cat(values)
 
     def _gradients(
         self, x: Tensor, targets: Tensor, layer: nn.Module | None
     ) -> tuple[Tensor, Tensor]:
-        gradients, values = [], []
-        for index, items in fixed_batches(len(x), self.batch_size, x.device):
-            batch, valid = x[index], items.stop - items.start
-            leaf = _Leaf()
-            if layer is None:
-                batch = leaf.set(batch)
-                scores = self(batch, targets[index])
-            else:
-                handle = layer.register_forward_hook(lambda *args, leaf=leaf: leaf.set(args[2]))
-                try:
-                    scores = self(batch, targets[index])
-                finally:
-                    handle.remove()
-            (gradient,) = torch.autograd.grad(scores.sum(), leaf.value)
-            gradients.append(gradient[:valid])
-            values.append(leaf.value.detach()[:valid])
-        return torch.cat(gradients), torch.cat(values)
+        """Gradients with respect to the inputs of one batch, or to a layer's output; and that."""
+        leaf = _Leaf()
+        if layer is None:
+            scores = self(leaf.set(x), targets)
+        else:
+            handle = layer.register_forward_hook(lambda *call: leaf.set(call[2]))
+            try:
+                scores = self(x, targets)
+            finally:
+                handle.remove()
+        (gradient,) = torch.autograd.grad(scores.sum(), leaf.value)
+        return gradient, leaf.value.detach()
 
 
 class _Leaf:

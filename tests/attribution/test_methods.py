@@ -9,35 +9,26 @@ import pytest
 import torch
 import yaml
 from hydra.utils import instantiate
-from toy import SIZE, LinearModel, backbone
+from toy import IDS, SIZE, backbone, linear_scorer, make_batch
 
 from bench.attribution.cam import GradCAM
 from bench.attribution.control import Center, Edge, Random
 from bench.attribution.gradient import GradientInput, Saliency
 from bench.attribution.masking import Rise, _Masks
-from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
-from bench.backbones.backbone import Backbone, Preprocessing
 from bench.configuration import known_names
 from bench.errors import BenchError
 
 CONF = Path(__file__).parents[2] / "conf" / "method"
-IDS = [f"image {number}" for number in range(5)]
 
 
 def shipped_method(name):
     node = yaml.safe_load((CONF / f"{name}.yaml").read_text())[name]
     assert node.pop("label") == name
-    if "num_masks" in node:
-        node["num_masks"] = 11
+    for count in ("num_masks", "num_samples", "steps"):
+        if count in node:
+            node[count] = 11
     return instantiate(node)
-
-
-def make_batch(ids=IDS, seed=0):
-    rows = [IDS.index(name) for name in ids]
-    x = torch.rand(len(IDS), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))[rows]
-    x = x.contiguous(memory_format=torch.channels_last)
-    return Batch(x, torch.tensor(rows) % 4, ids, [np.zeros((4, 4, 3), np.uint8)] * len(ids), seed)
 
 
 @pytest.mark.parametrize("name", known_names("method"))
@@ -55,7 +46,7 @@ class TestContract:
     def test_seeded(self, name):
         maps = self.maps(name, make_batch())
         assert torch.equal(maps, self.maps(name, make_batch()))
-        draws = name in ("random", "rise", "rise_paper")
+        draws = name in ("random", "rise", "rise_paper", "smooth_grad", "square_grad", "var_grad")
         assert torch.equal(maps, self.maps(name, make_batch(seed=1))) == (not draws)
 
     def test_same_bits_in_any_company(self, name):
@@ -80,12 +71,6 @@ class TestContract:
         assert torch.equal(batch.x, x)
         assert not any(module._forward_hooks for module in scorer.backbone.module.modules())
         assert not any(module.training for module in scorer.backbone.module.modules())
-
-
-def linear_scorer():
-    module = LinearModel(classes=4, channels=3, height=SIZE, width=SIZE)
-    preprocessing = Preprocessing(SIZE, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return Scorer(Backbone("linear", module, preprocessing, "logits", 4), "logit", 4), module
 
 
 def test_saliency_and_gradient_input_of_a_linear_model():
