@@ -1,5 +1,7 @@
 """Black-box methods that score masked images."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -7,7 +9,7 @@ from torch.nn import functional
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.batching import score_in_batches
-from bench.errors import require_integer, require_number
+from bench.errors import BenchError, require_integer, require_number
 from bench.seeding import generator
 
 
@@ -65,6 +67,69 @@ class Rise(Method):
             for image, own in enumerate(scores[chunk].T):  # a product of fixed shape for each
                 weighted[image] += own.contiguous() @ shown
         return (weighted / (total + 1e-4)).view(-1, height, width)
+
+
+class Occlusion(Method):
+    """Occlusion: the sum of score drops over the patches that cover a pixel.
+
+    Zeiler and Fergus 2014, arXiv 1311.2901, as in Xplique: patches that would leave the image are
+    left out, so that pixels near the right and lower edges can be in none.
+
+    Args:
+        patch_size: Side of a patch in pixels.
+        stride: Pixels between patches.
+        value: What occluded pixels become, in units of the network's input.
+
+    Raises:
+        BenchError: An argument is out of range, or a patch is larger than the image.
+    """
+
+    def __init__(self, patch_size: int = 10, stride: int = 5, value: float = 0.0) -> None:
+        require_integer("patch_size", patch_size, 1)
+        require_integer("stride", stride, 1)
+        require_number("value", value, -math.inf, math.inf)
+        self.patch_size = patch_size
+        self.stride = stride
+        self.value = value
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        x, count = batch.x, len(batch.x)
+        if min(x.shape[2:]) < self.patch_size:
+            raise BenchError(
+                f"patch_size: expected at most {min(x.shape[2:])}, the side of the network's "
+                f"input, found {self.patch_size}"
+            )
+        rows, columns = (
+            torch.arange(0, side - self.patch_size + 1, self.stride, device=x.device)
+            for side in x.shape[2:]
+        )
+        corners = torch.cartesian_prod(rows, columns)
+        down, across = (torch.arange(side, device=x.device) for side in x.shape[2:])
+
+        def build(jobs: Tensor) -> tuple[Tensor, Tensor]:
+            images, (top, left) = jobs % count, corners[jobs // count].T
+            inside = self._covers(top, down)[:, :, None] & self._covers(left, across)[:, None]
+            inputs = x[images].masked_fill(inside[:, None], self.value)
+            return inputs.contiguous(memory_format=torch.channels_last), batch.targets[images]
+
+        jobs = len(corners) * count
+        scores = score_in_batches(scorer, build, jobs, scorer.batch_size, x.device)
+        clean = score_in_batches(
+            scorer, lambda i: (x[i], batch.targets[i]), count, scorer.batch_size, x.device
+        )
+        drops = (clean - scores.view(-1, count)).T.view(count, len(rows), len(columns))
+        # A pixel's sum over patches: one product with the rows that cover it, one with the columns.
+        cover_rows, cover_columns = (
+            self._covers(rows, down).float(),
+            self._covers(columns, across).float(),
+        )
+        return torch.stack([cover_rows.T @ own @ cover_columns for own in drops])
+
+    def _covers(self, starts: Tensor, positions: Tensor) -> Tensor:
+        """Starts (n,) and positions (m,) to (n, m) bool: is the position in the patch?"""
+        offsets = positions - starts[:, None]
+        return (offsets >= 0) & (offsets < self.patch_size)
 
 
 class _Masks:
