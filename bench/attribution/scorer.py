@@ -1,6 +1,7 @@
 """What a method may ask of a network: the score to explain, and how to differentiate it."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -124,6 +125,27 @@ class Scorer:
             for kept, own in zip((gradients, values), found, strict=True):
                 kept.append(own[: items.stop - items.start])
         return torch.cat(gradients), torch.cat(values)
+
+    @torch.no_grad()
+    def layer_activations(self, x: Tensor) -> Tensor:
+        """The CAM layer's output (B, D, h, w) for inputs (B, 3, S, S); no gradient.
+
+        Raises:
+            BenchError: The backbone names no CAM layer.
+        """
+        found: list[Tensor] = []
+
+        def keep(*call: Any) -> None:
+            found.append(call[2].clone())  # what follows the layer may change its output in place
+
+        handle = self.backbone.layer().register_forward_hook(keep)
+        try:
+            for index, items in fixed_batches(len(x), self.batch_size, x.device):
+                self.outputs(x[index])
+                found[-1] = found[-1][: items.stop - items.start]
+        finally:
+            handle.remove()
+        return torch.cat(found)
 
     def _gradients(
         self, x: Tensor, targets: Tensor, layer: nn.Module | None

@@ -137,5 +137,5 @@ class Hsic(_GridSensitivity):
 
 
 def _sobol_points(dimension: int, count: int) -> Tensor:
-    """Points 1..count of Sobol's sequence, (count, dimension); TensorFlow too leaves out point 0."""
+    """Points 1..count of the sequence, (count, dimension); TensorFlow leaves out point 0, too."""
     return SobolEngine(dimension).draw(count + 1, dtype=torch.float32)[1:]
