@@ -76,7 +76,15 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
             may_shrink=config.batch_size == "auto",
         )
         for result in evaluate(
-            dataset.samples, scorer, methods, protocol, device, config.seed, config.block_size, done
+            dataset.samples,
+            scorer,
+            methods,
+            protocol,
+            device,
+            config.seed,
+            config.block_size,
+            done,
+            config.workers,
         ):
             if isinstance(result, Failed):
                 failures.append(result)
@@ -104,6 +112,7 @@ def _check_settings(config: DictConfig) -> None:
     check_writable(Path(config.results_dir))
     require_integer("seed", config.seed, 0)
     require_integer("block_size", config.block_size, 1)
+    require_integer("workers", config.workers, 1)
     require_integer("gallery", config.gallery, 0)
     for switch in ("figures", "compile"):
         if not isinstance(config[switch], bool):
@@ -179,7 +188,7 @@ def _open_runs(
     device: torch.device,
 ) -> dict[str, Run]:
     identity = {
-        "dataset": dataset.identity(),
+        "dataset": dataset.identity(config.workers),
         "backbone": backbone.identity(),
         "explain": {"backbone": "the same", "score": protocol.score},
         "protocol": protocol.settings() | {"hash": protocol.hash},
