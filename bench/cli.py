@@ -1,4 +1,4 @@
-"""The command line: bench run | leaderboard | list."""
+"""The command line: bench run | select | check | leaderboard | list."""
 
 import argparse
 import os
@@ -16,6 +16,10 @@ Insertion/deletion leaderboards for image attribution methods.
 
   bench run experiment=demo             evaluate, store curves, write the leaderboard
   bench run --help                      all settings and choices
+  bench select dataset=cub200 select.subset=correct
+                                        write the list of images that a run would use
+  bench check dataset=cub200 dataset.root=FOLDER
+                                        look for what is wrong with a data set
   bench leaderboard [RESULTS_DIR] [auc=RULE]
                                         write the leaderboards again from stored curves
   bench list methods                    what there is to choose from
@@ -30,7 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        failures = _run(arguments[1:]) if arguments[:1] == ["run"] else _other(arguments)
+        command, *rest = arguments or [""]
+        commands = {"run": _run, "select": _select, "check": _check}
+        if command in commands and not (command != "run" and {"-h", "--help"} & {*rest}):
+            failures = commands[command](rest)
+        else:
+            failures = _other(arguments)
     except BenchError as error:
         failures = [str(error)]
     except KeyboardInterrupt:
@@ -50,9 +59,16 @@ def _other(arguments: Sequence[str]) -> list[str]:
         prog="bench", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar="{run,leaderboard,list}")
+    commands = parser.add_subparsers(dest="command", metavar="{run,select,check,leaderboard,list}")
     commands.required = True
     commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
+    for name, help_ in (
+        ("select", "write the list of images that a run would use (settings as of `bench run`)"),
+        ("check", "check the data set that is named (settings as of `bench run`)"),
+    ):
+        commands.add_parser(name, help=help_, description=help_).add_argument(
+            "settings", nargs="*", metavar="KEY=VALUE"
+        )
     board = commands.add_parser("leaderboard", help="write leaderboards from stored curves")
     board.add_argument(
         "arguments",
@@ -106,6 +122,34 @@ def _run(arguments: Sequence[str]) -> list[str]:
     for trace in traces:
         print(trace, file=sys.stderr)  # noqa: T201
     return failures
+
+
+def _select(arguments: Sequence[str]) -> list[str]:
+    from bench.configuration import compose_run
+
+    sys.path.append(str(Path.cwd()))
+    config = compose_run(arguments)
+    from bench.experiment import write_selection
+
+    write_selection(config, Console())
+    return []
+
+
+def _check(arguments: Sequence[str]) -> list[str]:
+    """Checks the groups that the arguments name; returns what is wrong with them."""
+    from bench.configuration import compose_run, named_groups
+
+    sys.path.append(str(Path.cwd()))
+    config = compose_run(arguments)
+    groups = named_groups(arguments)
+    if "dataset" not in groups:
+        raise BenchError("check: expected what to check, as in `bench check dataset=cub200`")
+    from bench.check import check_dataset
+    from bench.experiment import build_dataset
+
+    console = Console()
+    output_dir = Path(config.results_dir).expanduser() / "checks"
+    return check_dataset(build_dataset(config, console), console, output_dir, config.workers)
 
 
 def _leaderboard(arguments: Sequence[str]) -> None:

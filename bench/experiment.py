@@ -1,8 +1,10 @@
 """One experiment: configuration to objects, objects to stored rows, rows to a leaderboard."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from bench.attribution.method import Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Dataset
+from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer
 from bench.evaluate import Failed, count_forward_passes, evaluate
@@ -26,6 +29,7 @@ from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
 from bench.provenance import provenance
 from bench.report.writer import write_figures, write_leaderboard
+from bench.select import select
 from bench.store import Run, open_run
 
 
@@ -51,9 +55,9 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
     settings = _method_settings(config, console)
     methods = {name: _build_method(node, name) for name, node in settings.items()}
-    dataset: Dataset = _build(config.dataset, "dataset")
-    backbone: Backbone = _build(config.backbone, "backbone").to(device)
-    backbone.set_speed(config.precision, config.compile)
+    dataset = build_dataset(config, console)
+    backbone = _build_backbone(config, device)
+    dataset = _selected(config, dataset, backbone, device, console)
     dataset.check_targets(backbone.num_classes)
     name = _leaderboard_name(config, f"{dataset.name}_{backbone.name}_{protocol.name}")
 
@@ -105,6 +109,76 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
         f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
     )
     return failures
+
+
+def write_selection(config: DictConfig, console: Console) -> None:
+    """Writes the list of images that a configuration selects; evaluates nothing.
+
+    Args:
+        config: As `conf/run.yaml` composes it.
+        console: Where progress, the list and its sha256 go.
+
+    Raises:
+        BenchError: The configuration, the data or the results folder cannot be used.
+    """
+    _check_settings(config)
+    device = resolve_device(config.device)
+    keep_freed_memory()
+    dataset = build_dataset(config, console)
+    needed = _selection(config).needs_predictions
+    backbone = _build_backbone(config, device) if needed else None
+    _selected(config, dataset, backbone, device, console, write_all=True)
+
+
+def build_dataset(config: DictConfig, console: Console) -> Dataset:
+    """The data set that a configuration names; what it has to say of itself is printed."""
+    dataset: Dataset = _build(config.dataset, "dataset")
+    for note in dataset.notes:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    return dataset
+
+
+def _build_backbone(config: DictConfig, device: torch.device) -> Backbone:
+    backbone: Backbone = _build(config.backbone, "backbone").to(device)
+    return backbone.set_speed(config.precision, config.compile)
+
+
+def _selection(config: DictConfig) -> Selection:
+    try:
+        return Selection(**config.select)
+    except TypeError:
+        known = ", ".join(field.name for field in fields(Selection))
+        raise BenchError(f"select: expected the settings {known}, found {config.select}") from None
+
+
+def _selected(
+    config: DictConfig,
+    dataset: Dataset,
+    backbone: Backbone | None,
+    device: torch.device,
+    console: Console,
+    write_all: bool = False,
+) -> Dataset:
+    """The data set reduced to the images that `select` asks for."""
+    selection = _selection(config)
+    if selection.takes_all and not write_all:
+        return dataset
+    batch_size = resolve_batch_size(config.batch_size, device)
+
+    def make_scorer(advance: Callable[[int], None]) -> Scorer:
+        may_shrink = config.batch_size == "auto"
+        return Scorer(backbone, "output", batch_size, on_forward=advance, may_shrink=may_shrink)
+
+    return select(
+        dataset,
+        selection,
+        make_scorer,
+        device,
+        Path(config.results_dir).expanduser(),
+        config.workers,
+        partial(_progress, console),
+        console,
+    )
 
 
 def _check_settings(config: DictConfig) -> None:
@@ -196,7 +270,7 @@ def _open_runs(
         "precision": backbone.precision,
         "compile": backbone.is_compiled,
     }
-    origin = provenance(device)
+    origin = provenance(device) | {"dataset": dataset.notes}
     resolved = OmegaConf.to_container(config, resolve=True)
     runs = {}
     for name, node in settings.items():

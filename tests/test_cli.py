@@ -21,7 +21,7 @@ def bench(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(here)
 
     def run(*arguments, command="run"):
-        if command == "run":
+        if command in ("run", "select", "check"):
             settings = {
                 "dataset": "list",
                 "dataset.root": f'"{image_folder}"',
@@ -34,6 +34,8 @@ def bench(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
             if "dataset=photos" in arguments:
                 given |= {"dataset.root", "dataset.list"}
             rest = [f"{key}={value}" for key, value in settings.items() if key not in given]
+            if command == "check":  # it checks what is named
+                rest = [setting for setting in rest if setting.startswith("dataset")]
             arguments = ["--config-dir", str(toy_conf), *arguments, *rest]
         try:
             main([command, *arguments])
@@ -257,6 +259,10 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["batch_size=0"], ["batch_size", ">= 1", "0"]),
         (["seed=-1"], ["seed: expected an integer >= 0, found -1"]),
         (["block_size=0"], ["block_size: expected an integer >= 1, found 0"]),
+        (["workers=0"], ["workers: expected an integer >= 1, found 0"]),
+        (["select.subset=right"], ["select.subset: unknown name 'right'"]),
+        (["select.per_class=0"], ["select.per_class: expected an integer >= 1, found 0"]),
+        (["+select.steps=3"], ["select: expected the settings subset, per_class"]),
         (["gallery=-1"], ["gallery: expected an integer >= 0, found -1"]),
         (["results_dir=taken"], ["results_dir", "'taken'", "Not a directory"]),
         (["-m", "seed=1,2", "results_dir=/proc/nope"], ["results_dir", "'/proc/nope'"]),
@@ -366,6 +372,90 @@ def test_list(bench, what):
 
 def test_list_shows_a_users_own(bench, toy_conf):
     assert "One value everywhere" in bench("methods", "-cd", str(toy_conf), command="list")[1]
+
+
+def test_a_run_says_and_keeps_which_list_it_used(bench, image_folder):
+    _, out, _ = bench("method=[random]")
+    note = f"List: {image_folder}/list.txt: 7 lines, none of the published lists; sha256 "
+    assert note in out
+    (run,) = stored_runs(Path("results"))
+    (kept,) = run.manifest["provenance"]["dataset"]
+    assert kept.startswith(note)
+
+
+def test_a_run_on_a_selection_is_a_run_on_its_list(bench, image_folder):
+    code, out, _ = bench("method=[random]", "select.subset=misclassified", "select.max_images=2")
+    assert code == 0
+    assert out.count("forward passes") == 2
+    (path,) = Path("results/lists").glob("*.txt")
+    assert f"Selected 2 of 7 images (subset=misclassified, max_images=2, seed=0): {path}; " in out
+    rows = load_rows("results")
+    assert len(rows) == 2
+    assert (rows["prediction"] != rows["target"]).all()
+    before = files("results/runs")
+    _, out, _ = bench("method=[random]", f"dataset.list={path}")
+    assert "Rows stored before: random 2 of 2" in out
+    assert files("results/runs") == before
+    _, out, _ = bench("method=[random]", "select.subset=misclassified", "select.max_images=2")
+    assert "forward passes" not in out
+
+
+def test_select_writes_the_list_and_evaluates_nothing(bench, image_folder):
+    code, out, _ = bench("select.subset=correct", command="select")
+    assert code == 0
+    assert [path.name for path in Path("results").iterdir()] == ["lists"]
+    (path,) = Path("results/lists").glob("*.txt")
+    assert str(path) in out
+    assert "Selected" in out
+    code, out, _ = bench("backbone=elsewhere", command="select")
+    assert code == 1
+    code, out, _ = bench("backbone.classes=???", command="select")  # not needed, so not built
+    assert code == 0
+    assert "Selected 7 of 7 images (subset=all)" in out
+
+
+def test_check_a_data_set(bench, image_folder):
+    code, out, _ = bench(command="check")
+    assert code == 0
+    assert "images that can be read: 7 of 7" in out
+    assert [p.as_posix() for p in Path("results").rglob("*.png")] == ["results/checks/list.png"]
+    (image_folder / "class 0/photo 0.png").write_bytes(b"")
+    (image_folder / "class 2/photo 2.png").write_bytes(b"")
+    code, out, err = bench(command="check")
+    assert code == 1
+    assert "PROBLEM images that can be read: 5 of 7" in out
+    assert "bench: error: images that cannot be read (2): " in err
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "expected"),
+    [
+        ("check", ["dataset=lst"], ["Did you mean 'list'?"]),
+        ("check", ["dataset.roots=3"], ["dataset.roots", "bench run --cfg job"]),
+        ("select", ["--multirun"], ["expected key=value", "'--multirun'"]),
+        ("select", ["dataset.root=nowhere"], ["dataset.root: 'nowhere' is not a folder"]),
+        ("select", ["results_dir=/proc/nope"], ["results_dir"]),
+        ("select", ["select.subset=right"], ["select.subset"]),
+    ],
+)
+def test_bad_input_of_the_other_commands(bench, command, arguments, expected):
+    assert_bad(bench(*arguments, command=command), *expected)
+
+
+def test_check_needs_something_to_check(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["check", "seed=3"])
+    assert stop.value.code == 1
+    assert "expected what to check" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["select", "check"])
+def test_help_of_the_other_commands(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert "KEY=VALUE" in capsys.readouterr().out
 
 
 def test_help_is_about_bench():
