@@ -143,7 +143,7 @@ def test_all_images_that_cannot_be_read_are_named(job, dataset):
 
 
 def test_labels_that_the_network_does_not_have(tmp_path, dataset):
-    with pytest.raises(BenchError, match="label 3 of .* is outside"):
+    with pytest.raises(BenchError, match=r"label 3 of .* is outside"):
         Job(tmp_path, classes=3)(dataset, subset="correct")
 
 
