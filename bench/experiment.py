@@ -131,8 +131,17 @@ def write_selection(config: DictConfig, console: Console) -> None:
 
 
 def build_dataset(config: DictConfig, console: Console) -> Dataset:
-    """The data set that a configuration names; what it has to say of itself is printed."""
-    dataset: Dataset = _build(config.dataset, "dataset")
+    """The data set that a configuration names; what it has to say of itself is printed.
+
+    Raises:
+        BenchError: It cannot be built, or is no `Dataset`.
+    """
+    dataset = _build(config.dataset, "dataset")
+    if not isinstance(dataset, Dataset):
+        raise BenchError(
+            "dataset: expected _target_ to be a subclass of bench.datasets.dataset.Dataset, "
+            f"found {config.dataset['_target_']}"
+        )
     for note in dataset.notes:
         console.print(note, soft_wrap=True, highlight=False, markup=False)
     return dataset

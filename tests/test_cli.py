@@ -31,7 +31,7 @@ def bench(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
                 "batch_size": 4,
             }
             given = {argument.partition("=")[0] for argument in arguments}
-            if "dataset=photos" in arguments:
+            if given & {"dataset"}:
                 given |= {"dataset.root", "dataset.list"}
             rest = [f"{key}={value}" for key, value in settings.items() if key not in given]
             if command == "check":  # it checks what is named
@@ -276,6 +276,7 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["figures=maybe"], ["figures: expected true or false"]),
         (["method=[no_method]"], ["method.no_method", "subclass of", "toy.LinearModel"]),
         (["method=[broken_yaml]"], ["expected"]),
+        (["dataset=no_data"], ["dataset: expected _target_ to be a subclass", "toy.Constant"]),
         (["method=[elsewhere]"], ["method.elsewhere: cannot build", "nowhere"]),
     ],
 )
@@ -412,6 +413,17 @@ def test_select_writes_the_list_and_evaluates_nothing(bench, image_folder):
     code, out, _ = bench("backbone.classes=???", command="select")  # not needed, so not built
     assert code == 0
     assert "Selected 7 of 7 images (subset=all)" in out
+
+
+def test_a_data_set_of_ones_own(bench):
+    code, out, _ = bench("dataset=own", "dataset.count=4", "method=[random]")
+    assert code == 0
+    assert "Drawn just now" in out
+    rows = load_rows("results")
+    assert rows[["image_id", "target"]].to_numpy().tolist() == [[f"{i}.png", i] for i in range(4)]
+    code, out, _ = bench("dataset=own", command="check")
+    assert code == 0
+    assert "images that can be read: 3 of 3" in out
 
 
 def test_check_a_data_set(bench, image_folder):

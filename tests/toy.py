@@ -1,11 +1,17 @@
 """Small stand-ins for the real thing, also reachable from configuration as `toy.<name>`."""
 
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
+from bench.datasets.dataset import Dataset, Sample
 
 SIZE = 23  # 23 * 23 = 529 pixels: neither 10 nor 25 steps divide it
 
@@ -85,3 +91,16 @@ class NotFinite(Method):
             if image_id == self.image_id:
                 maps[row, 2, 3] = torch.nan
         return maps
+
+
+class OwnData(Dataset):
+    """A data set of a user's own, that draws its images."""
+
+    def __init__(self, count: int = 3) -> None:
+        folder = Path(tempfile.mkdtemp())
+        samples = []
+        for number in range(count):
+            path = folder / f"{number}.png"
+            cv2.imwrite(str(path), np.full((9, 8, 3), 40 * number, np.uint8))
+            samples.append(Sample(path.name, path, number))
+        super().__init__("own", samples, notes=["Drawn just now"])
