@@ -59,6 +59,7 @@ class CelebA(Dataset):
         files = locate(root, _FILES, "CelebA", _FOLDERS)
         images = _read_images(name, files)
         self._folder = files["img_align_celeba"]
+        self._is_listed = list is not None
         self._counts = {
             "images": (len(images), 202_599),
             "identities": (images["identity"].nunique(), 10_177),
@@ -82,7 +83,9 @@ class CelebA(Dataset):
         super().__init__(name, samples, max_images, notes=notes, root=Path(root).expanduser())
 
     def figures(self) -> dict[str, tuple[int, int]]:
-        """Counts in the tables and of the image files, beside the official ones."""
+        """Counts in the tables, and of the image files if no list says which are needed."""
+        if self._is_listed:
+            return self._counts
         return self._counts | {"image files": (count_files(self._folder), 202_599)}
 
 

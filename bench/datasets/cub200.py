@@ -65,6 +65,7 @@ class Cub200(Dataset):
         images, class_names = _read_images(name, files)
         is_train = images["is_train"] == 1
         self._folder = files["images"]
+        self._is_listed = list is not None
         self._counts = {
             "images": (len(images), 11_788),
             "classes": (len(class_names), 200),
@@ -87,7 +88,9 @@ class Cub200(Dataset):
         super().__init__(name, samples, max_images, class_names, notes, files["images.txt"].parent)
 
     def figures(self) -> dict[str, tuple[int, int]]:
-        """Counts in the tables and of the image files, beside the official ones."""
+        """Counts in the tables, and of the image files if no list says which are needed."""
+        if self._is_listed:
+            return self._counts
         return self._counts | {"image files": (count_files(self._folder), 11_788)}
 
 

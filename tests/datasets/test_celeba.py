@@ -97,13 +97,12 @@ def test_wrong_root_and_split(root):
         CelebA("celeba", str(root), "validation")
 
 
-def test_figures(root):
+def test_figures(root, tmp_path):
     (root / "img_align_celeba/000003.jpg").unlink()
-    assert CelebA("celeba", str(root)).figures() == {
-        "images": (5, 202_599),
-        "identities": (5, 10_177),
-        "image files": (4, 202_599),
-    }
+    tables = {"images": (5, 202_599), "identities": (5, 10_177)}
+    assert CelebA("celeba", str(root)).figures() == tables | {"image files": (4, 202_599)}
+    file = write_lines(tmp_path / "list.txt", "000001.jpg 2879")
+    assert CelebA("celeba", str(root), list=str(file)).figures() == tables
 
 
 def test_no_file_is_touched_that_is_not_listed(root, tmp_path, monkeypatch):

@@ -127,12 +127,14 @@ def test_wrong_root_and_split(root):
         Cub200("cub200", str(root), "tset")
 
 
-def test_figures(root):
+def test_figures(root, tmp_path):
     (root / "images" / CUB[2][0]).unlink()
-    assert Cub200("cub200", str(root)).figures() == {
+    tables = {
         "images": (5, 11_788),
         "classes": (3, 200),
         "training images": (2, 5_994),
         "test images": (3, 5_794),
-        "image files": (4, 11_788),
     }
+    assert Cub200("cub200", str(root)).figures() == tables | {"image files": (4, 11_788)}
+    file = write_lines(tmp_path / "list.txt", f"{CUB[0][0]} 0")
+    assert Cub200("cub200", str(root), list=str(file)).figures() == tables
