@@ -7,7 +7,7 @@ from typing import ClassVar
 import pandas as pd
 
 from bench.datasets.dataset import Dataset, Sample
-from bench.datasets.listed import Entry, find_listed, read_list
+from bench.datasets.listed import Entry, find_listed
 from bench.datasets.official import count_files, locate, read_table, same_keys
 from bench.datasets.problems import Problems
 from bench.errors import require_known
@@ -71,11 +71,8 @@ class CelebA(Dataset):
             samples = [Sample(file, folder / file, label) for file, label in pairs]
             notes = []
         else:
-            problems = Problems(f"dataset '{name}', list '{list}'")
-            listing = read_list(list, problems)
             images = images.set_index("file")
-            samples = find_listed(listing, _finder(images, self._folder), problems)
-            problems.raise_any()
+            listing, samples = find_listed(name, list, _finder(images, self._folder))
             partition = images["partition"][[sample.path.name for sample in samples]]
             counts = partition.value_counts()
             parts = ", ".join(f"{counts.get(own, 0)} {own}" for own in PARTITIONS)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pandas as pd
 
 from bench.datasets.dataset import Dataset, Sample
-from bench.datasets.listed import Entry, find_listed, read_list
+from bench.datasets.listed import Entry, find_listed
 from bench.datasets.official import count_files, locate, read_table, same_keys
 from bench.datasets.problems import Problems
 from bench.errors import require_known
@@ -78,10 +78,7 @@ class Cub200(Dataset):
             samples = [Sample(path, self._folder / path, label) for path, label in pairs]
             notes = []
         else:
-            problems = Problems(f"dataset '{name}', list '{list}'")
-            listing = read_list(list, problems)
-            samples = find_listed(listing, _finder(images, self._folder), problems)
-            problems.raise_any()
+            listing, samples = find_listed(name, list, _finder(images, self._folder))
             trained = set((str(self._folder) + "/" + images["path"])[is_train])
             train = sum(str(sample.path) in trained for sample in samples)
             notes = [listing.note, f"Listed: {len(samples) - train} test, {train} train images"]

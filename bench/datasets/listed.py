@@ -70,12 +70,9 @@ class ImageList(Dataset):
         folder = Path(root).expanduser()
         if not folder.is_dir():
             raise BenchError(f"dataset.root: '{folder}' is not a folder")
-        problems = Problems(f"dataset '{name}', list '{list}'")
-        listing = read_list(list, problems)
-        samples = find_listed(
-            listing, lambda entry: (folder / entry.image_id, entry.target), problems
+        listing, samples = find_listed(
+            name, list, lambda entry: (folder / entry.image_id, entry.target)
         )
-        problems.raise_any()
         super().__init__(name, samples, max_images, notes=[listing.note], root=folder)
 
 
@@ -116,17 +113,25 @@ def read_list(file: str | Path, problems: Problems, key: str = "list") -> ListFi
 
 
 def find_listed(
-    listing: ListFile, find: Callable[[Entry], tuple[Path, int] | str], problems: Problems
-) -> list[Sample]:
-    """The listed images as samples, in the order of the list.
+    name: str, file: str | Path, find: Callable[[Entry], tuple[Path, int] | str]
+) -> tuple[ListFile, list[Sample]]:
+    """Reads a list and finds its images.
 
     Args:
-        listing: The list.
+        name: Name of the data set, for the message.
+        file: The list; see `read_list`.
         find: Gives the file of an entry and the label that the data set has for it, or why there
             is none (a few words).
-        problems: Where images are told that are unknown, missing, listed twice, or whose label
-            is another.
+
+    Returns:
+        The list, and its images in their order.
+
+    Raises:
+        BenchError: The list cannot be read, or lines of it cannot be used: no path and label, or
+            an image that is unknown, missing, listed twice or has another label. All are told.
     """
+    problems = Problems(f"dataset '{name}', list '{file}'")
+    listing = read_list(file, problems)
     samples, seen = [], set()
     for entry in listing.entries:
         if entry.image_id in seen:
@@ -144,4 +149,5 @@ def find_listed(
             problems.add("images that are missing", f"{entry}: no file '{path}'")
         else:
             samples.append(Sample(entry.image_id, path, entry.target))
-    return samples
+    problems.raise_any()
+    return listing, samples

@@ -67,10 +67,7 @@ class VggFace2(Dataset):
             ]
             notes = []
         else:
-            problems = Problems(f"dataset '{name}', list '{list}'")
-            listing = read_list(list, problems)
-            samples = find_listed(listing, _finder(identities, folder), problems)
-            problems.raise_any()
+            listing, samples = find_listed(name, list, _finder(identities, folder))
             notes = [listing.note]
         names = sorted(identities, key=identities.get)
         complete = sorted(identities.values()) == [*range(len(identities))]
