@@ -1,4 +1,4 @@
-"""The command line: bench run | leaderboard | list."""
+"""The command line: bench run | select | check | leaderboard | list."""
 
 import argparse
 import os
@@ -16,6 +16,12 @@ Insertion/deletion leaderboards for image attribution methods.
 
   bench run experiment=demo             evaluate, store curves, write the leaderboard
   bench run --help                      all settings and choices
+  bench select dataset=cub200 select.subset=correct
+                                        write the list of images that a run would use
+  bench check dataset=cub200 dataset.root=FOLDER
+                                        look for what is wrong with a data set
+  bench check backbone=resnet101 backbone.weights=FILE
+                                        load a network and say what it is
   bench leaderboard [RESULTS_DIR] [auc=RULE]
                                         write the leaderboards again from stored curves
   bench list methods                    what there is to choose from
@@ -30,7 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        failures = _run(arguments[1:]) if arguments[:1] == ["run"] else _other(arguments)
+        command, *rest = arguments or [""]
+        commands = {"run": _run, "select": _select, "check": _check}
+        if command in commands and not (command != "run" and {"-h", "--help"} & {*rest}):
+            failures = commands[command](rest)
+        else:
+            failures = _other(arguments)
     except BenchError as error:
         failures = [str(error)]
     except KeyboardInterrupt:
@@ -50,9 +61,16 @@ def _other(arguments: Sequence[str]) -> list[str]:
         prog="bench", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar="{run,leaderboard,list}")
+    commands = parser.add_subparsers(dest="command", metavar="{run,select,check,leaderboard,list}")
     commands.required = True
     commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
+    for name, help_ in (
+        ("select", "write the list of images that a run would use (settings as of `bench run`)"),
+        ("check", "check the data set or backbone that is named (settings as of `bench run`)"),
+    ):
+        commands.add_parser(name, help=help_, description=help_).add_argument(
+            "settings", nargs="*", metavar="KEY=VALUE"
+        )
     board = commands.add_parser("leaderboard", help="write leaderboards from stored curves")
     board.add_argument(
         "arguments",
@@ -106,6 +124,48 @@ def _run(arguments: Sequence[str]) -> list[str]:
     for trace in traces:
         print(trace, file=sys.stderr)  # noqa: T201
     return failures
+
+
+def _select(arguments: Sequence[str]) -> list[str]:
+    from bench.configuration import compose_run
+
+    sys.path.append(str(Path.cwd()))
+    config = compose_run(arguments)
+    from bench.experiment import write_selection
+
+    write_selection(config, Console())
+    return []
+
+
+def _check(arguments: Sequence[str]) -> list[str]:
+    """Checks the groups that the arguments name; returns what is wrong with them."""
+    from bench.configuration import compose_run, named_groups
+
+    sys.path.append(str(Path.cwd()))
+    config = compose_run(arguments)
+    groups, console, problems = named_groups(arguments), Console(), []
+    if not groups & {"dataset", "backbone"}:
+        raise BenchError(
+            "check: expected what to check, as in `bench check dataset=cub200` or `bench check "
+            "backbone=sface ...`"
+        )
+    from bench.check_backbone import check_backbone
+    from bench.check_dataset import check_dataset
+    from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
+    from bench.experiment import build_backbone, build_dataset
+
+    if "dataset" in groups:
+        dataset = build_dataset(config, console)
+        output_dir = Path(config.results_dir).expanduser() / "checks"
+        problems += check_dataset(dataset, console, output_dir, config.workers)
+    if "backbone" in groups:
+        device = resolve_device(config.device)
+        keep_freed_memory()
+        backbone = build_backbone(config, device)
+        score = config.protocol.score if "protocol" in groups else "output"
+        batch_size = resolve_batch_size(config.batch_size, device)
+        check_backbone(backbone, score, device, batch_size, console)
+    return problems
 
 
 def _leaderboard(arguments: Sequence[str]) -> None:

@@ -9,9 +9,13 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
+from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from bench.errors import BenchError, require_known
 from bench.files import check_writable
@@ -79,6 +83,42 @@ def check_arguments(arguments: Sequence[str]) -> None:
         if not folder:
             raise BenchError("results_dir: expected a folder, found nothing")
         check_writable(Path(folder))
+
+
+def compose_run(arguments: Sequence[str]) -> DictConfig:
+    """The configuration that `bench run` would get from these arguments; nothing is run.
+
+    Args:
+        arguments: Overrides, and `--config-dir FOLDER`.
+
+    Raises:
+        BenchError: As `check_arguments`, or another flag is given, or Hydra cannot compose it.
+    """
+    check_arguments(arguments)
+    _, flags, overrides = _split(arguments)
+    if flags:
+        raise BenchError(f"expected key=value or --config-dir FOLDER, found '{flags[0]}'")
+    folders = user_folders(arguments)
+    if folders:
+        overrides = [own for own in overrides if not own.startswith("hydra.searchpath=")]
+        quoted = ",".join(f'"file://{folder.absolute()}"' for folder in folders)
+        overrides.append(f"hydra.searchpath=[{quoted}]")
+    try:
+        with initialize_config_module("bench.conf", version_base="1.3"):
+            return compose("run", overrides)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise BenchError(
+            f"{reason} (see `bench run --cfg job` for the settings there are)"
+        ) from None
+
+
+def named_groups(arguments: Sequence[str]) -> set[str]:
+    """The groups that a command line names: `dataset` in dataset=x, dataset.root=y, ~dataset."""
+    overrides = _overrides(_split(arguments)[2])
+    # dataset@backbone.gallery=x is about the backbone.
+    keys = {own.package or own.key_or_group for own in overrides}
+    return {key.partition(".")[0] for key in keys} & set(GROUPS.values())
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:

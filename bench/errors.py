@@ -7,6 +7,8 @@ from difflib import get_close_matches
 class BenchError(Exception):
     """Bad input, told in one line: what and where, expected, found, and how to mend it.
 
+    Of a data set, in one line for each kind of problem (`bench.datasets.problems`).
+
     The command line prints the message without a traceback and exits with a non-zero code.
     """
 

@@ -2,8 +2,10 @@
 
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.datasets.dataset import Sample
+from bench.datasets.reading import read_ahead
 from bench.errors import BenchError, require_integer
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Baseline, Inputs
@@ -66,6 +69,7 @@ def evaluate(
     seed: int = 0,
     block_size: int = 32,
     done: Mapping[str, Collection[str]] | None = None,
+    workers: int = 1,
 ) -> Iterator[Evaluated | Failed]:
     """Evaluates methods on images, block by block, as soon as each block is finished.
 
@@ -78,6 +82,7 @@ def evaluate(
         seed: Seed of the methods' draws.
         block_size: Images a block.
         done: Image ids, by method, that need no evaluation.
+        workers: Threads that read the next block's images while this one is evaluated.
 
     Yields:
         For each block, what each of its methods gave.
@@ -85,27 +90,53 @@ def evaluate(
     Raises:
         BenchError: An image cannot be read, or memory runs out at the smallest batch.
     """
-    done, failed = done or {}, set()
+    failed: set[str] = set()
     ends = _EndPoints(scorer, protocol)
+    blocks = _missing_blocks(samples, methods, block_size, done or {})
+    reads = (sample.read for block, _ in blocks for sample in block)
+    with closing(read_ahead(reads, workers, ahead=block_size)) as read:
+        for block, missing in blocks:
+            wanted = {name: own for name, own in missing.items() if name not in failed}
+            images = list(islice(read, len(block)))
+            if not wanted:
+                continue
+            for image in images:
+                if isinstance(image, BenchError):
+                    raise image
+            while True:
+                try:
+                    results = list(
+                        _evaluate_block(block, images, wanted, methods, scorer, ends, device, seed)
+                    )
+                    break
+                except torch.OutOfMemoryError:
+                    scorer.shrink()  # the block is begun again; those before it are finished
+            for result in results:
+                if isinstance(result, Failed):
+                    failed.add(result.method)
+                yield result
+            if failed.issuperset(methods):
+                return
+
+
+def _missing_blocks(
+    samples: Sequence[Sample],
+    methods: Iterable[str],
+    block_size: int,
+    done: Mapping[str, Collection[str]],
+) -> list[tuple[Sequence[Sample], dict[str, list[int]]]]:
+    """The blocks that are not done, and by method the positions in them that are missing."""
+    blocks = []
     for start in range(0, len(samples), block_size):
         block = samples[start : start + block_size]
-        wanted = {}
-        for name in methods:
-            missing = [i for i, s in enumerate(block) if s.image_id not in done.get(name, ())]
-            if missing and name not in failed:
-                wanted[name] = missing
-        if not wanted:
-            continue
-        while True:
-            try:
-                results = list(_evaluate_block(block, wanted, methods, scorer, ends, device, seed))
-                break
-            except torch.OutOfMemoryError:
-                scorer.shrink()  # the block is begun again; those before it are finished
-        for result in results:
-            if isinstance(result, Failed):
-                failed.add(result.method)
-            yield result
+        missing = {
+            name: [i for i, sample in enumerate(block) if sample.image_id not in done.get(name, ())]
+            for name in methods
+        }
+        missing = {name: positions for name, positions in missing.items() if positions}
+        if missing:
+            blocks.append((block, missing))
+    return blocks
 
 
 def count_forward_passes(
@@ -374,6 +405,7 @@ def _mufidelity(
 
 def _evaluate_block(
     block: Sequence[Sample],
+    images: Sequence[NDArray[np.uint8]],
     wanted: Mapping[str, Sequence[int]],
     methods: Mapping[str, Method],
     scorer: Scorer,
@@ -381,7 +413,6 @@ def _evaluate_block(
     device: torch.device,
     seed: int,
 ) -> Iterator[Evaluated | Failed]:
-    images = [sample.read() for sample in block]
     x = scorer.backbone.preprocess(images).to(device)
     targets = torch.tensor([sample.target for sample in block], device=device)
     ids = [sample.image_id for sample in block]

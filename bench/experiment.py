@@ -1,8 +1,10 @@
 """One experiment: configuration to objects, objects to stored rows, rows to a leaderboard."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.backbones.prototypes import pixels_sha256
 from bench.datasets.dataset import Dataset
+from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer
 from bench.evaluate import Failed, count_forward_passes, evaluate
@@ -27,6 +30,7 @@ from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
 from bench.provenance import provenance
 from bench.report.writer import write_figures, write_leaderboard
+from bench.select import select
 from bench.store import Run, open_run
 
 
@@ -52,9 +56,9 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
     settings = _method_settings(config, console)
     methods = {name: _build_method(node, name) for name, node in settings.items()}
-    dataset: Dataset = _build(config.dataset, "dataset")
-    backbone: Backbone = _build(config.backbone, "backbone").to(device)
-    backbone.set_speed(config.precision, config.compile)
+    dataset = build_dataset(config, console)
+    backbone = build_backbone(config, device)
+    dataset = _selected(config, dataset, backbone, device, console)
     dataset.check_targets(backbone.num_classes)
     _check_gallery(backbone, dataset)
     name = _leaderboard_name(config, f"{dataset.name}_{backbone.name}_{protocol.name}")
@@ -78,7 +82,15 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
             may_shrink=config.batch_size == "auto",
         )
         for result in evaluate(
-            dataset.samples, scorer, methods, protocol, device, config.seed, config.block_size, done
+            dataset.samples,
+            scorer,
+            methods,
+            protocol,
+            device,
+            config.seed,
+            config.block_size,
+            done,
+            config.workers,
         ):
             if isinstance(result, Failed):
                 failures.append(result)
@@ -101,11 +113,96 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     return failures
 
 
+def write_selection(config: DictConfig, console: Console) -> None:
+    """Writes the list of images that a configuration selects; evaluates nothing.
+
+    Args:
+        config: As `conf/run.yaml` composes it.
+        console: Where progress, the list and its sha256 go.
+
+    Raises:
+        BenchError: The configuration, the data or the results folder cannot be used.
+    """
+    _check_settings(config)
+    device = resolve_device(config.device)
+    keep_freed_memory()
+    dataset = build_dataset(config, console)
+    needed = _selection(config).needs_predictions
+    backbone = build_backbone(config, device) if needed else None
+    _selected(config, dataset, backbone, device, console, write_all=True)
+
+
+def build_dataset(config: DictConfig, console: Console) -> Dataset:
+    """The data set that a configuration names; what it has to say of itself is printed.
+
+    Raises:
+        BenchError: It cannot be built, or is no `Dataset`.
+    """
+    dataset = _build(config.dataset, "dataset")
+    if not isinstance(dataset, Dataset):
+        raise BenchError(
+            "dataset: expected _target_ to be a subclass of bench.datasets.dataset.Dataset, "
+            f"found {config.dataset['_target_']}"
+        )
+    for note in dataset.notes:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    return dataset
+
+
+def build_backbone(config: DictConfig, device: torch.device) -> Backbone:
+    """The backbone that a configuration names, on a device, at the precision asked for.
+
+    Raises:
+        BenchError: It cannot be built.
+    """
+    backbone: Backbone = _build(config.backbone, "backbone").to(device)
+    return backbone.set_speed(config.precision, config.compile)
+
+
+def _selection(config: DictConfig) -> Selection:
+    try:
+        return Selection(**config.select)
+    except TypeError:
+        known = ", ".join(field.name for field in fields(Selection))
+        raise BenchError(f"select: expected the settings {known}, found {config.select}") from None
+
+
+def _selected(
+    config: DictConfig,
+    dataset: Dataset,
+    backbone: Backbone | None,
+    device: torch.device,
+    console: Console,
+    write_all: bool = False,
+) -> Dataset:
+    """The data set reduced to the images that `select` asks for."""
+    selection = _selection(config)
+    if selection.takes_all and not write_all:
+        return dataset
+    batch_size = resolve_batch_size(config.batch_size, device)
+
+    def make_scorer(advance: Callable[[int], None]) -> Scorer:
+        may_shrink = config.batch_size == "auto"
+        return Scorer(backbone, "output", batch_size, on_forward=advance, may_shrink=may_shrink)
+
+    return select(
+        dataset,
+        selection,
+        make_scorer,
+        device,
+        Path(config.results_dir).expanduser(),
+        config.workers,
+        partial(_progress, console),
+        console,
+    )
+
+
 def _check_settings(config: DictConfig) -> None:
     """Refuses what needs no loading to be seen as wrong."""
     check_writable(Path(config.results_dir))
     require_integer("seed", config.seed, 0)
     require_integer("block_size", config.block_size, 1)
+    require_integer("workers", config.workers, 1)
     require_integer("gallery", config.gallery, 0)
     for switch in ("figures", "compile"):
         if not isinstance(config[switch], bool):
@@ -113,9 +210,18 @@ def _check_settings(config: DictConfig) -> None:
 
 
 def _check_gallery(backbone: Backbone, dataset: Dataset) -> None:
-    """Refuses images that the backbone's class vectors were made of: it knows them by heart."""
+    """Refuses images that the backbone's class vectors were made of, and other people's labels."""
     if not backbone.gallery:
         return
+    theirs, ours = backbone.class_names, dataset.class_names
+    if theirs is not None and ours is not None:
+        for target in sorted({sample.target for sample in dataset.samples}):
+            if theirs[target] != ours[target]:
+                raise BenchError(
+                    f"backbone.gallery: label {target} is '{theirs[target]}' there, but "
+                    f"'{ours[target]}' in dataset '{dataset.name}': expected the same classes in "
+                    "both"
+                )
     both = [s.image_id for s in dataset.samples if pixels_sha256(s.read()) in backbone.gallery]
     if both:
         raise BenchError(
@@ -160,7 +266,8 @@ def _build(node: DictConfig, key: str) -> Any:
     if missing:
         names = " ".join(f"{name}=VALUE" for name in sorted(missing))
         raise BenchError(f"{key}: not everything it needs is set; add {names}")
-    arguments = {name: value for name, value in node.items() if name != "label"}
+    arguments = OmegaConf.to_container(node, resolve=True)
+    arguments.pop("label", None)
     try:
         return instantiate(arguments, _convert_="all")
     except InstantiationException as error:
@@ -194,7 +301,7 @@ def _open_runs(
     device: torch.device,
 ) -> dict[str, Run]:
     identity = {
-        "dataset": dataset.identity(),
+        "dataset": dataset.identity(config.workers),
         "backbone": backbone.identity(),
         "explain": {"backbone": "the same", "score": protocol.score},
         "protocol": protocol.settings() | {"hash": protocol.hash},
@@ -202,7 +309,10 @@ def _open_runs(
         "precision": backbone.precision,
         "compile": backbone.is_compiled,
     }
-    origin = provenance(device) | {"weights_file_sha256": backbone.file_sha256}
+    origin = provenance(device) | {
+        "dataset": dataset.notes,
+        "weights_file_sha256": backbone.file_sha256,
+    }
     resolved = OmegaConf.to_container(config, resolve=True)
     runs = {}
     for name, node in settings.items():

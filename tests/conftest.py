@@ -40,6 +40,8 @@ def toy_conf(tmp_path: Path) -> Path:
     conf = tmp_path / "conf"
     files = {
         "backbone/toy.yaml": "_target_: toy.backbone\nclasses: 4\noutput_kind: logits\n",
+        "dataset/own.yaml": "# Three drawn images\n_target_: toy.OwnData\ncount: 3\n",
+        "dataset/no_data.yaml": "_target_: toy.Constant\n",
         "method/flat.yaml": "# One value everywhere\nflat:\n  _target_: toy.Constant\n",
         "method/raises.yaml": "raises:\n  _target_: toy.Raises\n",
         "method/no_method.yaml": (

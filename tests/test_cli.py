@@ -24,7 +24,7 @@ def bench(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(here)
 
     def run(*arguments, command="run"):
-        if command == "run":
+        if command in ("run", "select", "check"):
             settings = {
                 "dataset": "list",
                 "dataset.root": f'"{image_folder}"',
@@ -34,9 +34,11 @@ def bench(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
                 "batch_size": 4,
             }
             given = {argument.partition("=")[0] for argument in arguments}
-            if "dataset=photos" in arguments:
+            if given & {"dataset"}:
                 given |= {"dataset.root", "dataset.list"}
             rest = [f"{key}={value}" for key, value in settings.items() if key not in given]
+            if command == "check":  # it checks what is named
+                rest = [setting for setting in rest if setting.startswith("dataset")]
             arguments = ["--config-dir", str(toy_conf), *arguments, *rest]
         try:
             main([command, *arguments])
@@ -260,6 +262,10 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["batch_size=0"], ["batch_size", ">= 1", "0"]),
         (["seed=-1"], ["seed: expected an integer >= 0, found -1"]),
         (["block_size=0"], ["block_size: expected an integer >= 1, found 0"]),
+        (["workers=0"], ["workers: expected an integer >= 1, found 0"]),
+        (["select.subset=right"], ["select.subset: unknown name 'right'"]),
+        (["select.per_class=0"], ["select.per_class: expected an integer >= 1, found 0"]),
+        (["+select.steps=3"], ["select: expected the settings subset, per_class"]),
         (["gallery=-1"], ["gallery: expected an integer >= 0, found -1"]),
         (["results_dir=taken"], ["results_dir", "'taken'", "Not a directory"]),
         (["-m", "seed=1,2", "results_dir=/proc/nope"], ["results_dir", "'/proc/nope'"]),
@@ -273,6 +279,7 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["figures=maybe"], ["figures: expected true or false"]),
         (["method=[no_method]"], ["method.no_method", "subclass of", "toy.LinearModel"]),
         (["method=[broken_yaml]"], ["expected"]),
+        (["dataset=no_data"], ["dataset: expected _target_ to be a subclass", "toy.Constant"]),
         (["method=[elsewhere]"], ["method.elsewhere: cannot build", "nowhere"]),
     ],
 )
@@ -371,6 +378,120 @@ def test_list_shows_a_users_own(bench, toy_conf):
     assert "One value everywhere" in bench("methods", "-cd", str(toy_conf), command="list")[1]
 
 
+def test_a_run_says_and_keeps_which_list_it_used(bench, image_folder):
+    _, out, _ = bench("method=[random]")
+    note = f"List: {image_folder}/list.txt: 7 lines, none of the published lists; sha256 "
+    assert note in out
+    (run,) = stored_runs(Path("results"))
+    (kept,) = run.manifest["provenance"]["dataset"]
+    assert kept.startswith(note)
+
+
+def test_a_run_on_a_selection_is_a_run_on_its_list(bench, image_folder):
+    code, out, _ = bench("method=[random]", "select.subset=misclassified", "select.max_images=2")
+    assert code == 0
+    assert out.count("forward passes") == 2
+    (path,) = Path("results/lists").glob("*.txt")
+    assert f"Selected 2 of 7 images (subset=misclassified, max_images=2, seed=0): {path}; " in out
+    rows = load_rows("results")
+    assert len(rows) == 2
+    assert (rows["prediction"] != rows["target"]).all()
+    before = files("results/runs")
+    _, out, _ = bench("method=[random]", f"dataset.list={path}")
+    assert "Rows stored before: random 2 of 2" in out
+    assert files("results/runs") == before
+    _, out, _ = bench("method=[random]", "select.subset=misclassified", "select.max_images=2")
+    assert "forward passes" not in out
+
+
+def test_select_writes_the_list_and_evaluates_nothing(bench, image_folder):
+    code, out, _ = bench("select.subset=correct", command="select")
+    assert code == 0
+    assert [path.name for path in Path("results").iterdir()] == ["lists"]
+    (path,) = Path("results/lists").glob("*.txt")
+    assert str(path) in out
+    assert "Selected" in out
+    code, out, _ = bench("backbone=elsewhere", command="select")
+    assert code == 1
+    code, out, _ = bench("backbone.classes=???", command="select")  # not needed, so not built
+    assert code == 0
+    assert "Selected 7 of 7 images (subset=all)" in out
+
+
+def test_a_data_set_of_ones_own(bench):
+    code, out, _ = bench("dataset=own", "dataset.count=4", "method=[random]")
+    assert code == 0
+    assert "Drawn just now" in out
+    rows = load_rows("results")
+    assert rows[["image_id", "target"]].to_numpy().tolist() == [[f"{i}.png", i] for i in range(4)]
+    code, out, _ = bench("dataset=own", command="check")
+    assert code == 0
+    assert "images that can be read: 3 of 3" in out
+
+
+def test_check_a_data_set(bench, image_folder):
+    code, out, _ = bench(command="check")
+    assert code == 0
+    assert "images that can be read: 7 of 7" in out
+    assert [p.as_posix() for p in Path("results").rglob("*.png")] == ["results/checks/list.png"]
+    (image_folder / "class 0/photo 0.png").write_bytes(b"")
+    (image_folder / "class 2/photo 2.png").write_bytes(b"")
+    code, out, err = bench(command="check")
+    assert code == 1
+    assert "PROBLEM images that can be read: 5 of 7" in out
+    assert "bench: error: images that cannot be read (2): " in err
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "expected"),
+    [
+        ("check", ["dataset=lst"], ["Did you mean 'list'?"]),
+        ("check", ["dataset.roots=3"], ["dataset.roots", "bench run --cfg job"]),
+        ("select", ["--multirun"], ["expected key=value", "'--multirun'"]),
+        ("select", ["dataset.root=nowhere"], ["dataset.root: 'nowhere' is not a folder"]),
+        ("select", ["results_dir=/proc/nope"], ["results_dir"]),
+        ("select", ["select.subset=right"], ["select.subset"]),
+    ],
+)
+def test_bad_input_of_the_other_commands(bench, command, arguments, expected):
+    assert_bad(bench(*arguments, command=command), *expected)
+
+
+def test_check_a_backbone(bench):
+    code, out, _ = bench("backbone=toy", "batch_size=4", command="check")
+    assert code == 0
+    assert "images that can be read: 7 of 7" in out  # both are named
+    for line in (
+        "backbone toy",
+        "input           23 x 23, rgb, cv2_linear",
+        "zero baseline   RGB (120, 110, 100)",
+        "outputs         4 logits; score: output",
+        "CAM layer       last (8, 12, 12)",
+        "feature layer   none",
+        "parameters      656",
+        "images/s in batches of 4, fp32, cpu",
+    ):
+        assert " ".join(line.split()) in " ".join(out.split())
+    cosines = ["backbone=toy", "backbone.output_kind=cosines", "protocol=smdl-cub"]
+    assert_bad(bench(*cosines, command="check"), "cannot be read off cosines")
+
+
+def test_check_needs_something_to_check(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["check", "seed=3"])
+    assert stop.value.code == 1
+    assert "expected what to check" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["select", "check"])
+def test_help_of_the_other_commands(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert "KEY=VALUE" in capsys.readouterr().out
+
+
 def test_help_is_about_bench():
     def output(*arguments):
         command = [sys.executable, "-m", "bench", *arguments]
@@ -441,3 +562,22 @@ def test_prototypes_of_a_gallery(bench, image_folder):
     (prototypes,) = Path("results/prototypes").glob("*.safetensors")
     assert prototypes.stat().st_size > 4 * 4 * 128
     assert_bad(bench(*gallery), "backbone.gallery: 4 of 7 evaluated images are in it")
+
+
+def test_a_gallery_of_other_people_is_refused(bench, image_folder):
+    """Labels are ranks of folder names, so that a missing person would shift them."""
+    for split, people in (("gallery", ["anna", "berta"]), ("test", ["anna", "carla"])):
+        for number, person in enumerate(people):
+            folder = image_folder / split / person
+            folder.mkdir(parents=True)
+            photo = (
+                image_folder / f"class {number}/photo {number + (4 if split == 'test' else 0)}.png"
+            )
+            (folder / "photo.png").write_bytes(photo.read_bytes())
+    arguments = ["experiment=demo_faces", f'faces_root="{image_folder}"', "method=[random]"]
+    arguments += ["dataset=folder", "backbone=sface", "batch_size=4"]
+    assert_bad(bench(*arguments), "label 1 is 'berta' there, but 'carla' in dataset 'faces'")
+    (image_folder / "test/carla").rename(image_folder / "test/berta")
+    code, out, _ = bench(*arguments)
+    assert code == 0
+    assert "sface on faces" in out

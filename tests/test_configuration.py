@@ -6,8 +6,10 @@ from hydra import compose, initialize_config_module
 from bench.configuration import (
     GROUPS,
     check_arguments,
+    compose_run,
     flags_first,
     known_names,
+    named_groups,
     user_folders,
 )
 from bench.errors import BenchError
@@ -90,3 +92,28 @@ def test_flags_may_stand_anywhere():
     assert flags_first(arguments) == [
         "--config-dir", "my=conf", "-m", "--cfg", "job", "seed=1", "method=[rise]", "~dataset",
     ]  # fmt: skip
+
+
+def test_the_configuration_of_a_run_without_running(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("first one", "second"):
+        (tmp_path / name / "dataset").mkdir(parents=True)
+        (tmp_path / name / f"dataset/{name[:5]}.yaml").write_text(f"_target_: {name[:5]}.Data")
+    folders = ["--config-dir", "first one", "hydra.searchpath=[file://second]"]
+    for name in ("first", "secon"):
+        config = compose_run([*folders, f"dataset={name}", "seed=3"])
+        assert config.dataset._target_ == f"{name}.Data"
+        assert config.seed == 3
+    assert compose_run([]).dataset.name == "photos"
+    with pytest.raises(BenchError, match=r"seeed.*bench run --cfg job"):
+        compose_run(["seeed=3"])
+    with pytest.raises(BenchError, match=r"expected key=value .*'-m'"):
+        compose_run(["-m"])
+
+
+def test_groups_that_a_command_line_names():
+    assert named_groups(["dataset=list", "backbone.classes=3", "seed=1", "select.seed=2"]) == {
+        "dataset", "backbone",
+    }  # fmt: skip
+    assert named_groups(["~method", "+experiment=demo"]) == {"method", "experiment"}
+    assert named_groups(["--config-dir", "x"]) == set()

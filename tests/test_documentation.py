@@ -8,6 +8,7 @@ import pytest
 
 from bench.cli import main
 from bench.configuration import known_names
+from bench.datasets.published_lists import PUBLISHED_LISTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,3 +59,16 @@ def test_every_protocol_is_explained_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in known_names("protocol"):
         assert f"| `{name}` |" in readme
+
+
+def test_every_data_set_is_explained_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in known_names("dataset"):
+        assert f"| `{name}` |" in readme
+
+
+def test_every_published_list_is_in_the_data_readme():
+    text = (ROOT / "datasets/README.md").read_text(encoding="utf-8")
+    for each in PUBLISHED_LISTS:
+        path = each.path.removeprefix("datasets/")
+        assert f"| `{path}` | {each.num_images} | `{each.sha256[:16]}...` |" in text

@@ -1,4 +1,5 @@
 import copy
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from bench.attribution.gradient import Saliency
 from bench.attribution.masking import Rise
 from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
+from bench.datasets.dataset import Sample
 from bench.datasets.listed import ImageList
 from bench.errors import BenchError
 from bench.evaluate import Failed, _Model, count_forward_passes, evaluate
@@ -392,7 +394,14 @@ class TestInsertionDeletion:
             ({"targets": torch.tensor([1.0, 0, 1])}, "expected integers"),
             ({"x": torch.full((3, 3, 8, 9), torch.nan)}, "x: expected finite"),
             ({"x": torch.zeros(0, 3, 8, 9), "targets": [], "maps": []}, "N >= 1"),
-            ({"output_kind": "probabilities", "protocol": "smdl-cub"}, "leave 0..1"),
+            (
+                {
+                    "output_kind": "probabilities",
+                    "protocol": "smdl-cub",
+                    "x": torch.full((3, 3, 8, 9), 1e6),  # the model's weights are drawn anew
+                },
+                "leave 0..1",
+            ),
             ({"targets": torch.tensor([1, 2, 0])}, "target 2 of image 1 is outside"),
         ],
     )
@@ -400,3 +409,56 @@ class TestInsertionDeletion:
         arguments = {"model": self.model, "x": self.x, "targets": self.targets, "maps": self.maps}
         with pytest.raises(BenchError, match=message):
             insertion_deletion(**{**arguments, **changes})
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("block_size", [2, 7])
+def test_rows_do_not_depend_on_the_threads_that_read(samples, workers, block_size):
+    expected = rows_by_image(run(samples, block_size=7))
+    assert_same_bits(rows_by_image(run(samples, block_size=block_size, workers=workers)), expected)
+
+
+class Noted(Sample):
+    """Notes who was read."""
+
+    asked: ClassVar[list[str]] = []
+
+    def read(self):
+        Noted.asked.append(self.image_id)
+        return super().read()
+
+
+def test_images_are_read_one_block_ahead_and_only_where_needed(samples):
+    Noted.asked.clear()
+    noted = [Noted(s.image_id, s.path, s.target) for s in samples]
+    ids = [s.image_id for s in samples]
+    scorer = Scorer(backbone(), "probability", 4)
+    results = evaluate(
+        noted, scorer, {"edge": Edge()}, load_protocol("smdl-cub"), CPU, block_size=2,
+        done={"edge": ids[2:4]}, workers=1,
+    )  # fmt: skip
+    next(results)
+    # The first block and, ahead of need, the third: the second is done.
+    assert Noted.asked == [*ids[:2], *ids[4:6]]
+    rest = [image_id for result in results for image_id in result.rows["image_id"]]
+    assert rest == ids[4:]
+    assert Noted.asked == [*ids[:2], *ids[4:]]
+
+
+def test_an_unreadable_image_costs_no_block_before_it(samples):
+    samples[5].path.write_bytes(b"")
+    results = evaluate(
+        samples, Scorer(backbone(), "probability", 4), {"edge": Edge()},
+        load_protocol("smdl-cub"), CPU, block_size=2, workers=2,
+    )  # fmt: skip
+    assert len(next(results).rows) == len(next(results).rows) == 2
+    with pytest.raises(BenchError, match="photo 5"):
+        next(results)
+
+
+def test_nothing_more_is_read_when_all_methods_have_failed(samples):
+    Noted.asked.clear()
+    noted = [Noted(s.image_id, s.path, s.target) for s in samples]
+    (failed,) = run(noted, {"wrong": WrongShape()}, block_size=1)
+    assert isinstance(failed, Failed)
+    assert len(Noted.asked) <= 2

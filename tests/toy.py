@@ -1,7 +1,9 @@
 """Small stand-ins for the real thing, also reachable from configuration as `toy.<name>`."""
 
+import tempfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -125,3 +127,16 @@ class _Face(Sample):
     def read(self) -> np.ndarray:
         draws = generator(int(self.path.name), self.image_id)
         return torch.randint(0, 256, (20, 17, 3), generator=draws, dtype=torch.uint8).numpy()
+
+
+class OwnData(Dataset):
+    """A data set of a user's own, that draws its images."""
+
+    def __init__(self, count: int = 3) -> None:
+        folder = Path(tempfile.mkdtemp())
+        samples = []
+        for number in range(count):
+            path = folder / f"{number}.png"
+            cv2.imwrite(str(path), np.full((9, 8, 3), 40 * number, np.uint8))
+            samples.append(Sample(path.name, path, number))
+        super().__init__("own", samples, notes=["Drawn just now"])

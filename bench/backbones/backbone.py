@@ -128,6 +128,7 @@ class Backbone:
         feature_layer: Name of the submodule whose output `features` gives, or None.
         file_sha256: Hash over the checkpoint file that the weights come from, or None.
         gallery: Hashes of the images that it was made from (`prototypes.pixels_sha256`).
+        class_names: Name of each class as the gallery has them, or None.
         precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
     """
 
@@ -157,6 +158,7 @@ class Backbone:
         self.feature_layer = feature_layer
         self.file_sha256 = file_sha256
         self.gallery: frozenset[str] = frozenset()
+        self.class_names: list[str] | None = None
         self.precision = "fp32"
         self._compiled: nn.Module | None = None
 

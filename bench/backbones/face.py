@@ -97,16 +97,14 @@ def cosine_backbone(
             f"backbone.gallery.root=FOLDER), found {'neither' if head is None else 'both'}"
         )
     embedding = embedding.eval().requires_grad_(False)
-    images: frozenset[str] = frozenset()
+    made = None
     if gallery is not None:
         where = resolve_device(device)
         size = resolve_batch_size("auto", where)
         made = build_prototypes(
             embedding, preprocessing, gallery, Path(cache).expanduser(), where, size
         )
-        vectors, images = made.vectors, made.images
-    else:
-        vectors = read_class_vectors(head, features)
+    vectors = read_class_vectors(head, features) if made is None else made.vectors
     backbone = Backbone(
         name=name,
         module=FaceNetwork(embedding, CosineHead(vectors, scale)),
@@ -117,7 +115,8 @@ def cosine_backbone(
         feature_layer="embedding",
         file_sha256=file_sha256,
     )
-    backbone.gallery = images
+    if made is not None:
+        backbone.gallery, backbone.class_names = made.images, gallery.class_names
     return backbone
 
 

@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from bench.datasets.problems import Problems
+from bench.datasets.reading import read_ahead, read_image
 from bench.errors import BenchError, require_integer
 
 
@@ -39,30 +40,60 @@ class Sample:
 class Dataset:
     """A named, ordered list of samples.
 
-    Args:
+    Attributes:
         name: Name of the benchmark in tables.
         samples: At least one; image ids are unique.
+        class_names: Name of each label, or None where they have none.
+        notes: Lines that a run prints: which list it is, what was left out.
+        root: Folder of the download, or None.
+        checksums: File name -> `md5:...` or `sha256:...` of the files of the download that are
+            known; `bench check` looks for them in and beside the root.
+
+    Args:
+        name: See above.
+        samples: See above.
         max_images: Keep the first so many only; None keeps all.
+        class_names: See above.
+        notes: See above.
+        root: See above.
 
     Raises:
-        BenchError: No samples, an image id twice, or `max_images` out of range.
+        BenchError: No samples, image ids twice, or `max_images` out of range.
     """
 
-    def __init__(self, name: str, samples: Sequence[Sample], max_images: int | None = None) -> None:
+    checksums: ClassVar[dict[str, str]] = {}
+
+    def __init__(
+        self,
+        name: str,
+        samples: Sequence[Sample],
+        max_images: int | None = None,
+        class_names: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
+        root: Path | None = None,
+    ) -> None:
         if max_images is not None:
             require_integer("dataset.max_images", max_images, 1)
         self.name = name = str(name)
         self.samples = list(samples)[:max_images]
+        self.class_names = None if class_names is None else list(class_names)
+        self.notes = list(notes)
+        self.root = root
         if not self.samples:
             raise BenchError(f"dataset '{name}': found no images")
-        seen: set[str] = set()
+        problems, seen = Problems(f"dataset '{name}'"), set()
         for sample in self.samples:
             if sample.image_id in seen:
-                raise BenchError(f"dataset '{name}': '{sample.image_id}' is listed twice")
+                problems.add("images listed twice", f"'{sample.image_id}'")
             seen.add(sample.image_id)
+        problems.raise_any()
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def figures(self) -> dict[str, tuple[int, int]]:
+        """What can be counted: its name -> how many there are, how many there should be."""
+        return {}
 
     def check_targets(self, num_classes: int) -> None:
         """Raises `BenchError` naming the first image whose label the model does not have."""
@@ -74,57 +105,30 @@ class Dataset:
                     "the backbone that was trained on these labels"
                 )
 
-    def identity(self) -> dict[str, object]:
+    def identity(self, workers: int = 1) -> dict[str, object]:
         """Hashes of the list and of the decoded pixels. Reads every image once.
 
+        Args:
+            workers: Threads that read.
+
         Raises:
-            BenchError: Files are missing, unreadable or truncated; names them, not only the first.
+            BenchError: Files are missing, unreadable or truncated; names the first of them and
+                counts all.
         """
-        listing, pixels, broken = hashlib.sha256(), hashlib.sha256(), []
-        for sample in self.samples:
+        listing, pixels = hashlib.sha256(), hashlib.sha256()
+        problems = Problems(f"dataset '{self.name}'")
+        images = read_ahead((sample.read for sample in self.samples), workers, 2 * workers)
+        for sample, image in zip(self.samples, images, strict=True):
             listing.update(f"{sample.image_id} {sample.target}\n".encode())
-            try:
-                image = sample.read()
-            except BenchError as error:
-                broken.append(str(error))
+            if isinstance(image, BenchError):
+                problems.add("images that cannot be read", str(image))
                 continue
             pixels.update(str(image.shape).encode())
             pixels.update(image)
-        if broken:
-            more = f" (and {len(broken) - 3} more)" if len(broken) > 3 else ""
-            raise BenchError("; ".join(broken[:3]) + more)
+        problems.raise_any()
         return {
             "name": self.name,
             "num_images": len(self),
             "list_sha256": listing.hexdigest(),
             "pixels_sha256": pixels.hexdigest(),
         }
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Reads an image as the published numbers' scripts do: `cv2.imread(path)[..., ::-1]`.
-
-    Args:
-        path: Any format that OpenCV reads.
-
-    Returns:
-        RGB uint8 (H, W, 3), contiguous.
-
-    Raises:
-        BenchError: The file is missing, no image, or truncated.
-    """
-    try:
-        # OpenCV fills what a truncated file lacks with grey and says nothing; Pillow refuses it.
-        with Image.open(path) as image:
-            image.load()
-        encoded = np.fromfile(path, dtype=np.uint8)
-    except FileNotFoundError:
-        raise BenchError(f"image '{path}' is missing: check the root and the list") from None
-    except UnidentifiedImageError:
-        raise BenchError(f"image '{path}' is not an image file that can be read") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BenchError(f"image '{path}' is broken: {error}") from None
-    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    if decoded is None:
-        raise BenchError(f"image '{path}' is broken: OpenCV cannot decode it")
-    return np.ascontiguousarray(decoded[..., ::-1])

@@ -74,6 +74,29 @@ def draw_maps(
     return _png(figure, dpi=72)
 
 
+def draw_contact_sheet(images: Mapping[str, NDArray[np.uint8]], columns: int = 8) -> bytes:
+    """Images in rows, each under its title.
+
+    Args:
+        images: Title -> RGB uint8 (H, W, 3). Of a long title the end is shown.
+        columns: Images in a row.
+
+    Returns:
+        A PNG.
+    """
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.5 * columns, 1.7 * rows))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.2 / (1.7 * rows), 0.03, 0.13)
+    for axes, (title, image) in zip(grid.flat, images.items(), strict=False):
+        axes.imshow(image)
+        shown = title if len(title) <= 26 else f"...{title[-23:]}"
+        axes.set_title(shown, fontsize=6, pad=2, parse_math=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    return _png(figure, dpi=100)
+
+
 def _draw_band(axes: Axes, scores: NDArray[np.float32], method: str, number: int) -> None:
     fraction = np.linspace(0, 1, scores.shape[1])
     mean = scores.mean(axis=0)

@@ -31,6 +31,7 @@ def test_score_cam_channel_by_channel(weight_of, scaling, batch_size):
     scorer, batch = Scorer(backbone(), "probability", batch_size), make_batch()
     module = scorer.backbone.module
     module.last.weight.data[3] = 0  # a channel that is the same everywhere
+    module.last.bias.data += 1
     with torch.no_grad():
         activations = module.last(torch.relu(module.norm(module.first(batch.x)))).numpy()
     found = ScoreCAM(weight_of, scaling)(scorer, batch).numpy()

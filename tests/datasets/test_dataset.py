@@ -4,8 +4,9 @@ import pytest
 from PIL import Image
 
 from bench.datasets import photos
-from bench.datasets.dataset import Dataset, Sample, read_image
+from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.photos import Photos
+from bench.datasets.reading import read_image
 from bench.errors import BenchError
 
 
@@ -100,7 +101,7 @@ def test_bad_max_images(tmp_path, count):
 def test_no_images_and_doubled_images(tmp_path):
     with pytest.raises(BenchError, match="found no images"):
         Dataset("d", [])
-    with pytest.raises(BenchError, match=r"'0\.png' is listed twice"):
+    with pytest.raises(BenchError, match=r"images listed twice \(1\): '0\.png'"):
         Dataset("d", samples(tmp_path, 0) * 2)
 
 

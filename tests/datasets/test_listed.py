@@ -23,19 +23,23 @@ def test_empty_lines_and_windows_line_ends_are_fine(image_folder, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("photo.png", "expected 'relative/path label'"),
+        ("photo.png", "not 'relative/path label' with a whole number"),
         ("photo.png dog", "whole number"),
         ("photo.png -1", "whole number"),
         ("photo.png 1.5", "whole number"),
-        ("../secret.png 1", "leaves the root"),
-        ("/etc/passwd 1", "leaves the root"),
-        ("a/../../b.png 1", "leaves the root"),
+        ("photo.png \u0663", "whole number"),
+        ("../secret.png 1", "leave the root"),
+        ("/etc/passwd 1", "leave the root"),
+        ("a/../../b.png 1", "leave the root"),
+        ("class 9/gone.png 1", "are missing"),
+        ("class 0/photo 0.png 0", "listed twice"),
+        ("class 0/photo 0.png 2", "listed twice"),
     ],
 )
 def test_bad_lines_are_named(image_folder, tmp_path, line, message):
     file = tmp_path / "bad.txt"
-    file.write_text(f"class 0/photo 0.png 0\n{line}\n")
-    with pytest.raises(BenchError, match=rf"bad\.txt:2: .*{message}"):
+    file.write_text(f"class 0/photo 0.png 0\n{line}\n", encoding="utf-8")
+    with pytest.raises(BenchError, match=rf"bad\.txt': .*{message}.* \(1\): line 2: "):
         ImageList("mine", str(image_folder), str(file))
 
 
@@ -44,3 +48,17 @@ def test_missing_root_and_list(image_folder, tmp_path):
         ImageList("mine", str(tmp_path / "nowhere"), str(image_folder / "list.txt"))
     with pytest.raises(BenchError, match=r"dataset\.list: cannot read .*gone\.txt"):
         ImageList("mine", str(image_folder), str(tmp_path / "gone.txt"))
+
+
+def test_a_list_that_is_no_text(image_folder, tmp_path):
+    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BenchError, match=r"dataset\.list: cannot read .*bad\.txt.*utf-8"):
+        ImageList("mine", str(image_folder), str(tmp_path / "bad.txt"))
+
+
+def test_only_line_feeds_end_lines(image_folder, tmp_path):
+    name = "class 0/odd\x0b\u2028.png"
+    (image_folder / "class 0/photo 0.png").rename(image_folder / name)
+    (tmp_path / "list.txt").write_text(f"{name} 0", encoding="utf-8")
+    dataset = ImageList("mine", str(image_folder), str(tmp_path / "list.txt"))
+    assert [sample.image_id for sample in dataset.samples] == [name]

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from bench.report import figures
-from bench.report.figures import draw_curves, draw_maps
+from bench.report.figures import draw_contact_sheet, draw_curves, draw_maps
 
 
 @pytest.fixture
@@ -52,3 +52,20 @@ def test_maps_show_ranks_and_gaps_stay_empty(drawn):
     assert (figure.axes[0].images[0].get_array() == photo).all()
     ranks = figure.axes[1].images[1].get_array()
     assert (ranks == np.arange(1, 17).reshape(4, 4)).all()
+
+
+def test_a_contact_sheet_shows_every_image_under_its_title(drawn):
+    images = {f"n{i}/$ä_{i}.jpg {i}": np.full((4, 3 + i, 3), 20 * i, np.uint8) for i in range(5)}
+    images["a/long/path/to/a/folder/of/images/1.jpg 7"] = np.zeros((2, 2, 3), np.uint8)
+    figure = draw_contact_sheet(images, columns=4)
+    shown = [axes for axes in figure.axes if axes.images]
+    assert len(figure.axes) == 8
+    assert [axes.get_title() for axes in shown] == [*list(images)[:5], "...older/of/images/1.jpg 7"]
+    for axes, image in zip(shown, images.values(), strict=True):
+        assert (axes.images[0].get_array() == image).all()
+    assert not any(axes.axison for axes in figure.axes)
+
+
+def test_a_contact_sheet_is_a_png():
+    image = draw_contact_sheet({"$1$ {": np.zeros((2, 2, 3), np.uint8)})
+    assert cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR).shape[1] == 1200

@@ -1,0 +1,248 @@
+"""Faces cropped and turned upright, by five landmarks and a template of where they shall lie."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.datasets.dataset import Sample
+from bench.datasets.problems import Problems
+from bench.datasets.reading import read_ahead
+from bench.datasets.selection import to_list
+from bench.errors import BenchError, require_integer, require_known
+from bench.files import write_atomically
+
+# Eyes, nose and corners of the mouth, left to right as one sees them, in a crop 96 wide, 112 high.
+_POINTS = np.array(
+    [
+        [30.2946, 51.6963],
+        [65.5318, 51.5014],
+        [48.0252, 71.7366],
+        [33.5493, 92.3655],
+        [62.7299, 92.2041],
+    ]
+)
+TEMPLATES = {
+    # The crop widened to a square by 8 pixels on either side: what ArcFace networks are trained on.
+    "arcface": (_POINTS + np.array([8, 0])) / 112,
+    # The template stretched to a square, which brings the face a little nearer: what the tool
+    # in the repository of arXiv 2402.09164 does (mtcnn/crop_and_aligned.py).
+    "stretched": _POINTS / np.array([96, 112]),
+}
+"""Name -> landmarks (5, 2) as fractions of the side of a square crop."""
+
+MISSING = ("keep", "drop", "error")
+"""What to do where no face is found: keep the whole image, resized; leave it out; fail."""
+
+Detect = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float64], float] | None]
+"""An RGB image (H, W, 3) to the landmarks (5, 2) of its face and their probability, or None."""
+
+
+def similarity_transform(
+    source: NDArray[np.float64], target: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The rotation, scale and shift that bring points nearest to others, in least squares.
+
+    With points as complex numbers it is the line a z + b that fits best, the same as Umeyama's
+    (TPAMI 1991) in the plane, where a cannot mirror.
+
+    Args:
+        source: (N, 2), N >= 2.
+        target: (N, 2).
+
+    Returns:
+        (2, 3), to be multiplied by (x, y, 1).
+
+    Raises:
+        BenchError: The source's points all coincide.
+    """
+    z, w = (points[:, 0] + 1j * points[:, 1] for points in (source, target))
+    centred = z - z.mean()
+    spread = np.vdot(centred, centred).real
+    if spread == 0:
+        raise BenchError("landmarks: expected points that do not all coincide")
+    a = np.vdot(centred, w - w.mean()) / spread
+    b = w.mean() - a * z.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def align_face(
+    image: NDArray[np.uint8], landmarks: NDArray[np.float64], template: str, size: int = 112
+) -> NDArray[np.uint8]:
+    """Crops a face so that its landmarks lie nearest to a template; black outside the image.
+
+    Args:
+        image: RGB (H, W, 3).
+        landmarks: (5, 2) x and y of eyes, nose and corners of the mouth.
+        template: A key of `TEMPLATES`.
+        size: Side of the crop.
+
+    Returns:
+        (size, size, 3), by bilinear interpolation.
+    """
+    matrix = similarity_transform(landmarks, TEMPLATES[template] * size)
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=0)
+
+
+def mtcnn(device: torch.device) -> Detect:
+    """The detector of facenet-pytorch, whose weights are in the package; finds the largest face.
+
+    Zhang, Zhang, Li, Qiao: Joint Face Detection and Alignment using Multi-task Cascaded
+    Convolutional Networks, 2016.
+
+    Args:
+        device: Where its networks run.
+    """
+    from facenet_pytorch import MTCNN  # late: it loads torchvision
+
+    smallest = 20  # MTCNN's own default, and the least side of an image it can look at
+    network = MTCNN(min_face_size=smallest, device=device)
+
+    def detect(image: NDArray[np.uint8]) -> tuple[NDArray[np.float64], float] | None:
+        if min(image.shape[:2]) < smallest:
+            return None
+        boxes, probabilities, landmarks = network.detect(image, landmarks=True)
+        if boxes is None:
+            return None
+        widths, heights = (boxes[:, 2:] - boxes[:, :2]).astype(float).T
+        largest = int((widths * heights).argmax())
+        return landmarks[largest].astype(np.float64), float(probabilities[largest])
+
+    return detect
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How faces are aligned. With `detector`, what decides the pixels that are written.
+
+    Attributes:
+        template: A key of `TEMPLATES`.
+        size: Side of the crops.
+        detector: Name of what finds the landmarks.
+
+    Raises:
+        BenchError: A setting is out of range.
+    """
+
+    template: str = "arcface"
+    size: int = 112
+    detector: str = "facenet-pytorch MTCNN, largest face"
+
+    def __post_init__(self) -> None:
+        require_known("template", self.template, TEMPLATES)
+        require_integer("size", self.size, 8)
+
+
+def align_samples(
+    samples: Sequence[Sample],
+    detect: Detect,
+    output: Path,
+    alignment: Alignment,
+    missing: str = "keep",
+    workers: int = 1,
+    on_image: Callable[[], None] = lambda: None,
+) -> dict[str, dict[str, Any]]:
+    """Aligns the faces of images that were not aligned before, under their own ids.
+
+    Under `output` it leaves the crops, in the format that their name says (JPEG at OpenCV's
+    quality of 95); `manifest.jsonl`, the settings and then a line for each image as soon as it is
+    done; and `list.txt`, so that `dataset=list` reads them under the ids that the data set has.
+    Without images that were left out, it has the hash of the list they came from.
+
+    Args:
+        samples: The images.
+        detect: Finds the landmarks.
+        output: A folder of its own.
+        alignment: The settings.
+        missing: One of `MISSING`.
+        workers: Threads that read images.
+        on_image: Called after each image, also those that were done before.
+
+    Returns:
+        Image id -> `found`, `probability` and `landmarks`, in the order of the samples.
+
+    Raises:
+        BenchError: The folder holds crops with other settings, images cannot be read or written,
+            or faces are missing and that is an error; told at the end, the others are done.
+    """
+    require_known("missing", missing, MISSING)
+    manifest = output / "manifest.jsonl"
+    records = _read_manifest(manifest, alignment)
+    problems = Problems(f"align into '{output}'")
+    todo = []
+    for sample in samples:
+        record = records.get(sample.image_id)
+        wanted = record is None or record["found"] or missing == "keep"
+        if record is None or (wanted and not (output / sample.image_id).exists()):
+            todo.append(sample)
+        else:
+            on_image()
+    with manifest.open("a", encoding="utf-8") as lines:
+        images = read_ahead((sample.read for sample in todo), workers, 2 * workers)
+        for sample, image in zip(todo, images, strict=True):
+            on_image()
+            if isinstance(image, BenchError):
+                problems.add("images that cannot be read", str(image))
+                continue
+            face = detect(image)
+            record = {"found": face is not None}
+            if face is not None:
+                record |= {"probability": face[1], "landmarks": np.round(face[0], 3).tolist()}
+                crop = align_face(image, face[0], alignment.template, alignment.size)
+                _write_image(output / sample.image_id, crop)
+            elif missing == "keep":
+                crop = cv2.resize(image, (alignment.size, alignment.size))
+                _write_image(output / sample.image_id, crop)
+            records[sample.image_id] = record
+            lines.write(json.dumps({"image_id": sample.image_id} | record) + "\n")
+            lines.flush()
+    done = {s.image_id: records[s.image_id] for s in samples if s.image_id in records}
+    if missing == "error":
+        for image_id, record in done.items():
+            if not record["found"]:
+                problems.add("images without a face", f"'{image_id}'")
+    problems.raise_any()
+    listed = [s for s in samples if missing == "keep" or done[s.image_id]["found"]]
+    write_atomically(output / "list.txt", to_list(listed))
+    return done
+
+
+def _read_manifest(path: Path, alignment: Alignment) -> dict[str, dict[str, Any]]:
+    """What was done before, by image id; begins the manifest if nothing was."""
+    settings = json.dumps(asdict(alignment))
+    if not path.exists():
+        write_atomically(path, (settings + "\n").encode())
+        return {}
+    text = path.read_text(encoding="utf-8")
+    first, *lines = text.split("\n")
+    if first != settings:
+        raise BenchError(
+            f"'{path.parent}' holds faces aligned with other settings, {first}: choose another "
+            "folder, or delete it"
+        )
+    if lines and lines[-1]:  # a killed run can leave half a line
+        write_atomically(path, text[: text.rindex("\n") + 1].encode())
+    records = [json.loads(line) for line in lines[:-1]]
+    return {record.pop("image_id"): record for record in records}
+
+
+def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    try:
+        encoded = cv2.imencode(path.suffix, image[..., ::-1])[1].tobytes()
+    except cv2.error:
+        raise BenchError(f"cannot write '{path}': OpenCV writes no '{path.suffix}' files") from None
+    write_atomically(path, encoded)
+
+
+def spread(done: Mapping[str, Mapping[str, Any]], count: int) -> Iterator[str]:
+    """Ids for a contact sheet: images without a face first, then others, spread evenly."""
+    lost = [image_id for image_id, record in done.items() if not record["found"]][: count // 3]
+    found = [image_id for image_id, record in done.items() if record["found"]]
+    yield from lost
+    yield from found[:: max(-(-len(found) // max(count - len(lost), 1)), 1)]

@@ -1,0 +1,161 @@
+"""The images that an experiment is made on, as a list file that others can use."""
+
+import copy
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import torch
+from rich.console import Console
+
+from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
+from bench.datasets.dataset import Dataset, Sample
+from bench.datasets.problems import Problems
+from bench.datasets.reading import read_ahead
+from bench.datasets.selection import Selection, to_list
+from bench.errors import BenchError
+from bench.files import file_name, write_atomically
+
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+"""A total to a context that gives what to call with how much more is done."""
+
+
+def select(
+    dataset: Dataset,
+    selection: Selection,
+    make_scorer: Callable[[Callable[[int], None]], Scorer],
+    device: torch.device,
+    results_dir: Path,
+    workers: int,
+    progress: Progress,
+    console: Console,
+) -> Dataset:
+    """The data set with the selected images only; they are written as a list.
+
+    The list is `results_dir/lists/<dataset>[_<subset>_<backbone>]-<12 digits of its sha256>.txt`;
+    the same data set reads it again by `dataset.list=`. Predictions are kept in the same folder.
+
+    Args:
+        dataset: What to choose from.
+        selection: What to choose.
+        make_scorer: Gives the network, which is told whom to call after forward passes. It is
+            only called where predictions are needed.
+        device: Where the network lives.
+        results_dir: The results folder.
+        workers: Threads that read images.
+        progress: Shows how far the predictions are.
+        console: Where the list and its sha256 are named.
+
+    Raises:
+        BenchError: Images cannot be read, a label is not the network's, or no image is left.
+    """
+    predictions, by = None, ""
+    if selection.needs_predictions:
+        backbone = make_scorer(lambda _: None).backbone
+        dataset.check_targets(backbone.num_classes)
+        by = f"_{selection.subset}_{backbone.name}"
+        path = results_dir / "lists" / f"predictions-{_key(dataset, backbone)}.parquet"
+        predictions = _load(path)
+        if predictions is None:
+            with progress(len(dataset)) as advance:
+                predictions = predict(dataset, make_scorer(advance), device, workers)
+            _save(path, dataset.samples, predictions)
+    samples = selection.choose(dataset.samples, predictions)
+    if not samples:
+        raise BenchError(
+            f"select: none of the {len(dataset)} images of '{dataset.name}' is left by {selection}"
+        )
+    content = to_list(samples)
+    digest = hashlib.sha256(content).hexdigest()
+    path = results_dir / "lists" / f"{file_name(dataset.name + by)}-{digest[:12]}.txt"
+    write_atomically(path, content)
+    note = (
+        f"Selected {len(samples)} of {len(dataset)} images ({selection}): {path}; sha256 {digest}"
+    )
+    console.print(note, soft_wrap=True, highlight=False, markup=False)
+    selected = copy.copy(dataset)
+    selected.samples = samples
+    selected.notes = [*dataset.notes, note]
+    return selected
+
+
+def predict(dataset: Dataset, scorer: Scorer, device: torch.device, workers: int = 1) -> list[int]:
+    """Top class of each image, in batches of one fixed shape.
+
+    Args:
+        dataset: The images.
+        scorer: The network; its batch is halved when memory runs out, if it may be.
+        device: Where the network lives.
+        workers: Threads that read images ahead of the network.
+
+    Raises:
+        BenchError: Images cannot be read; names the first of them and counts all.
+    """
+    predictions: list[int] = []
+    problems = Problems(f"dataset '{dataset.name}'")
+    size = scorer.batch_size
+    reads = (sample.read for sample in dataset.samples)
+    with closing(read_ahead(reads, workers, ahead=size)) as images:
+        while block := list(islice(images, size)):
+            for error in block:
+                if isinstance(error, BenchError):
+                    problems.add("images that cannot be read", str(error))
+            if problems.lines():  # the rest is only read to tell all that is wrong
+                continue
+            x = scorer.backbone.preprocess(block).to(device)
+            while True:
+                try:
+                    outputs = scorer.outputs_in_batches(x)
+                    break
+                except torch.OutOfMemoryError:
+                    scorer.shrink()
+            predictions += outputs.argmax(dim=1).tolist()
+    problems.raise_any()
+    return predictions
+
+
+def _key(dataset: Dataset, backbone: Backbone) -> str:
+    """Hash over what decides predictions.
+
+    Sizes and times of the files stand for their pixels: to read those takes about as long as to
+    predict from them.
+    """
+    speed = {"precision": backbone.precision, "compile": backbone.is_compiled}
+    digest = hashlib.sha256(json.dumps(backbone.identity() | speed, sort_keys=True).encode())
+    for sample in dataset.samples:
+        try:
+            state = sample.path.stat()
+            written = f"{state.st_size} {state.st_mtime_ns}"
+        except OSError:  # to read it will tell
+            written = ""
+        digest.update(f"{sample.image_id}\x1f{sample.path.absolute()}\x1f{written}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _load(path: Path) -> list[int] | None:
+    """Predictions that were kept, or None."""
+    if not path.exists():
+        return None
+    try:
+        return pd.read_parquet(path)["prediction"].tolist()
+    except (OSError, pa.ArrowException, KeyError):
+        raise BenchError(f"'{path}' cannot be read: delete it, and it is made again") from None
+
+
+def _save(path: Path, samples: Sequence[Sample], predictions: Sequence[int]) -> None:
+    buffer = io.BytesIO()
+    pd.DataFrame(
+        {
+            "image_id": [sample.image_id for sample in samples],
+            "target": [sample.target for sample in samples],
+            "prediction": predictions,
+        }
+    ).to_parquet(buffer, index=False)
+    write_atomically(path, buffer.getvalue())
