@@ -7,7 +7,7 @@ import pytest
 from dataset_trees import CUB, cub, write_image, write_lines
 from rich.console import Console
 
-from bench import check
+from bench import check_dataset as check
 from bench.check_dataset import check_dataset
 from bench.datasets.cub200 import Cub200
 from bench.datasets.dataset import Dataset, Sample
