@@ -97,9 +97,10 @@ def _run(arguments: Sequence[str]) -> list[str]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from bench.configuration import check_arguments, flags_first
+    from bench.configuration import check_arguments, flags_first, name_other_methods, user_folders
 
     check_arguments(arguments)
+    folders = user_folders(arguments)
     sys.path.append(str(Path.cwd()))  # where a user's own methods may lie
     failures: list[str] = []
     traces: list[str] = []
@@ -108,6 +109,7 @@ def _run(arguments: Sequence[str]) -> list[str]:
         from bench.experiment import run_experiment
 
         try:
+            name_other_methods(config, folders)
             failed = run_experiment(config, Console())
             failures.extend(failure.reason for failure in failed)
             traces.extend(failure.trace for failure in failed if failure.trace)

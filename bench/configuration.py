@@ -8,12 +8,13 @@ import argparse
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -28,6 +29,9 @@ GROUPS = {
     "experiments": "experiment",
 }
 """What `bench list` lists -> the configuration group."""
+
+OTHER_METHODS = frozenset({"of", "prior"})
+"""Settings of a method that name another one."""
 
 
 def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
@@ -44,6 +48,44 @@ def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
             name = path.relative_to(folder / group).with_suffix("").as_posix()
             names.setdefault(name, _description(path))
     return names
+
+
+def name_other_methods(config: DictConfig, folders: Sequence[Path] = ()) -> None:
+    """Puts the settings of a method wherever another method's setting names it.
+
+    `of: rise` becomes what rise.yaml says; `of: {method: rise, num_masks: 500}` does, too, with
+    what is given beside the name.
+
+    Args:
+        config: As `conf/run.yaml` composes it; changed in place.
+        folders: Configuration folders beside the shipped one; they come first.
+
+    Raises:
+        BenchError: A name is unknown, or its file holds no method.
+    """
+    for node in (config.get("method") or {}).values():
+        if isinstance(node, DictConfig):
+            for key in OTHER_METHODS & set(node):
+                with open_dict(node):
+                    node[key] = _named_method(OmegaConf.to_container(node)[key], folders)
+
+
+def _named_method(value: Any, folders: Sequence[Path]) -> Any:
+    changes = {"method": value} if isinstance(value, str) else value
+    if not isinstance(changes, dict) or "method" not in changes:
+        return value
+    name = changes.pop("method")
+    require_known("method", name, known_names("method", folders))
+    places = [*folders, Path(str(resources.files("bench.conf")))]
+    path = next(file for own in places if (file := own / "method" / f"{name}.yaml").exists())
+    nodes = OmegaConf.to_container(OmegaConf.load(path))
+    found = [own for own in nodes.values() if isinstance(own, dict) and "_target_" in own]
+    if len(found) != 1:
+        raise BenchError(f"'{path}': expected one method, found {len(found)}")
+    settings = {key: own for key, own in found[0].items() if key != "label"} | changes
+    return settings | {
+        key: _named_method(settings[key], folders) for key in OTHER_METHODS & set(settings)
+    }
 
 
 def user_folders(arguments: Sequence[str]) -> list[Path]:

@@ -318,8 +318,8 @@ def _open_runs(
     for name, node in settings.items():
         own = OmegaConf.to_container(node, resolve=True)
         own.pop("label", None)
-        version = getattr(methods[name], "version", 1)
-        method = {"name": name, "version": version, "settings": own}
+        method = {"name": name, "version": methods[name].version, "settings": own}
+        method |= methods[name].identity([sample.image_id for sample in dataset.samples])
         runs[name] = open_run(results_dir, identity | {"method": method}, resolved, origin)
     return runs
 

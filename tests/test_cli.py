@@ -1,6 +1,7 @@
 """The command line from end to end, with small pieces."""
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -581,3 +582,21 @@ def test_a_gallery_of_other_people_is_refused(bench, image_folder):
     code, out, _ = bench(*arguments)
     assert code == 0
     assert "sface on faces" in out
+
+
+def test_methods_named_by_methods(bench, toy_conf):
+    """By name, with settings of their own, one inside the other, and one of the user's."""
+    (toy_conf / "method/twice.yaml").write_text(
+        "twice:\n  _target_: bench.attribution.control.Inverted\n  of: inverted\n"
+    )
+    arguments = ["method=[saliency,twice,blurred,inverted]", "method.blurred.of=flat"]
+    code, _, err = bench(*arguments, "++method.inverted.of={method:rise,num_masks:5}")
+    assert code == 0, err
+    table = pd.read_csv(BOARD).set_index("method")
+    assert table.loc["twice", "insertion_auc"] == table.loc["saliency", "insertion_auc"]
+    (manifest,) = Path("results/runs").glob("*/inverted-*/manifest.json")
+    settings = json.loads(manifest.read_text())["identity"]["method"]["settings"]
+    assert settings["of"]["num_masks"] == 5
+    assert settings["of"]["grid_size"] == 7
+    assert_bad(bench("method=[blurred]", "method.blurred.of=salency"), "Did you mean 'saliency'")
+    assert_bad(bench("method=[blurred]", "method.blurred.of=3"), "expected the name of a method")

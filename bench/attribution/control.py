@@ -1,12 +1,15 @@
 """Controls: maps that know nothing of the model. A method worth its passes beats them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms.functional import gaussian_blur
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
-from bench.errors import require_number
+from bench.errors import BenchError, require_number
 from bench.seeding import generator
 
 
@@ -45,6 +48,81 @@ class Center(Method):
             for side in (height, width)
         )
         return torch.outer(down, across).expand(count, -1, -1).to(batch.x.device)
+
+
+class Constant(Method):
+    """The same value everywhere: all order comes from the tie rule."""
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        return batch.x.new_zeros(len(batch.x), *batch.x.shape[2:])
+
+
+class _Changed(Method):
+    """Base of the controls that change another method's maps.
+
+    Args:
+        of: The other method; in YAML its name, or {method: NAME} with settings of its own.
+
+    Raises:
+        BenchError: It is no method.
+    """
+
+    def __init__(self, of: Method) -> None:
+        if not isinstance(of, Method):
+            raise BenchError(f"of: expected the name of a method, found {of!r}")
+        self.of = of
+
+    @property
+    def version(self) -> int:
+        """That of the other method: these have but one of their own."""
+        return self.of.version
+
+    @property
+    def forward_passes(self) -> int:
+        """Those of the other method."""
+        return self.of.forward_passes
+
+    def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
+        """See `Method`."""
+        return self.of.identity(image_ids)
+
+
+class Blurred(_Changed):
+    """Another method's maps, blurred: does it know more than where the object is, roughly?
+
+    Args:
+        of: See `_Changed`.
+        sigma: Standard deviation of the Gaussian as a fraction of the shorter side.
+
+    Raises:
+        BenchError: `of` is no method, or `sigma` is not in (0, 0.25].
+    """
+
+    def __init__(self, of: Method, sigma: float = 0.05) -> None:
+        super().__init__(of)
+        require_number("sigma", sigma, 0, 0.25)
+        self.sigma = sigma
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        side = min(batch.x.shape[2:])
+        sigma = self.sigma * side
+        reach = min(int(3 * sigma + 0.5), side - 1)  # torchvision mirrors no more than the image
+        maps = self.of(scorer, batch)[:, None]
+        return gaussian_blur(maps, [2 * reach + 1] * 2, [sigma, sigma])[:, 0]
+
+
+class Inverted(_Changed):
+    """Another method's maps, negated: a method that beats itself upside down has the order right.
+
+    Args:
+        of: See `_Changed`.
+    """
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        return -self.of(scorer, batch)
 
 
 class Edge(Method):

@@ -43,6 +43,17 @@ class Method(ABC):
     version: int = 1
     forward_passes: int = 0
 
+    def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
+        """What decides the maps besides version, settings, seed, images and network.
+
+        Args:
+            image_ids: All images of the run.
+
+        Raises:
+            BenchError: The method cannot be used on them.
+        """
+        return {}
+
     @abstractmethod
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """Computes attribution maps.

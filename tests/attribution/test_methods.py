@@ -9,14 +9,15 @@ import pytest
 import torch
 import yaml
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from toy import IDS, SIZE, backbone, linear_scorer, make_batch
 
 from bench.attribution.cam import GradCAM
-from bench.attribution.control import Center, Edge, Random
+from bench.attribution.control import Blurred, Center, Constant, Edge, Inverted, Random
 from bench.attribution.gradient import GradientInput, Saliency
 from bench.attribution.masking import Rise, _Masks
 from bench.attribution.scorer import Scorer
-from bench.configuration import known_names
+from bench.configuration import known_names, name_other_methods
 from bench.errors import BenchError
 
 CONF = Path(__file__).parents[2] / "conf" / "method"
@@ -25,10 +26,11 @@ CONF = Path(__file__).parents[2] / "conf" / "method"
 def shipped_method(name):
     node = yaml.safe_load((CONF / f"{name}.yaml").read_text())[name]
     assert node.pop("label") == name
-    for count in ("num_masks", "num_samples", "steps"):
-        if count in node:
-            node[count] = 11
-    return instantiate(node)
+    few = {"num_masks": 11, "num_samples": 11, "steps": 11, "num_designs": 8, "grid_size": 3}
+    node |= {key: value for key, value in few.items() if key in node}
+    config = OmegaConf.create({"method": {name: node}})
+    name_other_methods(config)
+    return instantiate(OmegaConf.to_container(config.method[name]))
 
 
 @pytest.mark.parametrize("name", known_names("method"))
@@ -154,6 +156,35 @@ def test_center_peaks_in_the_middle_and_is_symmetric():
     assert (wide[SIZE // 2, SIZE // 2 + 4] / wide.max()).item() == pytest.approx(np.exp(-0.5))
 
 
+def test_constant_maps_tie_everywhere():
+    assert (Constant()(None, make_batch()) == 0).all()
+
+
+def test_inverted_and_blurred_change_the_other_methods_maps():
+    batch, noise = make_batch(), Random()(None, make_batch())
+    assert torch.equal(Inverted(Random())(None, batch), -noise)
+    sigma = 0.05 * SIZE
+    for own, map_ in zip(Blurred(Random(), 0.05)(None, batch), noise, strict=True):
+        side = 2 * int(3 * sigma + 0.5) + 1
+        expected = cv2.GaussianBlur(map_.numpy(), (side, side), sigma)
+        assert np.abs(own.numpy() - expected).max() <= 1e-5
+
+
+@pytest.mark.parametrize("control", [Inverted, Blurred])
+def test_a_changed_method_is_known_by_the_other_one(control):
+    class Other(Random):
+        version = 7
+        forward_passes = 3
+
+        def identity(self, image_ids):
+            return {"count": len(image_ids)}
+
+    own = control(Other())
+    assert (own.version, own.forward_passes, own.identity(["a"])) == (7, 3, {"count": 1})
+    with pytest.raises(BenchError, match="of: expected the name of a method, found 'saliency'"):
+        control("saliency")
+
+
 def test_edge_is_the_sobel_magnitude():
     batch = make_batch()
     maps = Edge()(None, batch).numpy()
@@ -172,6 +203,7 @@ def test_edge_is_the_sobel_magnitude():
         (lambda: Rise(probability=0), "probability"),
         (lambda: Rise(probability=1.5), "probability"),
         (lambda: Center(sigma=0), "sigma"),
+        (lambda: Blurred(Random(), sigma=0.3), "sigma"),
     ],
 )
 def test_values_out_of_range(build, message):
