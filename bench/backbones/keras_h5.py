@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.backbones.backbone import Backbone, Preprocessing
-from bench.backbones.keras_graph import GRAPHS, Arrays, KerasGraph, input_shape
+from bench.backbones.keras_graph import GRAPHS, Arrays, Config, KerasGraph, input_shape
 from bench.errors import BenchError, require_integer, require_known
 
 PREPROCESSINGS: dict[str, dict[str, Any]] = {
@@ -55,11 +55,12 @@ def keras_h5(
     path = Path(weights).expanduser()
     model, groups = read_h5(path)
     try:
-        size = _input_size(model["config"], input_size)
-        module, num_classes = _build(model, groups, size)
+        size = _input_size(_fixed_size(model), input_size)
+        module, num_classes = _build(model["config"], groups, size)
     except BenchError as error:
-        named = str(error).startswith("input_size:")
-        raise error if named else BenchError(f"weights: '{path}': {error}") from error
+        if str(error).startswith("input_size:"):
+            raise
+        raise BenchError(f"weights: '{path}': {error}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise BenchError(
             f"weights: '{path}': its model_config is not one that Keras writes "
@@ -138,17 +139,12 @@ def _names(group: h5py.Group, key: str) -> list[str]:
 
 
 def _build(
-    model: Mapping[str, Any], groups: dict[str, dict[str, NDArray[np.generic]]], size: int
+    config: Config, groups: dict[str, dict[str, NDArray[np.generic]]], size: int
 ) -> tuple[KerasGraph, int]:
     """Builds the network and finds the number of its classes."""
-    if model["class_name"] not in GRAPHS:
-        raise BenchError(
-            f"expected a Functional or Sequential model, found {model['class_name']}, whose code "
-            "is not in the file"
-        )
     arrays, blank = Arrays(groups), torch.zeros(1, 3, size, size)
     with torch.inference_mode(False), torch.no_grad():
-        module = KerasGraph(model["config"], arrays, [blank])
+        module = KerasGraph(config, arrays, [blank])
         outputs = module(blank)
     if arrays.left():
         raise BenchError(f"arrays that no layer asks for: {', '.join(arrays.left()[:5])}")
@@ -157,14 +153,19 @@ def _build(
             f"expected outputs of shape (B, classes), found {('B', *outputs.shape[1:])}"
         )
     # Settings decide the outputs, too: so they are part of `Backbone.identity`, as a buffer.
-    digest = hashlib.sha256(json.dumps(model["config"], sort_keys=True).encode()).digest()
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).digest()
     module.register_buffer("config_sha256_", torch.tensor(list(digest), dtype=torch.uint8))
     return module, outputs.shape[1]
 
 
-def _input_size(config: Mapping[str, Any], given: int | None) -> int:
-    """The side of the input, which the file fixes or leaves open."""
-    *sides, channels = input_shape(config)
+def _fixed_size(model: Mapping[str, Any]) -> int | None:
+    """The side of the input that a file asks for; None if any would do."""
+    if model["class_name"] not in GRAPHS:
+        raise BenchError(
+            f"expected a Functional or Sequential model, found {model['class_name']}, whose code "
+            "is not in the file"
+        )
+    *sides, channels = input_shape(model["config"])
     if len(sides) != 2 or channels != 3:
         raise BenchError(
             f"expected an input of shape (height, width, 3), found {(*sides, channels)}"
@@ -172,18 +173,22 @@ def _input_size(config: Mapping[str, Any], given: int | None) -> int:
     fixed = {side for side in sides if side is not None}
     if len(fixed) > 1:
         raise BenchError(f"expected a square input, found {sides[0]} x {sides[1]}")
-    if given is None and not fixed:
+    return fixed.pop() if fixed else None
+
+
+def _input_size(fixed: int | None, given: int | None) -> int:
+    """The side of the input, by the file and by the user, who must not contradict it."""
+    if given is None and fixed is None:
         raise BenchError(
             "input_size: the file takes images of any size: set backbone.input_size to the side "
             "in pixels that the network was trained with"
         )
-    if given is not None:
-        require_integer("input_size", given, 1)
-    if given is not None and fixed - {given}:
-        raise BenchError(
-            f"input_size: the file fixes it to {fixed.pop()}, found {given}: leave it out"
-        )
-    return given or fixed.pop()
+    if given is None:
+        return fixed
+    require_integer("input_size", given, 1)
+    if fixed not in (None, given):
+        raise BenchError(f"input_size: the file fixes it to {fixed}, found {given}: leave it out")
+    return given
 
 
 def _preprocessing(given: str | Mapping[str, Any], size: int) -> Preprocessing:

@@ -247,7 +247,7 @@ def _prelu(layer: Layer, x: Tensor) -> nn.Module:
     for axis in layer.read("shared_axes", None) or ():
         shape[axis] = 1
     alpha = layer.array("alpha", shape[1:])
-    if alpha.numel() == x.shape[1]:
+    if alpha.numel() == alpha.shape[-1] == x.shape[1]:
         prelu = nn.PReLU(x.shape[1])
         prelu.weight = _frozen(alpha.flatten())
         return prelu
