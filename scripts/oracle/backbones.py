@@ -364,11 +364,17 @@ def randomise(model: keras.Model, settled: keras.Model | None = None) -> None:
         values = [_draw(layer, weight, random) for weight in layer.get_weights()]
         layer.set_weights([coarse(value) for value in values])
     momenta = [norm.momentum for norm in norms]
+    drops = [layer for layer in _leaves(model) if isinstance(layer, layers.Dropout)]
+    rates = [layer.rate for layer in drops]
+    for layer in drops:
+        layer.rate = 0.0
     for norm in norms:  # 0: moving statistics become those of this batch; 1: they stay
         norm.momentum = float(norm in kept)
     shape = model.input_shape[1:]
     count = 8 if shape[0] == TINY_SIZE else 3
     model(scaled(model, draw_inputs(shape, count, random)), training=True)
+    for layer, rate in zip(drops, rates, strict=True):
+        layer.rate = rate
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         if norm in kept:
