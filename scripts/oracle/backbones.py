@@ -6,10 +6,11 @@ Runs in the environment of requirements.txt, not in the project's:
 
 Writes a pair of files for each of `CASES`: `NAME.h5`, what `model.save` writes, and `NAME.npz` with
 `x` (N, H, W, 3), `outputs` (N, classes), `targets` (N,), `gradients` of the targets' summed outputs
-with respect to x, in float64, `layers` (JSON: names) and their outputs `layer_0`, `layer_1`, ...,
-`cam_layer`, Xplique's default for Grad-CAM ("" where it finds none), `output_kind`, and `versions`.
-All is computed by the model that Keras loads from the file. With `--tiny` the networks have few
-layers with few channels, else their full size; their files are packed to `NAME.h5.xz`.
+with respect to x, `layers` (JSON: names) and their outputs `layer_0`, `layer_1`, ..., these and the
+gradients computed in float64 (see `exact`), `cam_layer`, Xplique's default for Grad-CAM ("" where
+it finds none), `output_kind`, and `versions`. All is computed by the model that Keras loads from
+the file. With `--tiny` the networks have few layers with few channels, else their full size; their
+files are packed to `NAME.h5.xz`.
 
 With Keras 3 (pip install keras tensorflow-cpu) it writes `NAME_keras3` instead: so the committed
 ones were made, with Keras 3.15.
@@ -390,7 +391,11 @@ def _draw(
 ) -> np.ndarray:
     """Draws one of a layer's weights."""
     if isinstance(layer, layers.BatchNormalization):  # gamma near 1, the rest near 0
-        return weight + 0.2 * random.standard_normal(weight.shape)
+        # Less at a residual branch's end, as in trained networks: else a hundred random layers
+        # amplify float32's rounding by more than a hundred.
+        ends_branch = layer.name.lower().endswith(("_3_bn", "project_bn"))
+        scale = 0.2 if ends_branch else 1
+        return scale * (weight + 0.2 * random.standard_normal(weight.shape))
     if isinstance(layer, layers.PReLU):
         return random.uniform(0.05, 0.4, weight.shape)
     if weight.ndim == 1:  # biases
@@ -419,17 +424,17 @@ def results(model: keras.Model, kept: tuple[str, ...], count: int = 2) -> dict[s
     """
     random = np.random.RandomState(7)
     x = scaled(model, draw_inputs(model.input_shape[1:], count, random))
-    kept_outputs = [model.get_layer(own).output for own in kept]
-    probe = keras.Model(model.inputs, [model.outputs[0], *kept_outputs])
-    outputs, *inner = probe.predict(x, verbose=0)
     targets = np.arange(1, count + 1)
-    arrays = {"x": x, "targets": targets, "outputs": outputs, "layers": json.dumps(kept)}
+    arrays = {"x": x, "targets": targets, "outputs": model.predict(x, verbose=0)}
+    gradients, inner = exact(model, kept, x, targets)
     arrays |= {f"layer_{n}": value for n, value in enumerate(inner)}
-    return arrays | {"gradients": exact_gradients(model, x, targets)}
+    return arrays | {"gradients": gradients, "layers": json.dumps(kept)}
 
 
-def exact_gradients(model: keras.Model, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Gradients of the summed outputs of the targets with respect to x, computed in float64.
+def exact(
+    model: keras.Model, kept: tuple[str, ...], x: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Computes in float64 what rounding would blur.
 
     In float32 some of millions of ReLU inputs are zero but for rounding. Whether such a unit is on
     is chance, and moves a pixel's gradient by a hundredth of the largest one in a deep network,
@@ -437,22 +442,27 @@ def exact_gradients(model: keras.Model, x: np.ndarray, targets: np.ndarray) -> n
 
     Args:
         model: In float32.
+        kept: Names of layers whose outputs are wanted.
         x: (N, H, W, 3).
         targets: (N,).
 
     Returns:
-        (N, H, W, 3) float32.
+        Gradients (N, H, W, 3) of the targets' summed outputs with respect to x, and the layers'
+        outputs; all in float32.
     """
     keras.backend.set_floatx("float64")
-    text = model.to_json().replace('"float32"', '"float64"')
-    double = keras.models.model_from_json(text)
+    double = keras.models.model_from_json(model.to_json().replace('"float32"', '"float64"'))
     double.set_weights(model.get_weights())
+    layer_outputs = [double.get_layer(own).output for own in kept]
+    probe = keras.Model(double.inputs, [double.outputs[0], *layer_outputs])
     inputs = tf.constant(x, tf.float64)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        score = tf.reduce_sum(tf.gather(double(inputs, training=False), targets, batch_dims=1))
+        outputs, *inner = probe(inputs, training=False)
+        score = tf.reduce_sum(tf.gather(outputs, targets, batch_dims=1))
     keras.backend.set_floatx("float32")
-    return tape.gradient(score, inputs).numpy().astype(np.float32)
+    gradients = tape.gradient(score, inputs).numpy().astype(np.float32)
+    return gradients, [value.numpy().astype(np.float32) for value in inner]
 
 
 def cam_layer(model: keras.Model) -> str:

@@ -35,10 +35,21 @@ def difference(found, expected):
     return np.abs(found.detach().numpy() - expected).max() / np.abs(expected).max()
 
 
-def gradients(module, x, targets):
+def run(module, x, targets, layers):
+    """Outputs, gradients of the targets' summed outputs, and the layers' outputs."""
+    found = {}
+    hooks = [
+        module.get_submodule(name).register_forward_hook(
+            lambda *call, name=name: found.__setitem__(name, call[2])
+        )
+        for name in layers
+    ]
     x = x.clone().requires_grad_()
-    module(x).gather(1, targets[:, None]).sum().backward()
-    return x.grad
+    outputs = module(x)
+    for hook in hooks:
+        hook.remove()
+    outputs.gather(1, targets[:, None]).sum().backward()
+    return outputs, x.grad, [found[name] for name in layers]
 
 
 def test_it_is_kerass_network(golden, backbone):
@@ -46,25 +57,21 @@ def test_it_is_kerass_network(golden, backbone):
     targets = torch.from_numpy(golden["targets"])
     layers = json.loads(str(golden["layers"]))
     assert layers
-    found = {}
-    hooks = [
-        backbone.module.get_submodule(name).register_forward_hook(
-            lambda *call, name=name: found.__setitem__(name, call[2])
-        )
-        for name in layers
-    ]
-    with torch.inference_mode():
-        outputs = backbone.outputs(x)
-    for hook in hooks:
-        hook.remove()
-    assert difference(outputs, golden["outputs"]) <= 1e-5
-    for number, name in enumerate(layers):
-        assert difference(found[name], golden[f"layer_{number}"]) <= 1e-5, name
+    # In a network of full size rounding in float32 adds up, in Keras as well: the layers to more
+    # than 1e-5, and a ReLU at zero, which is on or off by chance, moves gradients by some percent.
+    is_deep = x.shape[2] > 32
 
-    if x.shape[2] == 32:  # in a deep network a ReLU at zero is on or off by chance
-        assert difference(gradients(backbone.module, x, targets), golden["gradients"]) <= 1e-4
-    exact = gradients(backbone.module.double(), x.double(), targets)
-    assert difference(exact, golden["gradients"]) <= 1e-5
+    outputs, gradients, inner = run(backbone.module, x, targets, layers)
+    assert difference(outputs, golden["outputs"]) <= 1e-5
+    for number, found in enumerate(inner):
+        assert difference(found, golden[f"layer_{number}"]) <= (5e-5 if is_deep else 1e-5)
+    assert is_deep or difference(gradients, golden["gradients"]) <= 1e-4
+
+    outputs, gradients, inner = run(backbone.module.double(), x.double(), targets, layers)
+    assert difference(outputs, golden["outputs"]) <= 1e-5
+    for number, found in enumerate(inner):
+        assert difference(found, golden[f"layer_{number}"]) <= 1e-6
+    assert difference(gradients, golden["gradients"]) <= 1e-6
 
 
 def test_what_it_tells_of_itself(golden, backbone):
