@@ -20,13 +20,17 @@ lint: ## check style and format
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 
-oracle: ## compare with the real Xplique, live (FULL=1: every setting, larger images)
+oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting, larger images, all networks)
 	@$(install) test
 	@PYTHON=$(ORACLE_PYTHON) sh scripts/oracle/install.sh $(ORACLE_VENV)
 	@rm -rf $(GOLDEN)
 	$(ORACLE_VENV)/bin/python scripts/oracle/curves.py $(GOLDEN) $(if $(FULL),--full)
 	$(ORACLE_VENV)/bin/python scripts/oracle/mufidelity.py $(GOLDEN)
-	$(VENV)/bin/python -m pytest tests/metrics --golden $(GOLDEN)
+	$(ORACLE_VENV)/bin/python scripts/oracle/backbones.py $(GOLDEN)/backbones --tiny
+	$(VENV)/bin/python -m pytest tests/metrics tests/backbones/test_keras_golden.py --golden $(GOLDEN)
+	$(ORACLE_VENV)/bin/python scripts/oracle/backbones.py $(GOLDEN)/full/backbones $(if $(FULL),,resnet101)
+	$(VENV)/bin/python -m pytest tests/backbones/test_keras_golden.py --golden $(GOLDEN)/full
+	@rm -rf $(GOLDEN)/full # gigabytes
 
 clean: ## remove the virtual environments and the build outputs, keep results and data
 	rm -rf $(VENV) $(ORACLE_VENV) build dist *.egg-info
