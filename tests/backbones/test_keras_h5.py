@@ -306,7 +306,7 @@ def test_the_command_line(bench, request, tmp_path):
     [
         (["backbone.preprocessing=tf"], "add backbone.weights=VALUE"),
         (["backbone.weights={small}"], "add backbone.preprocessing=VALUE"),
-        (["backbone.weights=no.h5", "backbone.preprocessing=tf"], "backbone.weights: 'no.h5' is missing"),
+        (["backbone.weights=no.h5", "backbone.preprocessing=tf"], "weights: 'no.h5' is missing"),
         (["backbone.weights={small}", "backbone.preprocessing=tff"],
          "backbone.preprocessing: unknown name 'tff'. Did you mean 'tf'?"),
         (["backbone.weights={small}", "backbone.preprocessing=tf", "backbone.input_size=3"],
