@@ -600,3 +600,24 @@ def test_methods_named_by_methods(bench, toy_conf):
     assert settings["of"]["grid_size"] == 7
     assert_bad(bench("method=[blurred]", "method.blurred.of=salency"), "Did you mean 'saliency'")
     assert_bad(bench("method=[blurred]", "method.blurred.of=3"), "expected the name of a method")
+
+
+def test_maps_made_elsewhere(bench, image_folder):
+    """Their content is part of the row's identity; missing ones are told before anything runs."""
+    names = [
+        line.rpartition(" ")[0] for line in (image_folder / "list.txt").read_text().splitlines()
+    ]
+    for number, name in enumerate(names):
+        path = (Path("maps") / name).with_suffix(".npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.random.default_rng(number).random((23, 23)))
+    arguments = ["method=[stored]", "method.stored.root=maps"]
+    assert bench(*arguments)[0] == 0
+    bench(*arguments)
+    assert len(list(Path("results/runs").glob("*/stored-*"))) == 1
+    np.save(path, np.zeros((23, 23)))
+    bench(*arguments)
+    assert len(list(Path("results/runs").glob("*/stored-*"))) == 2
+    path.unlink()
+    assert_bad(bench(*arguments), "1 of 7 maps are missing", path.name)
+    assert_bad(bench("method=[stored]"), "add method.stored.root=VALUE")

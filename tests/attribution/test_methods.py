@@ -1,6 +1,8 @@
 """The contract that every shipped method keeps, and each method's own numbers."""
 
 import copy
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -23,11 +25,22 @@ from bench.errors import BenchError
 CONF = Path(__file__).parents[2] / "conf" / "method"
 
 
+@cache
+def made_elsewhere():
+    """A folder of maps of the toy batch."""
+    folder = Path(tempfile.mkdtemp())
+    for number, image_id in enumerate(IDS):
+        np.save(folder / f"{image_id}.npy", np.random.default_rng(number).random((SIZE, SIZE)))
+    return folder
+
+
 def shipped_method(name):
     node = yaml.safe_load((CONF / f"{name}.yaml").read_text())[name]
     assert node.pop("label") == name
     few = {"num_masks": 11, "num_samples": 11, "steps": 11, "num_designs": 8, "grid_size": 3}
     node |= {key: value for key, value in few.items() if key in node}
+    if node.get("root") == "???":
+        node["root"] = str(made_elsewhere())
     config = OmegaConf.create({"method": {name: node}})
     name_other_methods(config)
     return instantiate(OmegaConf.to_container(config.method[name]))
