@@ -16,10 +16,12 @@ SQUARE = {"size": 23, "mean": [120, 110, 100], "std": [60, 61, 62]}
 
 def test_timm_model_from_a_checkpoint(tmp_path):
     """Outputs are timm's own, with the weights of the file."""
-    reference = timm.create_model("resnet10t", num_classes=7).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        reference = timm.create_model("resnet10t", num_classes=7).eval()
     torch.save({"state_dict": reference.state_dict()}, tmp_path / "weights.pth")
     ours = timm_model("resnet10t", str(tmp_path / "weights.pth"), {"size": 64}, num_classes=7)
-    x = torch.rand(2, 3, 64, 64)
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert (ours.outputs(x) - reference(x)).abs().max() <= 1e-5 * reference(x).abs().max()
     assert (ours.name, ours.num_classes, ours.output_kind) == ("resnet10t", 7, "logits")
