@@ -1,15 +1,13 @@
 """iResNet-100, the network of insightface's ArcFace models, with insightface's parameter names."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from bench.backbones.backbone import Backbone, Preprocessing
-from bench.backbones.checkpoint import CONTAINERS, load_strictly, read_state, verify
-from bench.backbones.face import FaceNetwork, cosine_backbone
-from bench.datasets.dataset import Dataset
+from bench.backbones.checkpoint import CONTAINERS
+from bench.backbones.face import HeadSettings, face_backbone
 
 EMBEDDING = 512
 SIZE = 112
@@ -17,65 +15,30 @@ _EPSILON = 1e-5
 
 
 def arcface_r100(
-    weights: str,
-    sha256: str | None = None,
-    head: str | Sequence[str] | None = None,
-    gallery: Dataset | None = None,
-    scale: float = 1.0,
-    cache: str = "results/prototypes",
-    device: str = "auto",
+    weights: str, sha256: str | None = None, **settings: Unpack[HeadSettings]
 ) -> Backbone:
     """ArcFace's iResNet-100: 112 px, RGB, (x - 127.5) / 128, embeddings of 512.
 
     Args:
         weights: insightface's `backbone.pth`, or a checkpoint that holds it under
-            `state_dict_backbone`; or the uncertainty networks of arXiv 2402.09164
-            (`edl-101-*.pth`), which have a linear head of their own (`fc2`), so that their
-            outputs are logits and neither `head` nor `gallery` is wanted.
+            `state_dict_backbone`; or an uncertainty network of arXiv 2402.09164
+            (`edl-101-*.pth`), whose own linear head gives logits.
         sha256: Of that file, if it is to be verified.
-        head: See `bench.backbones.face.cosine_backbone`; likewise the arguments that follow.
-        gallery: Images of every class.
-        scale: Of the cosines.
-        cache: Folder of prototypes.
-        device: For prototypes.
+        **settings: See `bench.backbones.face.HeadSettings`.
 
     Raises:
         BenchError: The weights do not fit, or there are no class vectors.
     """
-    path = Path(weights).expanduser()
-    digest = verify(path, sha256)
-    state = read_state(path, ("state_dict_backbone", *CONTAINERS))
-    preprocessing = Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3)
-    embedding = IResNet()
-    last = "layer4.2.conv2"
-    if "fc2.weight" in state and head is None and gallery is None:
-        network = FaceNetwork(embedding, nn.Linear(EMBEDDING, len(state["fc2.weight"])))
-        names = {"fc2.weight": "head.weight", "fc2.bias": "head.bias"}
-        own = {names.get(name, f"embedding.{name}"): value for name, value in state.items()}
-        load_strictly(network, own, path)
-        return Backbone(
-            name="arcface_r100",
-            module=network,
-            preprocessing=preprocessing,
-            output_kind="logits",
-            num_classes=len(state["fc2.weight"]),
-            cam_layer=f"embedding.{last}",
-            feature_layer="embedding",
-            file_sha256=digest,
-        )
-    load_strictly(embedding, state, path)
-    return cosine_backbone(
+    return face_backbone(
         name="arcface_r100",
-        embedding=embedding,
-        preprocessing=preprocessing,
+        embedding=IResNet(),
+        preprocessing=Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3),
         features=EMBEDDING,
-        head=head,
-        gallery=gallery,
-        scale=scale,
-        cache=cache,
-        device=device,
-        cam_layer=last,
-        file_sha256=digest,
+        weights=weights,
+        sha256=sha256,
+        classifier="fc2",
+        containers=("state_dict_backbone", *CONTAINERS),
+        **settings,
     )
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.backbones.backbone import Backbone, Preprocessing
-from bench.backbones.checkpoint import CONTAINERS, read_state
+from bench.backbones.backbone import Backbone, Preprocessing, last_convolution
+from bench.backbones.checkpoint import CONTAINERS, load_strictly, read_state, verify
 from bench.backbones.prototypes import build_prototypes
 from bench.datasets.dataset import Dataset
 from bench.device import resolve_batch_size, resolve_device
@@ -58,17 +59,93 @@ class FaceNetwork(nn.Module):
         return self.head(self.embedding(x))
 
 
+class HeadSettings(TypedDict, total=False):
+    """Where class vectors come from: arguments that all face backbones have.
+
+    Attributes:
+        head: Checkpoint with class vectors, or several whose classes follow each other.
+        gallery: Or images of every class; see `bench.backbones.prototypes`.
+        scale: What the cosines are multiplied with. 1: the outputs are cosines; else logits.
+        cache: Folder of prototypes that were made before.
+        device: `auto`, `cpu`, `cuda`, ...; for prototypes.
+    """
+
+    head: str | Sequence[str] | None
+    gallery: Dataset | None
+    scale: float
+    cache: str
+    device: str
+
+
+def face_backbone(
+    name: str,
+    embedding: nn.Module,
+    preprocessing: Preprocessing,
+    features: int,
+    weights: str,
+    sha256: str | None,
+    classifier: str,
+    containers: Sequence[str] = CONTAINERS,
+    **settings: Unpack[HeadSettings],
+) -> Backbone:
+    """An embedding network from a checkpoint, with the checkpoint's own classifier or another head.
+
+    Args:
+        name: In tables.
+        embedding: Inputs (B, 3, S, S) to embeddings (B, features); gets the weights.
+        preprocessing: Images to inputs.
+        features: Length of the embeddings.
+        weights: The checkpoint.
+        sha256: Of the checkpoint, if it is to be verified.
+        classifier: Name in the checkpoint of a linear layer that gives logits of embeddings. It
+            serves if it is there and the settings name neither head nor gallery.
+        containers: See `bench.backbones.checkpoint.read_state`.
+        **settings: See `HeadSettings`.
+
+    Raises:
+        BenchError: The weights do not fit, or there are no class vectors.
+    """
+    path = Path(weights).expanduser()
+    digest = verify(path, sha256)
+    state = read_state(path, containers)
+    last = last_convolution(embedding)
+    linear = {key: own for key, own in state.items() if key.startswith(f"{classifier}.")}
+    if not linear or settings.get("head") or settings.get("gallery"):
+        state = {key: own for key, own in state.items() if key not in linear}
+        load_strictly(embedding, state, path)
+        return cosine_backbone(
+            name, embedding, preprocessing, features, last, file_sha256=digest, **settings
+        )
+    classes = len(linear.get(f"{classifier}.weight", ()))
+    network = FaceNetwork(embedding, nn.Linear(features, classes))
+    ours = {
+        f"head{key.removeprefix(classifier)}" if key in linear else f"embedding.{key}": own
+        for key, own in state.items()
+    }
+    load_strictly(network, ours, path)
+    return Backbone(
+        name=name,
+        module=network,
+        preprocessing=preprocessing,
+        output_kind="logits",
+        num_classes=classes,
+        cam_layer=f"embedding.{last}",
+        feature_layer="embedding",
+        file_sha256=digest,
+    )
+
+
 def cosine_backbone(
     name: str,
     embedding: nn.Module,
     preprocessing: Preprocessing,
     features: int,
-    head: str | Sequence[str] | None,
-    gallery: Dataset | None,
-    scale: float,
-    cache: str,
-    device: str,
     cam_layer: str,
+    head: str | Sequence[str] | None = None,
+    gallery: Dataset | None = None,
+    scale: float = 1.0,
+    cache: str = "results/prototypes",
+    device: str = "auto",
     file_sha256: str | None = None,
 ) -> Backbone:
     """An embedding network with class vectors from a checkpoint or from images.
@@ -78,12 +155,12 @@ def cosine_backbone(
         embedding: Inputs (B, 3, S, S) to embeddings (B, features).
         preprocessing: Images to inputs.
         features: Length of the embeddings.
-        head: Checkpoint with class vectors, or several whose classes follow each other.
-        gallery: Or images of every class; see `bench.backbones.prototypes`.
-        scale: What the cosines are multiplied with. 1: the outputs are cosines; else logits.
-        cache: Folder of prototypes that were made before.
-        device: `auto`, `cpu`, `cuda`, ...; for prototypes.
         cam_layer: A submodule of the embedding network.
+        head: See `HeadSettings`; likewise the four that follow.
+        gallery: See there.
+        scale: See there.
+        cache: See there.
+        device: See there.
         file_sha256: Of the embedding network's checkpoint.
 
     Raises:

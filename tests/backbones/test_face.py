@@ -27,7 +27,7 @@ class Embedding(nn.Module):
 def backbone(tmp_path, head=None, gallery=None, scale=1.0):
     preprocessing = Preprocessing(8, mean=(127.5,) * 3, std=(128.0,) * 3)
     return cosine_backbone(
-        "toy", Embedding(), preprocessing, 6, head, gallery, scale, str(tmp_path), "cpu", "conv"
+        "toy", Embedding(), preprocessing, 6, "conv", head, gallery, scale, str(tmp_path), "cpu"
     )
 
 
