@@ -42,8 +42,8 @@ def check_backbone(
         "input": f"{own.size} x {own.size}, {own.channel_order}, {resized}",
         "zero baseline": f"RGB ({', '.join(f'{value:.6g}' for value in zero)})",
         "outputs": f"{backbone.num_classes:,} {backbone.output_kind}; score: {score}",
-        "CAM layer": _layer(backbone, backbone.cam_layer, x),
-        "feature layer": _layer(backbone, backbone.feature_layer, x),
+        "CAM layer": _layer(backbone, backbone.cam_layer),
+        "feature layer": _layer(backbone, backbone.feature_layer),
         "parameters": f"{sum(p.numel() for p in backbone.module.parameters()):,}",
         "weights sha256": str(backbone.identity()["weights_sha256"]),
         "file sha256": backbone.file_sha256 or "not from a file of yours",
@@ -57,19 +57,9 @@ def check_backbone(
         console.print(f"  {name:{width}}  {finding}", highlight=False, soft_wrap=True)
 
 
-@torch.inference_mode()
-def _layer(backbone: Backbone, name: str | None, x: Tensor) -> str:
+def _layer(backbone: Backbone, name: str | None) -> str:
     """A layer's name and the shape of what it gives for one image."""
-    if name is None:
-        return "none"
-    shapes = []
-    layer = backbone.module.get_submodule(name)
-    handle = layer.register_forward_hook(lambda *call: shapes.append(tuple(call[2].shape[1:])))
-    try:
-        backbone.module(x[:1])
-    finally:
-        handle.remove()
-    return f"{name} {shapes[0]}"
+    return "none" if name is None else f"{name} {backbone.output_shape(name)}"
 
 
 @torch.inference_mode()

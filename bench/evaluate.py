@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Sample
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError, require_integer
@@ -143,7 +144,7 @@ def count_forward_passes(
     samples: Sequence[Sample],
     methods: Mapping[str, Method],
     protocol: Protocol,
-    size: int,
+    backbone: Backbone,
     done: Mapping[str, Collection[str]],
 ) -> int:
     """About how many forward passes `evaluate` will make; end points are left out."""
@@ -151,12 +152,13 @@ def count_forward_passes(
         name: [s.image_id for s in samples if s.image_id not in done.get(name, ())]
         for name in methods
     }
+    size = backbone.preprocessing.size
     points = sum(
         np.count_nonzero((counts > 0) & (counts < size * size))
         for counts in (protocol.insertion.counts(size, size), protocol.deletion.counts(size, size))
     )
     passes = sum(
-        (method.forward_passes + points) * len(missing[name]) for name, method in methods.items()
+        (method.passes(backbone) + points) * len(missing[name]) for name, method in methods.items()
     )
     if protocol.mufidelity is not None:  # shared by all methods
         passes += protocol.mufidelity.num_masks * len(set().union(*missing.values()))

@@ -71,7 +71,7 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     _tell_stored(done, len(dataset), console)
     failures = []
     size = backbone.preprocessing.size
-    total = count_forward_passes(dataset.samples, methods, protocol, size, done)
+    total = count_forward_passes(dataset.samples, methods, protocol, backbone, done)
     keep = {sample.image_id for sample in dataset.samples[: config.gallery]}
     with _progress(console, total) as advance:
         scorer = Scorer(

@@ -240,7 +240,7 @@ def test_forward_passes_are_counted(samples):
     protocol = load_protocol("smdl-cub")
     scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
     list(evaluate(samples, scorer, METHODS, protocol, CPU))
-    told = count_forward_passes(samples, METHODS, protocol, SIZE, {})
+    told = count_forward_passes(samples, METHODS, protocol, backbone(), {})
     assert told == 7 * (4 * (24 + 9) + 1 + 5)
     assert sum(made) == told + 7 + 1  # the clean images and, once, the constant baseline
 
@@ -251,7 +251,7 @@ def test_mufidelity_is_a_column_and_its_passes_are_shared(samples):
     scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
     methods = {"random": Random(), "edge": Edge()}
     results = list(evaluate(samples[:2], scorer, methods, protocol, CPU))
-    told = count_forward_passes(samples[:2], methods, protocol, SIZE, {})
+    told = count_forward_passes(samples[:2], methods, protocol, backbone(), {})
     assert told == 2 * (2 * 18 + 200)
     assert sum(made) == told + 2 + 1
     x = scorer.backbone.preprocess([sample.read() for sample in samples[:2]])

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
 from bench.batching import score_in_batches
 from bench.errors import require_known
 
@@ -67,6 +68,13 @@ class ScoreCAM(Method):
         require_known("scaling", scaling, ("minmax", "range"))
         self.weight_of = weight_of
         self.scaling = scaling
+
+    def passes(self, backbone: Backbone) -> int:
+        """One for each channel, one to see the channels, and one to see the prediction."""
+        if backbone.cam_layer is None:
+            return 0  # it will be refused
+        channels = backbone.output_shape(backbone.cam_layer)[0]
+        return channels + 1 + (self.weight_of == "prediction")
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""

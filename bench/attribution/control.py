@@ -9,6 +9,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
 from bench.errors import BenchError, require_number
 from bench.seeding import generator
 
@@ -78,10 +79,9 @@ class _Changed(Method):
         """That of the other method: these have but one of their own."""
         return self.of.version
 
-    @property
-    def forward_passes(self) -> int:
+    def passes(self, backbone: Backbone) -> int:
         """Those of the other method."""
-        return self.of.forward_passes
+        return self.of.passes(backbone)
 
     def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
         """See `Method`."""

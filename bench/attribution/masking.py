@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
 from bench.batching import score_in_batches
 from bench.errors import BenchError, require_integer, require_number
 from bench.seeding import generator
@@ -91,6 +92,11 @@ class Occlusion(Method):
         self.patch_size = patch_size
         self.stride = stride
         self.value = value
+
+    def passes(self, backbone: Backbone) -> int:
+        """One for each patch, and one for the image as it is."""
+        anchors = len(range(0, backbone.preprocessing.size - self.patch_size + 1, self.stride))
+        return anchors**2 + 1
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,19 @@ class Method(ABC):
 
     Attributes:
         version: Raised whenever the method's numbers change; part of a row's identity.
-        forward_passes: Forward passes for one image, for the progress bar's time left.
+        forward_passes: Forward passes for one image, where that is known without the network.
     """
 
     version: int = 1
     forward_passes: int = 0
+
+    def passes(self, backbone: Backbone) -> int:
+        """Forward passes for one image, for the progress bar's time left.
+
+        Args:
+            backbone: The network, on whose input size or layers the number may depend.
+        """
+        return self.forward_passes
 
     def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
         """What decides the maps besides version, settings, seed, images and network.

@@ -230,6 +230,19 @@ class Backbone:
             handle.remove()
         return found[0].flatten(1).float()
 
+    @torch.no_grad()
+    def output_shape(self, layer: str) -> tuple[int, ...]:
+        """Shape of what a submodule gives for one image, without the batch dimension."""
+        found: list[tuple[int, ...]] = []
+        module, size = self.module.get_submodule(layer), self.preprocessing.size
+        handle = module.register_forward_hook(lambda *call: found.append(tuple(call[2].shape[1:])))
+        device = next((own.device for own in self.module.parameters()), None)
+        try:
+            self.module(torch.zeros(1, 3, size, size, device=device))
+        finally:
+            handle.remove()
+        return found[0]
+
     def layer(self) -> nn.Module:
         """Returns the CAM layer.
 

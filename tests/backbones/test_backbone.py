@@ -93,6 +93,11 @@ def test_features_are_a_layers_output_and_differentiable():
     assert 0 < (half - features).abs().max() <= 0.02 * features.abs().max()
 
 
+def test_shape_of_a_layers_output():
+    assert backbone().output_shape("last") == (8, 12, 12)
+    assert backbone().output_shape("head") == (4,)
+
+
 def test_no_feature_layer():
     with pytest.raises(BenchError, match=r"names no feature layer: set backbone\.feature_layer"):
         backbone().features(X)
