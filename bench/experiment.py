@@ -188,6 +188,7 @@ def _selected(
     return select(
         dataset,
         selection,
+        backbone,
         make_scorer,
         device,
         Path(config.results_dir).expanduser(),

@@ -30,6 +30,7 @@ Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 def select(
     dataset: Dataset,
     selection: Selection,
+    backbone: Backbone | None,
     make_scorer: Callable[[Callable[[int], None]], Scorer],
     device: torch.device,
     results_dir: Path,
@@ -45,8 +46,8 @@ def select(
     Args:
         dataset: What to choose from.
         selection: What to choose.
-        make_scorer: Gives the network, which is told whom to call after forward passes. It is
-            only called where predictions are needed.
+        backbone: The network; only needed where predictions are.
+        make_scorer: Gives the network's scorer, told whom to call after forward passes.
         device: Where the network lives.
         results_dir: The results folder.
         workers: Threads that read images.
@@ -58,7 +59,6 @@ def select(
     """
     predictions, by = None, ""
     if selection.needs_predictions:
-        backbone = make_scorer(lambda _: None).backbone
         dataset.check_targets(backbone.num_classes)
         by = f"_{selection.subset}_{backbone.name}"
         path = results_dir / "lists" / f"predictions-{_key(dataset, backbone)}.parquet"

@@ -34,11 +34,11 @@ class Job:
     """Runs `select` and notes what it did."""
 
     def __init__(self, results, batch_size=3, **network):
-        self.results, self.batch_size, self.network = results, batch_size, network
+        self.results, self.batch_size, self.backbone = results, batch_size, backbone(**network)
         self.passes, self.totals, self.out = 0, [], io.StringIO()
 
     def scorer(self, advance):
-        return Scorer(backbone(**self.network), "output", self.batch_size, on_forward=advance)
+        return Scorer(self.backbone, "output", self.batch_size, on_forward=advance)
 
     @contextmanager
     def progress(self, total):
@@ -52,8 +52,8 @@ class Job:
     def __call__(self, dataset, **settings):
         console = Console(file=self.out, width=500)
         return select(
-            dataset, Selection(**settings), self.scorer, CPU, self.results, 2, self.progress,
-            console,
+            dataset, Selection(**settings), self.backbone, self.scorer, CPU,
+            self.results, 2, self.progress, console,
         )  # fmt: skip
 
 
@@ -108,14 +108,7 @@ def test_other_weights_speed_or_files_are_predicted_anew(job, dataset, monkeypat
     assert other.passes == 9
 
     fast = Job(job.results)
-    make = fast.scorer
-
-    def in_bf16(advance):
-        scorer = make(advance)
-        scorer.backbone.set_speed("bf16", compile=False)
-        return scorer
-
-    fast.scorer = in_bf16
+    fast.backbone.set_speed("bf16", compile=False)
     fast(dataset, subset="correct")
     assert fast.passes == 9
 

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from bench.errors import BenchError, require_integer, require_known, require_number
 from bench.metrics.score import OUTPUT_KINDS
 
+AUTO = "auto"
+"""`cam_layer=auto` is the last convolution, Xplique's choice; None is none."""
+
 PRECISIONS = ("fp32", "tf32", "bf16")
 
 

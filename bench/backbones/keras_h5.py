@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.backbones.backbone import Backbone, Preprocessing
+from bench.backbones.backbone import AUTO, Backbone, Preprocessing
 from bench.backbones.checkpoint import verify
 from bench.backbones.keras_graph import GRAPHS, Arrays, Config, KerasGraph, input_shape
 from bench.errors import BenchError, require_integer, require_known
@@ -34,7 +34,7 @@ def keras_h5(
     sha256: str | None = None,
     input_size: int | None = None,
     output_kind: str | None = None,
-    cam_layer: str | None = None,
+    cam_layer: str | None = AUTO,
     feature_layer: str | None = None,
     name: str | None = None,
 ) -> Backbone:
@@ -46,8 +46,8 @@ def keras_h5(
         sha256: Of the file, if it is to be verified.
         input_size: Side of the input in pixels; needed only where the file leaves it open.
         output_kind: What the outputs are; read from the graph if None.
-        cam_layer: Name of a layer (`outer.inner` in a nested model) for class activation maps; if
-            None, the one that Xplique 1.1.0 takes.
+        cam_layer: Name of a layer (`outer.inner` in a nested model) for class activation maps;
+            `auto`, the one that Xplique 1.1.0 takes; or None.
         feature_layer: Name of the layer whose output `Backbone.features` gives.
         name: Name in tables; the file's, without .h5, if None.
 
@@ -82,7 +82,7 @@ def keras_h5(
         preprocessing=_preprocessing(preprocessing, size),
         output_kind=output_kind,
         num_classes=num_classes,
-        cam_layer=module.last_convolution() if cam_layer is None else cam_layer,
+        cam_layer=module.last_convolution() if cam_layer == AUTO else cam_layer,
         feature_layer=feature_layer,
         file_sha256=digest,
     )

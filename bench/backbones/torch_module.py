@@ -9,12 +9,9 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import nn
 
-from bench.backbones.backbone import Backbone, Preprocessing, last_convolution
+from bench.backbones.backbone import AUTO, Backbone, Preprocessing, last_convolution
 from bench.backbones.checkpoint import load_strictly, read_state, verify
 from bench.errors import BenchError, require_integer, require_known
-
-AUTO = "auto"
-"""`cam_layer=auto` is the last convolution."""
 
 
 def timm_model(

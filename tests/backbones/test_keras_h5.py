@@ -35,6 +35,7 @@ def test_a_small_file(small):
     assert backbone.num_classes == 3
     assert backbone.output_kind == "probabilities"
     assert backbone.cam_layer == "conv"
+    assert load(small, cam_layer=None).cam_layer is None
     assert backbone.preprocessing == Preprocessing(8, (127.5,) * 3, (127.5,) * 3)
     outputs = backbone.outputs(X)
     assert outputs.shape == (2, 3)
