@@ -30,8 +30,8 @@ GROUPS = {
 }
 """What `bench list` lists -> the configuration group."""
 
-OTHER_METHOD = "of"
-"""The setting of a method that names another one."""
+OTHER_METHODS = ("of", "prior")
+"""The settings of methods that name another one."""
 
 
 def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
@@ -64,10 +64,12 @@ def name_other_methods(config: DictConfig, folders: Sequence[Path] = ()) -> None
         BenchError: A name is unknown, or its file holds no method.
     """
     for node in (config.get("method") or {}).values():
-        if isinstance(node, DictConfig) and OTHER_METHOD in node:
-            with open_dict(node):
-                other = OmegaConf.to_container(node)[OTHER_METHOD]
-                node[OTHER_METHOD] = _named_method(other, folders)
+        if not isinstance(node, DictConfig):
+            continue
+        for key in OTHER_METHODS:
+            if node.get(key) is not None:
+                with open_dict(node):
+                    node[key] = _named_method(OmegaConf.to_container(node)[key], folders)
 
 
 def _named_method(value: Any, folders: Sequence[Path]) -> Any:
@@ -83,8 +85,9 @@ def _named_method(value: Any, folders: Sequence[Path]) -> Any:
     if len(found) != 1:
         raise BenchError(f"'{path}': expected one method, found {len(found)}")
     settings = {key: own for key, own in found[0].items() if key != "label"} | changes
-    if OTHER_METHOD in settings:
-        settings[OTHER_METHOD] = _named_method(settings[OTHER_METHOD], folders)
+    for key in OTHER_METHODS:
+        if key in settings:
+            settings[key] = _named_method(settings[key], folders)
     return settings
 
 

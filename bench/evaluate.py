@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.attribution.method import Batch, Method
+from bench.attribution.method import Batch, Method, Passes
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Sample
@@ -140,14 +140,14 @@ def _missing_blocks(
     return blocks
 
 
-def count_forward_passes(
+def count_passes(
     samples: Sequence[Sample],
     methods: Mapping[str, Method],
     protocol: Protocol,
     backbone: Backbone,
     done: Mapping[str, Collection[str]],
-) -> int:
-    """About how many forward passes `evaluate` will make; end points are left out."""
+) -> Passes:
+    """About how many passes `evaluate` will make; end points are left out."""
     missing = {
         name: [s.image_id for s in samples if s.image_id not in done.get(name, ())]
         for name in methods
@@ -157,12 +157,14 @@ def count_forward_passes(
         np.count_nonzero((counts > 0) & (counts < size * size))
         for counts in (protocol.insertion.counts(size, size), protocol.deletion.counts(size, size))
     )
-    passes = sum(
-        (method.passes(backbone) + points) * len(missing[name]) for name, method in methods.items()
-    )
+    forward, backward = 0, 0
+    for name, method in methods.items():
+        passes = method.passes(backbone)
+        forward += (passes.forward + points) * len(missing[name])
+        backward += passes.backward * len(missing[name])
     if protocol.mufidelity is not None:  # shared by all methods
-        passes += protocol.mufidelity.num_masks * len(set().union(*missing.values()))
-    return passes
+        forward += protocol.mufidelity.num_masks * len(set().union(*missing.values()))
+    return Passes(forward, backward)
 
 
 @dataclass(frozen=True)

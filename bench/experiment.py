@@ -24,7 +24,7 @@ from bench.datasets.dataset import Dataset
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer
-from bench.evaluate import Failed, count_forward_passes, evaluate
+from bench.evaluate import Failed, count_passes, evaluate
 from bench.files import check_writable, file_name
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
@@ -71,14 +71,15 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     _tell_stored(done, len(dataset), console)
     failures = []
     size = backbone.preprocessing.size
-    total = count_forward_passes(dataset.samples, methods, protocol, backbone, done)
+    total = count_passes(dataset.samples, methods, protocol, backbone, done)
     keep = {sample.image_id for sample in dataset.samples[: config.gallery]}
-    with _progress(console, total) as advance:
+    with _progress(console, sum(total)) as advance:
         scorer = Scorer(
             backbone,
             protocol.score,
             batch_size,
             on_forward=advance,
+            on_backward=advance,
             may_shrink=config.batch_size == "auto",
         )
         for result in evaluate(

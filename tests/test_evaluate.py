@@ -15,7 +15,7 @@ from bench.attribution.scorer import Scorer
 from bench.datasets.dataset import Sample
 from bench.datasets.listed import ImageList
 from bench.errors import BenchError
-from bench.evaluate import Failed, _Model, count_forward_passes, evaluate
+from bench.evaluate import Failed, _Model, count_passes, evaluate
 from bench.metrics.auc import auc
 from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
 from bench.metrics.mufidelity import MuFidelity
@@ -240,9 +240,9 @@ def test_forward_passes_are_counted(samples):
     protocol = load_protocol("smdl-cub")
     scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
     list(evaluate(samples, scorer, METHODS, protocol, CPU))
-    told = count_forward_passes(samples, METHODS, protocol, backbone(), {})
-    assert told == 7 * (4 * (24 + 9) + 1 + 5)
-    assert sum(made) == told + 7 + 1  # the clean images and, once, the constant baseline
+    told = count_passes(samples, METHODS, protocol, backbone(), {})
+    assert told == (7 * (4 * (24 + 9) + 1 + 5), 7 * 1)
+    assert sum(made) == told.forward + 7 + 1  # the clean images and, once, the constant baseline
 
 
 def test_mufidelity_is_a_column_and_its_passes_are_shared(samples):
@@ -251,9 +251,9 @@ def test_mufidelity_is_a_column_and_its_passes_are_shared(samples):
     scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
     methods = {"random": Random(), "edge": Edge()}
     results = list(evaluate(samples[:2], scorer, methods, protocol, CPU))
-    told = count_forward_passes(samples[:2], methods, protocol, backbone(), {})
-    assert told == 2 * (2 * 18 + 200)
-    assert sum(made) == told + 2 + 1
+    told = count_passes(samples[:2], methods, protocol, backbone(), {})
+    assert told == (2 * (2 * 18 + 200), 0)
+    assert sum(made) == told.forward + 2 + 1
     x = scorer.backbone.preprocess([sample.read() for sample in samples[:2]])
     targets = torch.tensor([sample.target for sample in samples[:2]])
     for result in results:

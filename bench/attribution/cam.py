@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.attribution.method import Batch, Method
+from bench.attribution.method import Batch, Method, Passes
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.batching import score_in_batches
@@ -19,6 +19,7 @@ class GradCAM(Method):
     """
 
     forward_passes = 1
+    backward_passes = 1
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -69,12 +70,12 @@ class ScoreCAM(Method):
         self.weight_of = weight_of
         self.scaling = scaling
 
-    def passes(self, backbone: Backbone) -> int:
+    def passes(self, backbone: Backbone) -> Passes:
         """One for each channel, one to see the channels, and one to see the prediction."""
         if backbone.cam_layer is None:
-            return 0  # it will be refused
+            return Passes()  # it will be refused
         channels = backbone.output_shape(backbone.cam_layer)[0]
-        return channels + 1 + (self.weight_of == "prediction")
+        return Passes(channels + 1 + (self.weight_of == "prediction"))
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.functional import gaussian_blur
 
-from bench.attribution.method import Batch, Method
+from bench.attribution.method import Batch, Method, Passes
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.errors import BenchError, require_number
@@ -79,7 +79,7 @@ class _Changed(Method):
         """That of the other method: these have but one of their own."""
         return self.of.version
 
-    def passes(self, backbone: Backbone) -> int:
+    def passes(self, backbone: Backbone) -> Passes:
         """Those of the other method."""
         return self.of.passes(backbone)
 

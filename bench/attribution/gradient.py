@@ -22,6 +22,7 @@ class Saliency(Method):
     """
 
     forward_passes = 1
+    backward_passes = 1
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -36,6 +37,7 @@ class GradientInput(Method):
     """
 
     forward_passes = 1
+    backward_passes = 1
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -50,6 +52,7 @@ class GuidedBackprop(Method):
     """
 
     forward_passes = 1
+    backward_passes = 1
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -76,6 +79,11 @@ class IntegratedGradients(Method):
     @property
     def forward_passes(self) -> int:
         """One for each step."""
+        return self.steps
+
+    @property
+    def backward_passes(self) -> int:
+        """Likewise."""
         return self.steps
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
@@ -112,6 +120,11 @@ class _NoisyGradients(Method):
     @property
     def forward_passes(self) -> int:
         """One for each sample."""
+        return self.num_samples
+
+    @property
+    def backward_passes(self) -> int:
+        """Likewise."""
         return self.num_samples
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.attribution.method import Batch, Method
+from bench.attribution.method import Batch, Method, Passes
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.batching import score_in_batches
@@ -93,10 +93,10 @@ class Occlusion(Method):
         self.stride = stride
         self.value = value
 
-    def passes(self, backbone: Backbone) -> int:
+    def passes(self, backbone: Backbone) -> Passes:
         """One for each patch, and one for the image as it is."""
         anchors = len(range(0, backbone.preprocessing.size - self.patch_size + 1, self.stride))
-        return anchors**2 + 1
+        return Passes(anchors**2 + 1)
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,24 +34,35 @@ class Batch:
     seed: int = 0
 
 
+class Passes(NamedTuple):
+    """Passes through a network: how many images go forward, and how many gradients go back."""
+
+    forward: int = 0
+    backward: int = 0
+
+
 class Method(ABC):
     """An attribution method: explains a score with a map.
 
     Attributes:
         version: Raised whenever the method's numbers change; part of a row's identity.
         forward_passes: Forward passes for one image, where that is known without the network.
+        backward_passes: Likewise.
+        citation: Where the method comes from, as "Author et al. 2020, arXiv 2001.00001".
     """
 
     version: int = 1
     forward_passes: int = 0
+    backward_passes: int = 0
+    citation: str = ""
 
-    def passes(self, backbone: Backbone) -> int:
-        """Forward passes for one image, for the progress bar's time left.
+    def passes(self, backbone: Backbone) -> Passes:
+        """What one image costs: for the estimate of a run, and for the leaderboard.
 
         Args:
             backbone: The network, on whose input size or layers the number may depend.
         """
-        return self.forward_passes
+        return Passes(self.forward_passes, self.backward_passes)
 
     def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
         """What decides the maps besides version, settings, seed, images and network.

@@ -22,6 +22,7 @@ class Scorer:
 
     Args:
         on_forward: Called with the number of inputs after each forward pass.
+        on_backward: Called with the number of inputs after each backward pass.
         may_shrink: Whether running out of memory may halve the batch size.
 
     Raises:
@@ -35,12 +36,14 @@ class Scorer:
         batch_size: int,
         on_forward: Callable[[int], None] = lambda _: None,
         may_shrink: bool = False,
+        on_backward: Callable[[int], None] = lambda _: None,
     ) -> None:
         check_score(score, backbone.output_kind)
         self.backbone = backbone
         self.score = score
         self.batch_size = batch_size
         self._on_forward = on_forward
+        self._on_backward = on_backward
         self._may_shrink = may_shrink
 
     def __call__(self, x: Tensor, targets: Tensor) -> Tensor:
@@ -161,6 +164,7 @@ class Scorer:
             finally:
                 handle.remove()
         (gradient,) = torch.autograd.grad(scores.sum(), leaf.value)
+        self._on_backward(len(x))
         return gradient, leaf.value.detach()
 
 

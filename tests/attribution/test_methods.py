@@ -77,11 +77,13 @@ class TestContract:
         assert (maps - others).abs().max() <= 1e-5 * maps.abs().max()
 
     def test_passes_are_as_many_as_told(self, name):
-        made = []
-        scorer = Scorer(backbone(), "probability", 1, on_forward=made.append)
+        forward, backward = [], []
+        scorer = Scorer(
+            backbone(), "probability", 1, on_forward=forward.append, on_backward=backward.append
+        )
         method = shipped_method(name)
         method(scorer, make_batch(IDS[:1]))
-        assert sum(made) == method.passes(backbone())
+        assert (sum(forward), sum(backward)) == method.passes(backbone())
 
     def test_network_and_inputs_are_left_as_they_were(self, name):
         scorer, batch = Scorer(backbone(), "probability", 4), make_batch()
@@ -200,7 +202,7 @@ def test_a_changed_method_is_known_by_the_other_one(control):
             return {"count": len(image_ids)}
 
     own = control(Other())
-    assert (own.version, own.passes(backbone()), own.identity(["a"])) == (7, 3, {"count": 1})
+    assert (own.version, own.passes(backbone()), own.identity(["a"])) == (7, (3, 0), {"count": 1})
     with pytest.raises(BenchError, match="of: expected the name of a method, found 'saliency'"):
         control("saliency")
 
