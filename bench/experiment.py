@@ -19,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.attribution.method import Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
-from bench.backbones.prototypes import pixels_sha256
 from bench.datasets.dataset import Dataset
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
@@ -60,7 +59,7 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     backbone = build_backbone(config, device)
     dataset = _selected(config, dataset, backbone, device, console)
     dataset.check_targets(backbone.num_classes)
-    _check_gallery(backbone, dataset)
+    _check_gallery(backbone, dataset, config.workers)
     name = _leaderboard_name(config, f"{dataset.name}_{backbone.name}_{protocol.name}")
 
     _tell_baselines(protocol, backbone, console)
@@ -211,7 +210,7 @@ def _check_settings(config: DictConfig) -> None:
             raise BenchError(f"{switch}: expected true or false, found {config[switch]!r}")
 
 
-def _check_gallery(backbone: Backbone, dataset: Dataset) -> None:
+def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
     """Refuses images that the backbone's class vectors were made of, and other people's labels."""
     if not backbone.gallery:
         return
@@ -224,7 +223,8 @@ def _check_gallery(backbone: Backbone, dataset: Dataset) -> None:
                     f"'{ours[target]}' in dataset '{dataset.name}': expected the same classes in "
                     "both"
                 )
-    both = [s.image_id for s in dataset.samples if pixels_sha256(s.read()) in backbone.gallery]
+    hashes = dataset.pixel_hashes(workers)
+    both = [image_id for image_id, pixels in hashes.items() if pixels in backbone.gallery]
     if both:
         raise BenchError(
             f"backbone.gallery: {len(both)} of {len(dataset)} evaluated images are in it "

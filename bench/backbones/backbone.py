@@ -130,7 +130,7 @@ class Backbone:
         cam_layer: Name of the submodule whose output class activation maps use, or None.
         feature_layer: Name of the submodule whose output `features` gives, or None.
         file_sha256: Hash over the checkpoint file that the weights come from, or None.
-        gallery: Hashes of the images that it was made from (`prototypes.pixels_sha256`).
+        gallery: Hashes of the images that it was made from (`reading.pixels_sha256`).
         class_names: Name of each class as the gallery has them, or None.
         precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
     """

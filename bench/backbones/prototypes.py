@@ -5,9 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,16 +24,11 @@ class Prototypes:
     Attributes:
         vectors: (K, D) float32, unit length: row k is the normalised mean of the unit embeddings
             of the images with target k.
-        images: `pixels_sha256` of each image.
+        images: `bench.datasets.reading.pixels_sha256` of each image.
     """
 
     vectors: Tensor
     images: frozenset[str]
-
-
-def pixels_sha256(image: NDArray[np.uint8]) -> str:
-    """Hash over an image's shape and pixels, whatever file it comes from."""
-    return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
 
 
 def build_prototypes(
@@ -68,7 +61,7 @@ def build_prototypes(
             f"{int(targets.max()) + 1} classes ({', '.join(map(str, missing[:10]))}): expected at "
             "least one of each"
         )
-    hashes = [pixels_sha256(sample.read()) for sample in gallery.samples]
+    hashes = list(gallery.pixel_hashes().values())
     made_of = {
         "weights": state_sha256(embedding),
         "preprocessing": asdict(preprocessing),

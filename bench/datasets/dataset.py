@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets.problems import Problems
-from bench.datasets.reading import read_ahead, read_image
+from bench.datasets.reading import pixels_sha256, read_ahead, read_image
 from bench.errors import BenchError, require_integer
 
 
@@ -79,6 +79,7 @@ class Dataset:
         self.class_names = None if class_names is None else list(class_names)
         self.notes = list(notes)
         self.root = root
+        self._pixel_hashes: dict[str, str] = {}
         if not self.samples:
             raise BenchError(f"dataset '{name}': found no images")
         problems, seen = Problems(f"dataset '{name}'"), set()
@@ -105,8 +106,8 @@ class Dataset:
                     "the backbone that was trained on these labels"
                 )
 
-    def identity(self, workers: int = 1) -> dict[str, object]:
-        """Hashes of the list and of the decoded pixels. Reads every image once.
+    def pixel_hashes(self, workers: int = 1) -> dict[str, str]:
+        """Image id -> hash over the decoded pixels. Reads every image, the first time.
 
         Args:
             workers: Threads that read.
@@ -115,17 +116,32 @@ class Dataset:
             BenchError: Files are missing, unreadable or truncated; names the first of them and
                 counts all.
         """
+        if not self._pixel_hashes:
+            problems, hashes = Problems(f"dataset '{self.name}'"), {}
+            images = read_ahead((sample.read for sample in self.samples), workers, 2 * workers)
+            for sample, image in zip(self.samples, images, strict=True):
+                if isinstance(image, BenchError):
+                    problems.add("images that cannot be read", str(image))
+                else:
+                    hashes[sample.image_id] = pixels_sha256(image)
+            problems.raise_any()
+            self._pixel_hashes = hashes
+        return self._pixel_hashes
+
+    def identity(self, workers: int = 1) -> dict[str, object]:
+        """Hashes of the list and of the decoded pixels.
+
+        Args:
+            workers: Threads that read.
+
+        Raises:
+            BenchError: See `pixel_hashes`.
+        """
         listing, pixels = hashlib.sha256(), hashlib.sha256()
-        problems = Problems(f"dataset '{self.name}'")
-        images = read_ahead((sample.read for sample in self.samples), workers, 2 * workers)
-        for sample, image in zip(self.samples, images, strict=True):
+        for sample in self.samples:
             listing.update(f"{sample.image_id} {sample.target}\n".encode())
-            if isinstance(image, BenchError):
-                problems.add("images that cannot be read", str(image))
-                continue
-            pixels.update(str(image.shape).encode())
-            pixels.update(image)
-        problems.raise_any()
+        for own in self.pixel_hashes(workers).values():
+            pixels.update(own.encode())
         return {
             "name": self.name,
             "num_images": len(self),

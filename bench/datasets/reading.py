@@ -1,5 +1,6 @@
 """Image files to RGB pixels, one at a time or in threads that run ahead of who uses them."""
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,6 +47,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             f"image '{path}' cannot be decoded by OpenCV: convert it to an 8-bit JPEG or PNG"
         )
     return np.ascontiguousarray(decoded[..., ::-1])
+
+
+def pixels_sha256(image: NDArray[np.uint8]) -> str:
+    """Hash over an image's shape and pixels, whatever file it comes from."""
+    digest = hashlib.sha256(str(image.shape).encode())
+    digest.update(np.ascontiguousarray(image))
+    return digest.hexdigest()
 
 
 def read_ahead(

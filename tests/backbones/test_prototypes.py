@@ -6,7 +6,8 @@ from toy import Faces
 
 from bench.backbones import prototypes as tested
 from bench.backbones.backbone import Preprocessing
-from bench.backbones.prototypes import build_prototypes, pixels_sha256
+from bench.backbones.prototypes import build_prototypes
+from bench.datasets.reading import pixels_sha256
 from bench.errors import BenchError
 
 PREPROCESSING = Preprocessing(8, mean=(127.5,) * 3, std=(128.0,) * 3)
@@ -66,10 +67,3 @@ def test_every_class_needs_an_image(tmp_path):
     gallery.samples = [sample for sample in gallery.samples if sample.target not in (1, 3)]
     with pytest.raises(BenchError, match=r"'faces' has no image of 2 of 5 classes \(1, 3\)"):
         build(tmp_path, gallery=gallery)
-
-
-def test_hash_is_of_shape_and_pixels():
-    image = Faces(1).samples[0].read()
-    assert pixels_sha256(image) == pixels_sha256(image.copy())
-    assert pixels_sha256(image) != pixels_sha256(image.reshape(17, 20, 3))
-    assert pixels_sha256(image) != pixels_sha256(image // 2)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bench.backbones.backbone import Preprocessing
-from bench.datasets.reading import read_ahead, read_image
+from bench.datasets.reading import pixels_sha256, read_ahead, read_image
 from bench.errors import BenchError
 
 
@@ -150,3 +150,11 @@ def test_an_error_of_another_kind_is_not_swallowed():
 def test_bad_workers(workers):
     with pytest.raises(BenchError, match="workers: expected an integer >= 1"):
         next(read_ahead([], workers, ahead=1))
+
+
+def test_hash_is_of_shape_and_pixels():
+    image = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    turned = np.ascontiguousarray(image[..., ::-1])[..., ::-1]  # equal, but not contiguous
+    assert pixels_sha256(image) == pixels_sha256(image.copy()) == pixels_sha256(turned)
+    assert pixels_sha256(image) != pixels_sha256(image.reshape(5, 4, 3))
+    assert pixels_sha256(image) != pixels_sha256(image // 2)
