@@ -151,10 +151,10 @@ def _check(arguments: Sequence[str]) -> list[str]:
             "check: expected what to check, as in `bench check dataset=cub200` or `bench check "
             "backbone=sface ...`"
         )
+    from bench.build import build_backbone, build_dataset
     from bench.check_backbone import check_backbone
     from bench.check_dataset import check_dataset
     from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
-    from bench.experiment import build_backbone, build_dataset
 
     if "dataset" in groups:
         dataset = build_dataset(config, console)

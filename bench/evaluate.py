@@ -1,12 +1,10 @@
 """The loop: images outside, methods inside, end points shared, everything else in batches."""
 
-import time
 import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.attribution.method import Batch, Method, Passes
+from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
-from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Sample
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError, require_integer
+from bench.explain import Explainer, check_maps, now
+from bench.map_store import MapStore
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.mufidelity import MuFidelity, cell_of_pixel, correlate, score_drops
@@ -71,12 +70,14 @@ def evaluate(
     block_size: int = 32,
     done: Mapping[str, Collection[str]] | None = None,
     workers: int = 1,
+    explained: Scorer | None = None,
+    kept: Mapping[str, MapStore] | None = None,
 ) -> Iterator[Evaluated | Failed]:
     """Evaluates methods on images, block by block, as soon as each block is finished.
 
     Args:
         samples: The images.
-        scorer: Gives the scores of the curves and the scores to explain.
+        scorer: Gives the scores of the curves.
         methods: Methods by the name that the results carry.
         protocol: How maps become curves. Its score is the scorer's.
         device: Where the network lives.
@@ -84,6 +85,9 @@ def evaluate(
         block_size: Images a block.
         done: Image ids, by method, that need no evaluation.
         workers: Threads that read the next block's images while this one is evaluated.
+        explained: The score that methods explain, if it is not `scorer`'s; its network takes
+            inputs of the same size.
+        kept: Where methods, by name, keep their maps; the others are called anew each time.
 
     Yields:
         For each block, what each of its methods gave.
@@ -93,6 +97,7 @@ def evaluate(
     """
     failed: set[str] = set()
     ends = _EndPoints(scorer, protocol)
+    explainer = Explainer(explained or scorer, methods, kept or {})
     blocks = _missing_blocks(samples, methods, block_size, done or {})
     reads = (sample.read for block, _ in blocks for sample in block)
     with closing(read_ahead(reads, workers, ahead=block_size)) as read:
@@ -107,11 +112,14 @@ def evaluate(
             while True:
                 try:
                     results = list(
-                        _evaluate_block(block, images, wanted, methods, scorer, ends, device, seed)
+                        _evaluate_block(
+                            block, images, wanted, explainer, scorer, ends, device, seed
+                        )
                     )
                     break
                 except torch.OutOfMemoryError:
-                    scorer.shrink()  # the block is begun again; those before it are finished
+                    for own in {scorer, explainer.scorer}:  # which of them it was is not known
+                        own.shrink()  # the block is begun again; those before it are finished
             for result in results:
                 if isinstance(result, Failed):
                     failed.add(result.method)
@@ -138,33 +146,6 @@ def _missing_blocks(
         if missing:
             blocks.append((block, missing))
     return blocks
-
-
-def count_passes(
-    samples: Sequence[Sample],
-    methods: Mapping[str, Method],
-    protocol: Protocol,
-    backbone: Backbone,
-    done: Mapping[str, Collection[str]],
-) -> Passes:
-    """About how many passes `evaluate` will make; end points are left out."""
-    missing = {
-        name: [s.image_id for s in samples if s.image_id not in done.get(name, ())]
-        for name in methods
-    }
-    size = backbone.preprocessing.size
-    points = sum(
-        np.count_nonzero((counts > 0) & (counts < size * size))
-        for counts in (protocol.insertion.counts(size, size), protocol.deletion.counts(size, size))
-    )
-    forward, backward = 0, 0
-    for name, method in methods.items():
-        passes = method.passes(backbone)
-        forward += (passes.forward + points) * len(missing[name])
-        backward += passes.backward * len(missing[name])
-    if protocol.mufidelity is not None:  # shared by all methods
-        forward += protocol.mufidelity.num_masks * len(set().union(*missing.values()))
-    return Passes(forward, backward)
 
 
 @dataclass(frozen=True)
@@ -257,38 +238,6 @@ def insertion_deletion(
         tied_fraction=tied_fraction(maps, order).cpu().numpy(),
         mufidelity=mufidelity,
     )
-
-
-def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> Tensor:
-    """Checks what a method gave against the contract.
-
-    Args:
-        method: Its name, for the message.
-        maps: What it gave.
-        x: (B, C, H, W) the inputs it was given.
-        image_ids: B names, for the message.
-
-    Returns:
-        The maps (B, H, W) as float32, detached.
-
-    Raises:
-        BenchError: No tensor, another shape, or a value that is not finite.
-    """
-    expected = (len(x), *x.shape[2:])
-    found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-    if found != expected:
-        raise BenchError(
-            f"method '{method}': expected maps of shape (images, height, width) = {expected}, "
-            f"found {found}"
-        )
-    maps = maps.detach().float()
-    broken = (~maps.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0].tolist()
-    if broken:
-        raise BenchError(
-            f"method '{method}': the map of image '{image_ids[broken[0]]}' holds NaN or infinite "
-            f"values ({len(broken)} of {len(x)} maps in this block)"
-        )
-    return maps
 
 
 @dataclass(frozen=True)
@@ -411,30 +360,31 @@ def _evaluate_block(
     block: Sequence[Sample],
     images: Sequence[NDArray[np.uint8]],
     wanted: Mapping[str, Sequence[int]],
-    methods: Mapping[str, Method],
+    explainer: Explainer,
     scorer: Scorer,
     end_points: _EndPoints,
     device: torch.device,
     seed: int,
 ) -> Iterator[Evaluated | Failed]:
-    x = scorer.backbone.preprocess(images).to(device)
+    x = inputs_explained = scorer.backbone.preprocess(images).to(device)
+    if explainer.scorer.backbone is not scorer.backbone:
+        inputs_explained = explainer.scorer.backbone.preprocess(images).to(device)
     targets = torch.tensor([sample.target for sample in block], device=device)
     ids = [sample.image_id for sample in block]
     inputs = Inputs(x, ids, seed, scorer.backbone.to_input)
     ends = end_points(inputs, targets)
 
-    explained: dict[str, tuple[Tensor, float]] = {}
+    explained: dict[str, tuple[Tensor, NDArray[np.float32]]] = {}
     for name, positions in wanted.items():
         batch = Batch(
-            x=x[positions],
+            x=inputs_explained[positions],
             targets=targets[positions],
             image_ids=[ids[i] for i in positions],
             images=[images[i] for i in positions],
             seed=seed,
         )
-        started = _now(device)
         try:
-            maps = check_maps(name, methods[name](scorer, batch), batch.x, batch.image_ids)
+            explained[name] = explainer(name, batch)
         except torch.OutOfMemoryError:
             raise
         except BenchError as error:
@@ -444,11 +394,10 @@ def _evaluate_block(
             reason = f"method '{name}' raised {type(error).__name__}: {error}"
             yield Failed(name, " ".join(reason.split()), traceback.format_exc())
             continue
-        explained[name] = maps, (_now(device) - started) / len(positions)
     if not explained:
         return
 
-    started = _now(device)
+    started = now(device)
     maps = torch.cat([maps for maps, _ in explained.values()])
     owners = torch.tensor([i for name in explained for i in wanted[name]], device=device)
     protocol, extra = end_points.protocol, {}
@@ -457,7 +406,7 @@ def _evaluate_block(
     if protocol.mufidelity is not None:
         column = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, owners)
         extra[MuFidelity.column] = column
-    seconds = (_now(device) - started) / len(maps)
+    seconds = (now(device) - started) / len(maps)
     table = pd.DataFrame(
         {
             "image_id": [ids[i] for i in owners.tolist()],
@@ -475,13 +424,6 @@ def _evaluate_block(
     first = 0
     for name, (own, own_seconds) in explained.items():
         rows = table.iloc[first : first + len(own)].reset_index(drop=True)
-        rows["seconds"] += np.float32(own_seconds)
+        rows["seconds"] += own_seconds
         yield Evaluated(name, rows, own.cpu())
         first += len(own)
-
-
-def _now(device: torch.device) -> float:
-    """Seconds, after the device has finished what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -1,30 +1,39 @@
-"""One experiment: configuration to objects, objects to stored rows, rows to a leaderboard."""
+"""One experiment: objects to stored rows, rows to a leaderboard."""
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
-from functools import partial
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.attribution.method import Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
+from bench.build import (
+    Explained,
+    build_backbone,
+    build_dataset,
+    build_explained,
+    build_method,
+    check_settings,
+    leaderboard_name,
+    method_settings,
+)
+from bench.cost import Cost, count_cost, estimate_seconds
 from bench.datasets.dataset import Dataset
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
-from bench.errors import BenchError, require_integer
-from bench.evaluate import Failed, count_passes, evaluate
-from bench.files import check_writable, file_name
+from bench.errors import BenchError
+from bench.evaluate import Failed, evaluate
+from bench.map_store import MapStore, image_key, open_maps
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
 from bench.provenance import provenance
@@ -46,51 +55,37 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     Raises:
         BenchError: The configuration, the data or the results folder cannot be used.
     """
-    _check_settings(config)
+    experiment = _prepare(config, console)
     results_dir = Path(config.results_dir).expanduser()
-    device = resolve_device(config.device)
-    batch_size = resolve_batch_size(config.batch_size, device)
-    keep_freed_memory()
-
-    protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
-    settings = _method_settings(config, console)
-    methods = {name: _build_method(node, name) for name, node in settings.items()}
-    dataset = build_dataset(config, console)
-    backbone = build_backbone(config, device)
-    dataset = _selected(config, dataset, backbone, device, console)
-    dataset.check_targets(backbone.num_classes)
-    _check_gallery(backbone, dataset, config.workers)
-    name = _leaderboard_name(config, f"{dataset.name}_{backbone.name}_{protocol.name}")
+    backbone, dataset, protocol = experiment.backbone, experiment.dataset, experiment.protocol
+    name = leaderboard_name(config, f"{dataset.name}_{backbone.name}_{protocol.name}")
 
     _tell_baselines(protocol, backbone, console)
-    runs = _open_runs(config, results_dir, settings, methods, dataset, backbone, protocol, device)
+    kept = _open_maps(experiment)
+    runs = _open_runs(experiment, results_dir)
     for method, run in runs.items():
-        run.set_label(name, str(settings[method].get("label") or method))
+        run.set_label(name, str(experiment.settings[method].get("label") or method))
     done = {method: set(run.rows()["image_id"]) for method, run in runs.items()}
     _tell_stored(done, len(dataset), console)
+    explained = experiment.explained
+    cost = count_cost(dataset.samples, experiment.methods, protocol, explained.backbone, done, kept)
+    _tell_cost(experiment, cost, console)
     failures = []
-    size = backbone.preprocessing.size
-    total = count_passes(dataset.samples, methods, protocol, backbone, done)
-    keep = {sample.image_id for sample in dataset.samples[: config.gallery]}
-    with _progress(console, sum(total)) as advance:
-        scorer = Scorer(
-            backbone,
-            protocol.score,
-            batch_size,
-            on_forward=advance,
-            on_backward=advance,
-            may_shrink=config.batch_size == "auto",
-        )
+    gallery = dataset.samples[: config.gallery]
+    keep = {sample.image_id for sample in gallery}
+    with _progress(console, cost.passes) as advance:
         for result in evaluate(
             dataset.samples,
-            scorer,
-            methods,
+            experiment.scorer(backbone, protocol.score, advance),
+            experiment.methods,
             protocol,
-            device,
+            experiment.device,
             config.seed,
             config.block_size,
             done,
             config.workers,
+            experiment.scorer(explained.backbone, explained.score, advance),
+            kept,
         ):
             if isinstance(result, Failed):
                 failures.append(result)
@@ -104,7 +99,7 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     _report_accuracy(runs, backbone, dataset, console)
     write_leaderboard(results_dir, name, console)
     if config.figures:
-        gallery = dataset.samples[: config.gallery]
+        size = backbone.preprocessing.size
         photos = {s.image_id: cv2.resize(s.read(), (size, size)) for s in gallery}
         write_figures(results_dir, name, next(iter(runs.values())), photos, console)
     console.print(
@@ -123,7 +118,7 @@ def write_selection(config: DictConfig, console: Console) -> None:
     Raises:
         BenchError: The configuration, the data or the results folder cannot be used.
     """
-    _check_settings(config)
+    check_settings(config)
     device = resolve_device(config.device)
     keep_freed_memory()
     dataset = build_dataset(config, console)
@@ -132,31 +127,100 @@ def write_selection(config: DictConfig, console: Console) -> None:
     _selected(config, dataset, backbone, device, console, write_all=True)
 
 
-def build_dataset(config: DictConfig, console: Console) -> Dataset:
-    """The data set that a configuration names; what it has to say of itself is printed.
+@dataclass(frozen=True)
+class _Experiment:
+    """What a configuration asks for, as objects."""
 
-    Raises:
-        BenchError: It cannot be built, or is no `Dataset`.
-    """
-    dataset = _build(config.dataset, "dataset")
-    if not isinstance(dataset, Dataset):
-        raise BenchError(
-            "dataset: expected _target_ to be a subclass of bench.datasets.dataset.Dataset, "
-            f"found {config.dataset['_target_']}"
-        )
-    for note in dataset.notes:
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
-    return dataset
+    config: DictConfig
+    settings: Mapping[str, DictConfig]
+    methods: Mapping[str, Method]
+    dataset: Dataset
+    backbone: Backbone
+    protocol: Protocol
+    explained: Explained
+    device: torch.device
+
+    @property
+    def batch_size(self) -> int:
+        return resolve_batch_size(self.config.batch_size, self.device)
+
+    def scorer(self, backbone: Backbone, score: str, advance: Callable[[int], None]) -> Scorer:
+        may_shrink = self.config.batch_size == "auto"
+        return Scorer(backbone, score, self.batch_size, advance, may_shrink, advance)
+
+    def keeps_maps(self, name: str) -> bool:
+        """Whether a method's maps are worth the disk: those of methods that make passes are."""
+        return self.config.maps.keep and sum(self.methods[name].passes(self.explained.backbone)) > 0
+
+    @cached_property
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """By method, what decides its numbers; see `bench.store.open_run`."""
+        explained, protocol = self.explained, self.protocol
+        same = explained.is_what_scores
+        explain = {"backbone": "the same" if same else explained.backbone.identity()}
+        shared = {
+            "dataset": self.dataset.identity(self.config.workers),
+            "backbone": self.backbone.identity(),
+            "explain": explain | {"score": explained.score},
+            "protocol": protocol.settings() | {"hash": protocol.hash},
+            "seed": self.config.seed,
+            "precision": self.backbone.precision,
+            "compile": self.backbone.is_compiled,
+        }
+        identities = {}
+        for name, node in self.settings.items():
+            settings = OmegaConf.to_container(node, resolve=True)
+            settings.pop("label", None)
+            method = {"name": name, "version": self.methods[name].version, "settings": settings}
+            method |= self.methods[name].identity([s.image_id for s in self.dataset.samples])
+            identities[name] = shared | {"method": method}
+            if self.keeps_maps(name) and self.config.maps.dtype != "float32":
+                identities[name]["maps"] = self.config.maps.dtype  # their ranks have more ties
+        return identities
 
 
-def build_backbone(config: DictConfig, device: torch.device) -> Backbone:
-    """The backbone that a configuration names, on a device, at the precision asked for.
+def _prepare(config: DictConfig, console: Console) -> _Experiment:
+    """Builds everything and checks that it fits together."""
+    check_settings(config)
+    device = resolve_device(config.device)
+    keep_freed_memory()
+    protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
+    settings = method_settings(config, console)
+    methods = {name: build_method(node, name) for name, node in settings.items()}
+    dataset = build_dataset(config, console)
+    backbone = build_backbone(config, device)
+    dataset = _selected(config, dataset, backbone, device, console)
+    dataset.check_targets(backbone.num_classes)
+    _check_gallery(backbone, dataset, config.workers)
+    explained = build_explained(config, protocol, backbone, device)
+    return _Experiment(config, settings, methods, dataset, backbone, protocol, explained, device)
 
-    Raises:
-        BenchError: It cannot be built.
-    """
-    backbone: Backbone = _build(config.backbone, "backbone").to(device)
-    return backbone.set_speed(config.precision, config.compile)
+
+def _open_maps(experiment: _Experiment) -> dict[str, MapStore]:
+    config, dataset, explained = experiment.config, experiment.dataset, experiment.explained
+    hashes = dataset.pixel_hashes(config.workers)
+    keys = {own.image_id: image_key(own, hashes[own.image_id]) for own in dataset.samples}
+    stores = {}
+    for name in filter(experiment.keeps_maps, experiment.methods):
+        identity = experiment.identities[name]
+        own = {part: identity[part] for part in ("method", "seed", "precision", "compile")}
+        own |= {"backbone": explained.backbone.identity(), "score": explained.score}
+        folder = Path(config.maps.folder).expanduser()
+        stores[name] = open_maps(folder, own, config.maps.dtype, keys)
+    return stores
+
+
+def _open_runs(experiment: _Experiment, results_dir: Path) -> dict[str, Run]:
+    origin = provenance(experiment.device) | {
+        "dataset": experiment.dataset.notes,
+        "weights_file_sha256": experiment.backbone.file_sha256,
+    }
+    resolved = OmegaConf.to_container(experiment.config, resolve=True)
+    runs = {}
+    for name, identity in experiment.identities.items():
+        passes = experiment.methods[name].passes(experiment.explained.backbone)._asdict()
+        runs[name] = open_run(results_dir, identity, resolved, origin | {"passes": passes})
+    return runs
 
 
 def _selection(config: DictConfig) -> Selection:
@@ -198,18 +262,6 @@ def _selected(
     )
 
 
-def _check_settings(config: DictConfig) -> None:
-    """Refuses what needs no loading to be seen as wrong."""
-    check_writable(Path(config.results_dir))
-    require_integer("seed", config.seed, 0)
-    require_integer("block_size", config.block_size, 1)
-    require_integer("workers", config.workers, 1)
-    require_integer("gallery", config.gallery, 0)
-    for switch in ("figures", "compile"):
-        if not isinstance(config[switch], bool):
-            raise BenchError(f"{switch}: expected true or false, found {config[switch]!r}")
-
-
 def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
     """Refuses images that the backbone's class vectors were made of, and other people's labels."""
     if not backbone.gallery:
@@ -233,99 +285,6 @@ def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
         )
 
 
-def _leaderboard_name(config: DictConfig, default: str) -> str:
-    if config.name is None:
-        return file_name(default)
-    name = str(config.name)
-    if file_name(name) != name:
-        raise BenchError(
-            f"name: '{name}' cannot be a file's name; expected letters, digits and ._+-, for "
-            f"instance name={file_name(name)}"
-        )
-    return name
-
-
-def _method_settings(config: DictConfig, console: Console) -> dict[str, DictConfig]:
-    """The chosen methods' nodes; what an experiment sets for methods not chosen is told."""
-    chosen, unused = {}, []
-    for name, node in (config.get("method") or {}).items():
-        if not isinstance(node, DictConfig):
-            raise BenchError(f"method.{name}: expected its settings, found {node!r}")
-        if "_target_" in node:
-            chosen[name] = node
-        else:
-            unused.append(name)
-    if unused:
-        console.print(f"Not chosen, so their settings are not used: {', '.join(unused)}")
-    if not chosen:
-        raise BenchError("method: none is chosen; expected at least one, as in method=[random]")
-    return chosen
-
-
-def _build(node: DictConfig, key: str) -> Any:
-    """Instantiates a configuration node; what goes wrong is told in one line."""
-    missing = OmegaConf.missing_keys(node)
-    if missing:
-        names = " ".join(f"{name}=VALUE" for name in sorted(missing))
-        raise BenchError(f"{key}: not everything it needs is set; add {names}")
-    arguments = OmegaConf.to_container(node, resolve=True)
-    arguments.pop("label", None)
-    try:
-        return instantiate(arguments, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, BenchError):
-            argument = re.match(r"(\w+):", str(cause))
-            inside = argument is not None and argument[1] in node
-            raise BenchError(f"{key}.{cause}" if inside else str(cause)) from error
-        reason = " ".join(str(cause if cause is not None else error).split())
-        raise BenchError(f"{key}: cannot build {node['_target_']}: {reason}") from error
-
-
-def _build_method(node: DictConfig, name: str) -> Method:
-    method = _build(node, f"method.{name}")
-    if not isinstance(method, Method):
-        raise BenchError(
-            f"method.{name}: expected _target_ to be a subclass of "
-            f"bench.attribution.method.Method, found {node['_target_']}"
-        )
-    return method
-
-
-def _open_runs(
-    config: DictConfig,
-    results_dir: Path,
-    settings: Mapping[str, DictConfig],
-    methods: Mapping[str, Method],
-    dataset: Dataset,
-    backbone: Backbone,
-    protocol: Protocol,
-    device: torch.device,
-) -> dict[str, Run]:
-    identity = {
-        "dataset": dataset.identity(config.workers),
-        "backbone": backbone.identity(),
-        "explain": {"backbone": "the same", "score": protocol.score},
-        "protocol": protocol.settings() | {"hash": protocol.hash},
-        "seed": config.seed,
-        "precision": backbone.precision,
-        "compile": backbone.is_compiled,
-    }
-    origin = provenance(device) | {
-        "dataset": dataset.notes,
-        "weights_file_sha256": backbone.file_sha256,
-    }
-    resolved = OmegaConf.to_container(config, resolve=True)
-    runs = {}
-    for name, node in settings.items():
-        own = OmegaConf.to_container(node, resolve=True)
-        own.pop("label", None)
-        method = {"name": name, "version": methods[name].version, "settings": own}
-        method |= methods[name].identity([sample.image_id for sample in dataset.samples])
-        runs[name] = open_run(results_dir, identity | {"method": method}, resolved, origin)
-    return runs
-
-
 def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) -> None:
     """Says which colour a constant baseline is: the same zero differs from network to network."""
     for direction in ("insertion", "deletion"):
@@ -343,11 +302,44 @@ def _tell_stored(done: Mapping[str, set[str]], images: int, console: Console) ->
         console.print(f"Rows stored before: {', '.join(stored)}", highlight=False)
 
 
+def _tell_cost(experiment: _Experiment, cost: Cost, console: Console) -> None:
+    """Says what there is to do, about how long it takes, and what its maps take on the disk."""
+    if not cost.passes:
+        return
+    config, explained = experiment.config, experiment.explained.backbone
+    seconds = estimate_seconds(
+        cost, experiment.backbone, explained, experiment.batch_size, experiment.device
+    )
+    time = "time not known: a batch does not fit in memory"
+    if seconds is not None:
+        time = f"about {_duration(seconds)}"
+    console.print(
+        f"To do: {cost.curves + cost.forward:,} forward and {cost.backward:,} backward passes, "
+        f"{time}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if cost.map_bytes:
+        console.print(
+            f"Maps:  {decimal(cost.map_bytes)} more in {config.maps.folder} "
+            "(maps.keep=false keeps none, maps.dtype=float16 half as much)",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that fits: 12 s, 3 min, 4.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def _progress(console: Console, total: int) -> Any:
-    """A bar over forward passes; yields what to call with how many were made."""
+    """A bar over passes; yields what to call with how many were made."""
     columns = (
-        TextColumn("forward passes"),
+        TextColumn("passes"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("time left"),

@@ -53,6 +53,11 @@ class Run:
         """How many images the whole list has, evaluated or not."""
         return self.identity["dataset"]["num_images"]
 
+    @property
+    def passes(self) -> dict[str, int]:
+        """`forward` and `backward` passes for one image's map, where the run was told."""
+        return self.manifest.get("provenance", {}).get("passes", {})
+
     def rows(self) -> pd.DataFrame:
         """All rows so far, ordered by image id, with the columns `ROW_COLUMNS` and the run's own.
 

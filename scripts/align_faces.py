@@ -14,12 +14,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from bench.build import build_dataset
 from bench.configuration import compose_run
 from bench.datasets.alignment import MISSING, TEMPLATES, Alignment, align_samples, mtcnn, spread
 from bench.datasets.reading import read_image
 from bench.device import resolve_device
 from bench.errors import BenchError
-from bench.experiment import build_dataset
 from bench.files import write_atomically
 from bench.report.figures import draw_contact_sheet
 

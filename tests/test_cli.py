@@ -72,7 +72,7 @@ def test_a_run_writes_everything_under_results_dir(bench):
     assert code == 0
     assert [path.name for path in Path().iterdir()] == ["results"]
     assert sorted(path.name for path in Path("results").iterdir()) == [
-        "hydra", "leaderboards", "runs",
+        "hydra", "leaderboards", "maps", "runs",
     ]  # fmt: skip
     rows = load_rows("results").drop_duplicates("image_id")
     right = (rows["prediction"] == rows["target"]).sum()
@@ -92,7 +92,8 @@ def test_the_same_command_again_recomputes_nothing(bench):
     before, csv = files("results/runs"), BOARD.read_bytes()
     code, out, _ = bench()
     assert code == 0
-    assert "forward passes" not in out
+    assert "time left" not in out
+    assert "To do" not in out
     assert files("results/runs") == before
     assert BOARD.read_bytes() == csv
 
@@ -391,7 +392,7 @@ def test_a_run_says_and_keeps_which_list_it_used(bench, image_folder):
 def test_a_run_on_a_selection_is_a_run_on_its_list(bench, image_folder):
     code, out, _ = bench("method=[random]", "select.subset=misclassified", "select.max_images=2")
     assert code == 0
-    assert out.count("forward passes") == 2
+    assert out.count("time left") == 2
     (path,) = Path("results/lists").glob("*.txt")
     assert f"Selected 2 of 7 images (subset=misclassified, max_images=2, seed=0): {path}; " in out
     rows = load_rows("results")
@@ -402,7 +403,70 @@ def test_a_run_on_a_selection_is_a_run_on_its_list(bench, image_folder):
     assert "Rows stored before: random 2 of 2" in out
     assert files("results/runs") == before
     _, out, _ = bench("method=[random]", "select.subset=misclassified", "select.max_images=2")
-    assert "forward passes" not in out
+    assert "time left" not in out
+    assert "To do" not in out
+
+
+def test_a_run_says_what_it_will_cost(bench):
+    code, out, _ = bench("method=[random,saliency]")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("To do: ")]
+    assert line.startswith("To do: 259 forward and 7 backward passes, about ")  # 7 * (2 * 18 + 1)
+    assert (
+        "Maps:  14.8 kB more in results/maps (maps.keep=false keeps none" in out
+    )  # 7 * 23 * 23 * 4
+    table = pd.read_csv(BOARD, index_col="method")
+    assert table.loc["saliency", ["forward_passes", "backward_passes"]].tolist() == [1, 1]
+    assert table.loc["random", ["forward_passes", "backward_passes"]].tolist() == [0, 0]
+    assert "| 1+1 |" in BOARD.with_suffix(".md").read_text()
+
+
+def test_maps_serve_every_protocol(bench):
+    bench("method=[saliency,random]")
+    (maps,) = Path("results/maps").iterdir()  # random makes no passes: it is not worth the disk
+    before = files(maps)
+    code, out, _ = bench("method=[saliency]", "protocol=smdl-cub")
+    assert code == 0
+    assert "To do: 231 forward and 0 backward passes" in out  # 7 * (24 + 9)
+    assert "Maps:" not in out
+    assert files(maps) == before
+    bench("method=[saliency]", "protocol=smdl-cub", "maps.keep=false", "results_dir=none")
+    assert not Path("none/maps").exists()
+    kept, none = (load_rows(own) for own in ("results", "none"))
+    kept = kept[kept["protocol"] == "smdl-cub"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(
+        kept.drop(columns="seconds"), none.drop(columns="seconds"), check_exact=True
+    )
+    bench("method=[saliency]", "protocol=smdl-cub", "maps.dtype=float16", "results_dir=half")
+    assert set(load_rows("half")["run_key"]).isdisjoint(kept["run_key"])
+    assert_bad(bench("maps.dtype=int8"), "maps.dtype", "int8", "float16")
+    assert_bad(bench("maps.keep=3"), "maps.keep: expected true or false, found 3")
+
+
+def test_another_network_or_score_may_be_explained(bench, toy_conf):
+    (toy_conf / "backbone/seed1.yaml").write_text("_target_: toy.backbone\nclasses: 4\nseed: 1\n")
+    bench("method=[saliency]")
+    code, out, _ = bench("method=[saliency]", "backbone@explain.backbone=seed1")
+    assert code == 0
+    bench("method=[saliency]", "explain.score=logit")
+    code, out, _ = bench("method=[saliency]", "backbone@explain.backbone=toy")  # the same network
+    assert "Rows stored before: saliency 7 of 7" in out
+    table = pd.read_csv(BOARD)
+    assert len(table) == 3
+    assert table["insertion_auc"].nunique() == 3
+    assert table["mean_clean_score"].nunique() == 1
+    explained = [run.identity["explain"] for run in stored_runs(Path("results"))]
+    assert sorted(own["score"] for own in explained) == ["logit", "probability", "probability"]
+    assert sum(own["backbone"] == "the same" for own in explained) == 2
+    assert len(list(Path("results/maps").iterdir())) == 3
+    assert_bad(bench("explain.score=nonsense"), "score", "nonsense", "probability")
+    assert_bad(bench("backbone@explain.backbone=nobody"), "nobody", "seed1")
+    for change, expected in (
+        ("classes=5", "expected classes as of backbone 'toy', 4, found 5 of 'toy'"),
+        ("size=24", "expected inputs as of backbone 'toy', 23, found 24 of 'toy'"),
+    ):
+        own = f"+explain.backbone.{change}" if change[0] == "s" else f"explain.backbone.{change}"
+        assert_bad(bench("backbone@explain.backbone=toy", own), "explain.backbone", expected)
 
 
 def test_select_writes_the_list_and_evaluates_nothing(bench, image_folder):

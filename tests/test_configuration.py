@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
+from bench.build import _build
 from bench.configuration import (
     GROUPS,
     check_arguments,
@@ -13,7 +14,6 @@ from bench.configuration import (
     user_folders,
 )
 from bench.errors import BenchError
-from bench.experiment import _build
 from bench.metrics.protocol import load_protocol, protocol_from_mapping
 
 

@@ -12,10 +12,11 @@ from bench.attribution.gradient import Saliency
 from bench.attribution.masking import Rise
 from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
+from bench.cost import Cost, count_cost
 from bench.datasets.dataset import Sample
 from bench.datasets.listed import ImageList
 from bench.errors import BenchError
-from bench.evaluate import Failed, _Model, count_passes, evaluate
+from bench.evaluate import Failed, _Model, evaluate
 from bench.metrics.auc import auc
 from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
 from bench.metrics.mufidelity import MuFidelity
@@ -179,7 +180,8 @@ def test_the_rise_protocol_equals_a_slow_loop(samples):
 
 def test_seconds_are_per_image_and_hold_the_methods_own(samples, monkeypatch):
     clock = iter([0.0, 6.0, 10.0, 24.0])  # the method takes 6 s, the curves of its 2 images 14 s
-    monkeypatch.setattr("bench.evaluate._now", lambda device: next(clock))
+    for module in ("explain", "evaluate"):
+        monkeypatch.setattr(f"bench.{module}.now", lambda device: next(clock))
     (result,) = run(samples[:2], {"flat": Constant()})
     assert result.rows["seconds"].tolist() == [10, 10]
 
@@ -240,9 +242,11 @@ def test_forward_passes_are_counted(samples):
     protocol = load_protocol("smdl-cub")
     scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
     list(evaluate(samples, scorer, METHODS, protocol, CPU))
-    told = count_passes(samples, METHODS, protocol, backbone(), {})
-    assert told == (7 * (4 * (24 + 9) + 1 + 5), 7 * 1)
-    assert sum(made) == told.forward + 7 + 1  # the clean images and, once, the constant baseline
+    told = count_cost(samples, METHODS, protocol, backbone(), {}, {})
+    assert told == Cost(curves=7 * 4 * (24 + 9), forward=7 * (1 + 5), backward=7, map_bytes=0)
+    assert (
+        sum(made) == told.curves + told.forward + 7 + 1
+    )  # the clean images and, once, the constant baseline
 
 
 def test_mufidelity_is_a_column_and_its_passes_are_shared(samples):
@@ -251,9 +255,9 @@ def test_mufidelity_is_a_column_and_its_passes_are_shared(samples):
     scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
     methods = {"random": Random(), "edge": Edge()}
     results = list(evaluate(samples[:2], scorer, methods, protocol, CPU))
-    told = count_passes(samples[:2], methods, protocol, backbone(), {})
-    assert told == (2 * (2 * 18 + 200), 0)
-    assert sum(made) == told.forward + 2 + 1
+    told = count_cost(samples[:2], methods, protocol, backbone(), {}, {})
+    assert told == Cost(curves=2 * (2 * 18 + 200), forward=0, backward=0, map_bytes=0)
+    assert sum(made) == told.curves + 2 + 1
     x = scorer.backbone.preprocess([sample.read() for sample in samples[:2]])
     targets = torch.tensor([sample.target for sample in samples[:2]])
     for result in results:

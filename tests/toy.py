@@ -56,11 +56,11 @@ def backbone(
     output_kind: str = "logits",
     cam_layer: str | None = "last",
     feature_layer: str | None = None,
+    seed: int = 0,
 ) -> Backbone:
     preprocessing = Preprocessing(size, mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
-    return Backbone(
-        "toy", ConvModel(classes), preprocessing, output_kind, classes, cam_layer, feature_layer
-    )
+    module = ConvModel(classes, seed)
+    return Backbone("toy", module, preprocessing, output_kind, classes, cam_layer, feature_layer)
 
 
 IDS = [f"image {number}" for number in range(5)]

@@ -17,7 +17,7 @@ COLUMNS = (
     "benchmark backbone protocol auc method n_images n_missing clean_accuracy mean_clean_score "
     "insertion_auc insertion_ci_low insertion_ci_high deletion_auc deletion_ci_low "
     "deletion_ci_high srg tied_fraction published_insertion_auc published_deletion_auc "
-    "insertion_delta deletion_delta rank seed comparison run_key"
+    "insertion_delta deletion_delta forward_passes backward_passes rank seed comparison run_key"
 ).split()
 
 
@@ -37,13 +37,15 @@ def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.Da
         The columns `COLUMNS`, best insertion AUC first within each comparison. `srg` is insertion
         minus deletion, where both share baseline and steps. Intervals are bootstrapped over
         images. A MuFidelity column (mean over images) follows where a protocol asks for it.
-        Rows may be compared if their `comparison` is equal. The published columns are
-        blank unless the experiment repeats a published table.
+        Rows may be compared if their `comparison` is equal. Passes are what one image's map
+        costs. The published columns are blank unless the experiment repeats a published table.
     """
     methods = row_names(runs, name)
     rows = [{"method": methods[run.manifest["key"]], **_row(run, auc)} for run in runs]
     asked = [MuFidelity.column] if any(MuFidelity.column in row for row in rows) else []
     table = pd.DataFrame(rows, columns=COLUMNS + asked)
+    for way in ("forward", "backward"):
+        table[f"{way}_passes"] = table[f"{way}_passes"].astype("Int64")
     # Ranked as printed: what looks equal shares its rank.
     groups = table.assign(shown=table["insertion_auc"].round(6)).groupby("comparison")["shown"]
     table["rank"] = groups.rank(method="min", ascending=False).astype("Int64")
@@ -94,6 +96,7 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
         "n_missing": run.num_images - len(rows),
         "seed": identity["seed"],
         "run_key": run.manifest["key"],
+        **{f"{way}_passes": count for way, count in run.passes.items()},
         "insertion_auc": np.nan,
     }
     if row["n_missing"]:

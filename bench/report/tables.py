@@ -6,7 +6,7 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-_COLUMNS = ("#", "method", "ins ↑", "95 %", "del ↓", "95 %", "SRG ↑", "ties")
+_COLUMNS = ("#", "method", "ins ↑", "95 %", "del ↓", "95 %", "SRG ↑", "ties", "passes")
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -62,7 +62,7 @@ def _title(group: pd.DataFrame) -> str:
 def _cells(row: pd.Series) -> tuple[str, ...]:
     if row["n_missing"]:
         total = row["n_images"] + row["n_missing"]
-        return "", row["method"], *[""] * 5, f"{row['n_missing']} of {total} images missing"
+        return "", row["method"], *[""] * 6, f"{row['n_missing']} of {total} images missing"
     return (
         str(row["rank"]),
         row["method"],
@@ -72,7 +72,16 @@ def _cells(row: pd.Series) -> tuple[str, ...]:
         _interval(row, "deletion"),
         "" if pd.isna(row["srg"]) else f"{row['srg']:.4f}",
         f"{row['tied_fraction']:.1%}",
+        _passes(row),
     )
+
+
+def _passes(row: pd.Series) -> str:
+    """Forward and, if there are any, backward passes for one map: 4000, or 80+80."""
+    if pd.isna(row["forward_passes"]):
+        return ""
+    ways = [row["forward_passes"], row["backward_passes"]]
+    return "+".join(str(count) for count in ways[: 1 + bool(ways[1])])
 
 
 def _interval(row: pd.Series, direction: str) -> str:

@@ -86,7 +86,7 @@ def test_incomplete_cells_are_blank_and_counted(tmp_path):
     assert made["n_missing"].to_dict() == {"full": 0, "half": 1, "none": 3}
     assert made.loc[["half", "none"], "insertion_auc":"rank"].isna().all(axis=None)
     assert made.loc["full", "rank"] == 1
-    assert "| half |  |  |  |  |  | 1 of 3 images missing |" in to_markdown(table(tmp_path), "b")
+    assert "| half |  |  |  |  |  |  | 1 of 3 images missing |" in to_markdown(table(tmp_path), "b")
 
 
 def test_ranks_by_insertion_and_ties_share(tmp_path):

@@ -1,0 +1,185 @@
+"""Configuration to objects: everything that a run is made of, checked."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from bench.attribution.method import Method
+from bench.backbones.backbone import Backbone
+from bench.datasets.dataset import Dataset
+from bench.errors import BenchError, require_integer, require_known
+from bench.files import check_writable, file_name
+from bench.map_store import DTYPES
+from bench.metrics.protocol import Protocol
+from bench.metrics.score import check_score
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What methods explain: a score that a network gives.
+
+    Attributes:
+        backbone: The network.
+        score: A key of `bench.metrics.score.SCORES`.
+        is_what_scores: Whether the network is the one that scores the curves.
+    """
+
+    backbone: Backbone
+    score: str
+    is_what_scores: bool
+
+
+def check_settings(config: DictConfig) -> None:
+    """Refuses what needs no loading to be seen as wrong."""
+    check_writable(Path(config.results_dir))
+    require_integer("seed", config.seed, 0)
+    require_integer("block_size", config.block_size, 1)
+    require_integer("workers", config.workers, 1)
+    require_integer("gallery", config.gallery, 0)
+    require_known("maps.dtype", str(config.maps.dtype), DTYPES)
+    for switch in ("figures", "compile", "maps.keep"):
+        value = OmegaConf.select(config, switch)
+        if not isinstance(value, bool):
+            raise BenchError(f"{switch}: expected true or false, found {value!r}")
+
+
+def build_dataset(config: DictConfig, console: Console) -> Dataset:
+    """The data set that a configuration names; what it has to say of itself is printed.
+
+    Raises:
+        BenchError: It cannot be built, or is no `Dataset`.
+    """
+    dataset = _build(config.dataset, "dataset")
+    if not isinstance(dataset, Dataset):
+        raise BenchError(
+            "dataset: expected _target_ to be a subclass of bench.datasets.dataset.Dataset, "
+            f"found {config.dataset['_target_']}"
+        )
+    for note in dataset.notes:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    return dataset
+
+
+def build_backbone(config: DictConfig, device: torch.device) -> Backbone:
+    """The backbone that a configuration names, on a device, at the precision asked for.
+
+    Raises:
+        BenchError: It cannot be built.
+    """
+    backbone: Backbone = _build(config.backbone, "backbone").to(device)
+    return backbone.set_speed(config.precision, config.compile)
+
+
+def build_explained(
+    config: DictConfig, protocol: Protocol, backbone: Backbone, device: torch.device
+) -> Explained:
+    """What `explain` asks for; by default what the protocol scores.
+
+    Args:
+        config: As `conf/run.yaml` composes it.
+        protocol: How maps become curves.
+        backbone: The network that scores.
+        device: Where the network will live.
+
+    Raises:
+        BenchError: The network cannot be built or does not fit the one that scores, or the score
+            cannot be read off it.
+    """
+    score = str(config.explain.score or protocol.score)
+    if config.explain.get("backbone") is None:
+        check_score(score, backbone.output_kind)
+        return Explained(backbone, score, is_what_scores=True)
+    other: Backbone = _build(config.explain.backbone, "explain.backbone").to(device)
+    other.set_speed(config.precision, config.compile)
+    check_score(score, other.output_kind)
+    for what, own, expected in (
+        ("inputs", other.preprocessing.size, backbone.preprocessing.size),
+        ("classes", other.num_classes, backbone.num_classes),
+    ):
+        if own != expected:
+            raise BenchError(
+                f"explain.backbone: expected {what} as of backbone '{backbone.name}', {expected}, "
+                f"found {own} of '{other.name}'"
+            )
+    is_the_same = other.identity() == backbone.identity()
+    return Explained(backbone if is_the_same else other, score, is_the_same)
+
+
+def method_settings(config: DictConfig, console: Console) -> dict[str, DictConfig]:
+    """The chosen methods' nodes; what an experiment sets for methods not chosen is told."""
+    chosen, unused = {}, []
+    for name, node in (config.get("method") or {}).items():
+        if not isinstance(node, DictConfig):
+            raise BenchError(f"method.{name}: expected its settings, found {node!r}")
+        if "_target_" in node:
+            chosen[name] = node
+        else:
+            unused.append(name)
+    if unused:
+        console.print(f"Not chosen, so their settings are not used: {', '.join(unused)}")
+    if not chosen:
+        raise BenchError("method: none is chosen; expected at least one, as in method=[random]")
+    return chosen
+
+
+def build_method(node: DictConfig, name: str) -> Method:
+    """The method that a node of `method_settings` describes.
+
+    Raises:
+        BenchError: It cannot be built, or is no `Method`.
+    """
+    method = _build(node, f"method.{name}")
+    if not isinstance(method, Method):
+        raise BenchError(
+            f"method.{name}: expected _target_ to be a subclass of "
+            f"bench.attribution.method.Method, found {node['_target_']}"
+        )
+    return method
+
+
+def leaderboard_name(config: DictConfig, default: str) -> str:
+    """The name of the leaderboard that a run's rows join.
+
+    Args:
+        config: As `conf/run.yaml` composes it.
+        default: Its name where the configuration has none.
+
+    Raises:
+        BenchError: The name cannot be a file's.
+    """
+    if config.name is None:
+        return file_name(default)
+    name = str(config.name)
+    if file_name(name) != name:
+        raise BenchError(
+            f"name: '{name}' cannot be a file's name; expected letters, digits and ._+-, for "
+            f"instance name={file_name(name)}"
+        )
+    return name
+
+
+def _build(node: DictConfig, key: str) -> Any:
+    """Instantiates a configuration node; what goes wrong is told in one line."""
+    missing = OmegaConf.missing_keys(node)
+    if missing:
+        names = " ".join(f"{name}=VALUE" for name in sorted(missing))
+        raise BenchError(f"{key}: not everything it needs is set; add {names}")
+    arguments = OmegaConf.to_container(node, resolve=True)
+    arguments.pop("label", None)
+    try:
+        return instantiate(arguments, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, BenchError):
+            argument = re.match(r"(\w+):", str(cause))
+            inside = argument is not None and argument[1] in node
+            raise BenchError(f"{key}.{cause}" if inside else str(cause)) from error
+        reason = " ".join(str(cause if cause is not None else error).split())
+        raise BenchError(f"{key}: cannot build {node['_target_']}: {reason}") from error

@@ -1,0 +1,125 @@
+"""What a run will cost, told before it starts: passes, time and disk."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bench.attribution.method import Method
+from bench.backbones.backbone import Backbone
+from bench.datasets.dataset import Sample
+from bench.explain import now
+from bench.map_store import DTYPES, MapStore
+from bench.metrics.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is still to be done; end points of curves are left out.
+
+    Attributes:
+        curves: Forward passes of the network that scores.
+        forward: Forward passes of the methods.
+        backward: Backward passes of the methods.
+        map_bytes: What the maps will take on the disk.
+    """
+
+    curves: int
+    forward: int
+    backward: int
+    map_bytes: int
+
+    @property
+    def passes(self) -> int:
+        """All of them, forward and backward."""
+        return self.curves + self.forward + self.backward
+
+
+def count_cost(
+    samples: Sequence[Sample],
+    methods: Mapping[str, Method],
+    protocol: Protocol,
+    explained: Backbone,
+    done: Mapping[str, Collection[str]],
+    kept: Mapping[str, MapStore],
+) -> Cost:
+    """Counts what `evaluate` will do.
+
+    Args:
+        samples: The images.
+        methods: Methods by name.
+        protocol: How maps become curves.
+        explained: The network that methods explain, as large as the one that scores.
+        done: Image ids, by method, that need no evaluation.
+        kept: Where methods, by name, keep their maps.
+    """
+    size = explained.preprocessing.size
+    points = sum(
+        np.count_nonzero((counts > 0) & (counts < size * size))
+        for counts in (protocol.insertion.counts(size, size), protocol.deletion.counts(size, size))
+    )
+    curves = forward = backward = map_bytes = 0
+    images: set[str] = set()
+    for name, method in methods.items():
+        missing = {sample.image_id for sample in samples} - set(done.get(name, ()))
+        curves += points * len(missing)
+        images |= missing
+        store = kept.get(name)
+        if store is not None:
+            missing = {image_id for image_id in missing if image_id not in store}
+            map_bytes += len(missing) * size * size * np.dtype(DTYPES[store.dtype]).itemsize
+        passes = method.passes(explained)
+        forward += passes.forward * len(missing)
+        backward += passes.backward * len(missing)
+    if protocol.mufidelity is not None:  # shared by all methods
+        curves += protocol.mufidelity.num_masks * len(images)
+    return Cost(int(curves), forward, backward, map_bytes)
+
+
+def estimate_seconds(
+    cost: Cost, backbone: Backbone, explained: Backbone, batch_size: int, device: torch.device
+) -> float | None:
+    """About how long the passes take; a few batches are timed.
+
+    Args:
+        cost: See `count_cost`.
+        backbone: The network that scores.
+        explained: The network that methods explain; it may be the same.
+        batch_size: Inputs in a batch.
+        device: Where the networks live.
+
+    Returns:
+        Seconds; None if such a batch does not fit in memory.
+    """
+    try:
+        forward = own_forward = _seconds_a_pass(backbone, batch_size, device, backward=False)
+        if explained is not backbone and cost.forward:
+            own_forward = _seconds_a_pass(explained, batch_size, device, backward=False)
+        backward = 0.0
+        if cost.backward:
+            both = _seconds_a_pass(explained, batch_size, device, backward=True)
+            backward = max(both - own_forward, 0)
+    except torch.OutOfMemoryError:
+        return None
+    return cost.curves * forward + cost.forward * own_forward + cost.backward * backward
+
+
+def _seconds_a_pass(
+    backbone: Backbone, batch_size: int, device: torch.device, backward: bool
+) -> float:
+    """Seconds for one image of a batch, with or without the gradient of its outputs."""
+    times = [_time_batch(backbone, batch_size, device, backward) for _ in range(3)]
+    return min(times[1:]) / batch_size  # the first one warms up
+
+
+def _time_batch(backbone: Backbone, batch_size: int, device: torch.device, backward: bool) -> float:
+    size = backbone.preprocessing.size
+    x = torch.zeros(batch_size, 3, size, size, device=device)
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_(backward)
+    started = now(device)
+    with torch.inference_mode(not backward):
+        outputs = backbone.outputs(x)
+        if backward:
+            torch.autograd.grad(outputs.sum(), x)
+    return now(device) - started

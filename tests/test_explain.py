@@ -1,0 +1,118 @@
+"""Maps that are kept, and maps of another network or score than the curves'."""
+
+import pytest
+import torch
+from toy import SIZE, Backbone, ConvModel, Faces, Preprocessing, backbone
+
+from bench.attribution.gradient import Saliency
+from bench.attribution.masking import Rise
+from bench.attribution.method import Batch
+from bench.attribution.scorer import Scorer
+from bench.cost import count_cost
+from bench.evaluate import evaluate
+from bench.map_store import image_key, open_maps
+from bench.metrics.protocol import load_protocol
+
+CPU = torch.device("cpu")
+METHODS = {"saliency": Saliency(), "rise": Rise(5)}
+SAMPLES = Faces(3).samples
+PROTOCOL = load_protocol("smdl-cub")
+
+
+def other_backbone():
+    """Other weights, and other units of the input."""
+    preprocessing = Preprocessing(SIZE, mean=(0.0,) * 3, std=(255.0,) * 3)
+    return Backbone("other", ConvModel(4, seed=1), preprocessing, "logits", 4)
+
+
+def stores(folder, dtype="float32", methods=METHODS):
+    keys = {own.image_id: image_key(own, "pixels") for own in SAMPLES}
+    identity = {"backbone": {"name": "toy"}}
+    return {
+        name: open_maps(folder, identity | {"method": {"name": name, "is": name}}, dtype, keys)
+        for name in methods
+    }
+
+
+def run(samples=SAMPLES, protocol=PROTOCOL, methods=METHODS, on_pass=lambda _: None, **settings):
+    scorer = Scorer(backbone(), protocol.score, 4, on_pass, on_backward=on_pass)
+    found = {name: [] for name in methods}
+    for result in evaluate(samples, scorer, methods, protocol, CPU, block_size=4, **settings):
+        found[result.method].append(result)
+    return found
+
+
+def maps_of(results):
+    return torch.cat([result.maps for result in results])
+
+
+def rows_of(results):
+    columns = ["insertion_curve", "deletion_curve", "tied_fraction", "clean_score"]
+    return [result.rows[columns].map(lambda own: str(list(own)) if hasattr(own, "__len__") else own)
+            for result in results]  # fmt: skip
+
+
+def test_kept_maps_change_no_bit_and_save_the_methods_passes(tmp_path):
+    plain, made = run(), []
+    first = run(kept=stores(tmp_path))
+    second = run(kept=stores(tmp_path), on_pass=made.append)
+    for name in METHODS:
+        for kept in (first, second):
+            assert torch.equal(maps_of(kept[name]), maps_of(plain[name]))
+            for own, expected in zip(rows_of(kept[name]), rows_of(plain[name]), strict=True):
+                assert own.equals(expected)
+    cost = count_cost(SAMPLES, METHODS, PROTOCOL, backbone(), {}, stores(tmp_path))
+    assert (cost.forward, cost.backward, cost.map_bytes) == (0, 0, 0)
+    # What is left are the curves and, in full batches of 4, the end points of two blocks.
+    assert sum(made) - cost.curves in range(4 * 2 + 4, 4 * 2 + 4 + 2 * 4 * 4)
+
+
+def test_only_what_is_not_kept_is_made(tmp_path):
+    run(SAMPLES[1:3], kept=stores(tmp_path))
+    cost = count_cost(SAMPLES, METHODS, PROTOCOL, backbone(), {}, stores(tmp_path))
+    assert (cost.forward, cost.backward) == (4 * (1 + 5), 4)
+    assert cost.map_bytes == 2 * 4 * SIZE * SIZE * 4
+    assert count_cost(SAMPLES, METHODS, PROTOCOL, backbone(), {}, {}).forward == 6 * (1 + 5)
+    explained = []
+
+    class Watched(Saliency):
+        def __call__(self, scorer, batch):
+            explained.extend(batch.image_ids)
+            return super().__call__(scorer, batch)
+
+    methods = {"saliency": Watched()}
+    found = run(methods=methods, kept=stores(tmp_path, methods=methods))
+    assert explained == [own.image_id for own in SAMPLES if own not in SAMPLES[1:3]]
+    assert torch.equal(maps_of(found["saliency"]), maps_of(run()["saliency"]))
+
+
+def test_seconds_of_kept_maps_are_those_they_had_taken(tmp_path, monkeypatch):
+    clock = iter(range(0, 1000, 10))
+    for module in ("explain", "evaluate"):
+        monkeypatch.setattr(f"bench.{module}.now", lambda device: next(clock))
+    for _ in range(2):
+        (result,) = run(SAMPLES[:2], methods={"rise": Rise(5)}, kept=stores(tmp_path))["rise"]
+        assert result.rows["seconds"].tolist() == [10, 10]  # 5 for the map, 5 for the curves
+
+
+def test_float16_maps_give_the_same_rows_the_first_and_the_second_time(tmp_path):
+    first, second = (run(kept=stores(tmp_path, "float16")) for _ in range(2))
+    for name in METHODS:
+        assert torch.equal(maps_of(first[name]), maps_of(second[name]))
+        assert not torch.equal(maps_of(first[name]), maps_of(run()[name]))
+
+
+@pytest.mark.parametrize("score", ["probability", "logit"])
+def test_methods_explain_what_they_are_told_to(score):
+    explained = Scorer(other_backbone(), score, 4)
+    found = run(explained=explained)
+    for name, method in METHODS.items():
+        blocks = [SAMPLES[:4], SAMPLES[4:]]
+        for result, block in zip(found[name], blocks, strict=True):
+            images = [own.read() for own in block]
+            x = explained.backbone.preprocess(images)
+            targets = torch.tensor([own.target for own in block])
+            batch = Batch(x, targets, [own.image_id for own in block], images)
+            assert torch.equal(result.maps, method(explained, batch))
+    clean = [result.rows["clean_score"].tolist() for result in found["saliency"]]
+    assert clean == [result.rows["clean_score"].tolist() for result in run()["saliency"]]
