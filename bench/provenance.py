@@ -17,7 +17,7 @@ except ImportError:  # numpy 1
 
 _PACKAGES = (
     "insdel-bench torch torchvision timm facenet-pytorch hydra-core numpy scipy pandas pyarrow "
-    "opencv-python-headless"
+    "opencv-python-headless scikit-image"
 ).split()
 
 

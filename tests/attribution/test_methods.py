@@ -23,6 +23,7 @@ from bench.configuration import known_names, name_other_methods
 from bench.errors import BenchError
 
 CONF = Path(__file__).parents[2] / "conf" / "method"
+DRAWS = "random rise rise_paper smooth_grad square_grad var_grad lime kernel_shap".split()
 
 
 @cache
@@ -61,7 +62,7 @@ class TestContract:
     def test_seeded(self, name):
         maps = self.maps(name, make_batch())
         assert torch.equal(maps, self.maps(name, make_batch()))
-        draws = name in ("random", "rise", "rise_paper", "smooth_grad", "square_grad", "var_grad")
+        draws = name in DRAWS
         assert torch.equal(maps, self.maps(name, make_batch(seed=1))) == (not draws)
 
     def test_same_bits_in_any_company(self, name):
