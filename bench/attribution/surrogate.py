@@ -125,9 +125,10 @@ class Lime(_Surrogate):
     exp(-distance^2 / kernel_width^2), with the Euclidean distance between image and sample in units
     of the network's input. See `_Surrogate`.
 
-    Where all weights of an image underflow in float32, Xplique raises ZeroDivisionError. Here all
-    its samples weigh the same then, as with a wide kernel. Weights relative to the nearest sample
-    would not help: hundreds of orders of magnitude lie between it and the second nearest.
+    Where all weights of an image underflow in float32, as they do for every photo in caffe's units,
+    Xplique raises ZeroDivisionError. Here all its samples weigh the same then, as with a wide
+    kernel. Weights relative to the nearest sample would leave that sample alone: the second nearest
+    weighs less by hundreds of orders of magnitude, and the map would be flat.
 
     Args:
         num_samples: See `_Surrogate`.
