@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -67,18 +67,13 @@ class _Surrogate(Method):
         images = x.cpu()
         segments = torch.stack([self._segments(image) for image in images])
         numbers = (segments.flatten(1).amax(dim=1) + 1).tolist()
-        # A caffe-scaled photo has 42,000 segments: as bits, the samples of a block are 170 MB.
-        bits = torch.zeros(count, self.num_samples, -(-max(numbers) // 8), dtype=torch.uint8)
-        for own, number, image_id in zip(bits, numbers, batch.image_ids, strict=True):
-            draws = self._draws(number, generator(batch.seed, type(self).__name__, image_id))
-            packed = np.packbits(draws.numpy(), axis=1, bitorder="little")
-            own[:, : packed.shape[1]] = torch.from_numpy(packed)
-        on_device = bits.to(x.device), segments.flatten(1).to(x.device)
+        samples = self._samples(numbers, batch)
+        bits, pixels = samples.to(x.device), segments.flatten(1).to(x.device)
 
         def build(jobs: Tensor) -> tuple[Tensor, Tensor]:
             image, sample = jobs % count, jobs // count
-            rows, columns = on_device[0][image, sample], on_device[1][image]
-            shown = (rows.gather(1, columns // 8) >> (columns % 8)) & 1
+            segment = pixels[image]
+            shown = (bits[image, sample].gather(1, segment // 8) >> (segment % 8)) & 1
             shown = shown.bool().view(-1, 1, *x.shape[2:])
             inputs = torch.where(shown, x[image], self.fill)
             return inputs.contiguous(memory_format=torch.channels_last), batch.targets[image]
@@ -88,12 +83,30 @@ class _Surrogate(Method):
         scores = scores.view(self.num_samples, count).T.cpu().double()
         maps = torch.empty(segments.shape)
         for own, number in enumerate(numbers):
-            draws = np.unpackbits(bits[own].numpy(), axis=1, count=number, bitorder="little")
+            draws = np.unpackbits(samples[own].numpy(), axis=1, count=number, bitorder="little")
             coefficients = self._coefficients(
                 torch.from_numpy(draws).bool(), scores[own], images[own], segments[own]
             )
             maps[own] = coefficients.float()[segments[own]]
         return maps.to(x.device)
+
+    def _samples(self, numbers: Sequence[int], batch: Batch) -> Tensor:
+        """All images' samples (B, n, bytes) uint8, a bit a segment.
+
+        As bits, because a photo in caffe's units has 40,000 segments: 160 MB for a block of 32.
+
+        Args:
+            numbers: How many segments each image has.
+            batch: The images.
+        """
+        samples = torch.zeros(
+            len(numbers), self.num_samples, -(-max(numbers) // 8), dtype=torch.uint8
+        )
+        for own, number, image_id in zip(samples, numbers, batch.image_ids, strict=True):
+            draws = self._draws(number, generator(batch.seed, type(self).__name__, image_id))
+            packed = np.packbits(draws.numpy(), axis=1, bitorder="little")
+            own[:, : packed.shape[1]] = torch.from_numpy(packed)
+        return samples
 
     def _segments(self, image: Tensor) -> Tensor:
         """Input (3, H, W) to its pixels' segments (H, W) int64, numbered from 0."""
