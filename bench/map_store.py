@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from bench.datasets.dataset import Sample
 from bench.errors import BenchError
 from bench.files import file_name, write_atomically
-from bench.store import run_key
+from bench.identity import run_key
 
 DTYPES = {"float32": np.float32, "float16": np.float16}
 """Name of a precision that maps are kept at -> numpy's type."""

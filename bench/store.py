@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.files import file_name, write_atomically
+from bench.identity import run_key
 from bench.metrics.auc import auc as areas_under
 
 ROW_COLUMNS = (
@@ -129,18 +130,6 @@ class Run:
             "method": identity["method"]["name"],
             "seed": identity["seed"],
         }
-
-
-def run_key(identity: Mapping[str, Any]) -> str:
-    """Hash over what decides the numbers of a run.
-
-    Args:
-        identity: Nested mappings, sequences, strings and numbers. `method.name` is left out: it
-            says what the user calls a method, not what the method does.
-    """
-    method = {key: value for key, value in identity["method"].items() if key != "name"}
-    content = json.dumps({**identity, "method": method}, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def open_run(

@@ -42,9 +42,24 @@ from bench.provenance import provenance
 
 SIZE = 224
 MODELS = {"both": ["free", "lite0"]}
-PACKAGES = "insdel-bench torch numpy xplique tensorflow-cpu quantus torchcam timm".split()
+PACKAGES = (
+    "insdel-bench torch numpy xplique tensorflow-cpu captum grad-cam quantus torchcam timm".split()
+)
 TOLERANCE = 1e-3
 """Largest difference between equal curves or areas, as a share of the range of our curve."""
+
+NOTES = "\n".join(
+    [
+        "- times are medians (min..max) of repeats in which the engines take turns; overhead "
+        "is what a pass costs beyond the plain loop's of the same repeat",
+        "- a pass is one image through the model, fill included; points are those of the "
+        "whole curves, which some engines need fewer passes for than others",
+        "- ratios are medians over the repeats, to `bench, stable` or, for Quantus, to `bench, "
+        "deletion only`; `differs by` is the largest difference from our curves and areas as a "
+        "share of our curve's range",
+    ]
+)
+"""What the table's columns are."""
 
 Curves = dict[str, Any]
 """Means over the images: `insertion` and `deletion` (S+1,), NaN where a peer has no point, and
@@ -514,13 +529,6 @@ def environment(device: torch.device) -> str:
             f"- device: {made['device']}, {made['threads']} threads, {os.cpu_count()} cores",
             f"- versions: python {made['python']}, {', '.join(found)}",
             f"- commit: {made['git']}",
-            "- times are medians (min..max) of repeats in which the engines take turns; overhead "
-            "is what a pass costs beyond the plain loop's of the same repeat",
-            "- a pass is one image through the model, fill included; points are those of the "
-            "whole curves, which some engines need fewer passes for than others",
-            "- ratios are medians over the repeats, to `bench, stable` or, for Quantus, to `bench, "
-            "deletion only`; `differs by` is the largest difference from our curves and areas as a "
-            "share of our curve's range",
         ]
     )
 
@@ -553,7 +561,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     keep_freed_memory()
     device = resolve_device(given.device)
-    parts = [environment(device)]
+    parts = [environment(device) + "\n" + NOTES]
     for name in MODELS.get(given.model, [given.model]):
         title = (
             f"{name}: {given.images} images, {given.steps} steps, batches of {given.batch_size}, "

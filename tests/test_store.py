@@ -6,7 +6,8 @@ import pytest
 
 from bench import load_rows
 from bench.errors import BenchError
-from bench.store import ROW_COLUMNS, open_run, run_key, stored_runs
+from bench.identity import run_key
+from bench.store import ROW_COLUMNS, open_run, stored_runs
 
 
 def identity(**changes):
