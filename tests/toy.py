@@ -67,11 +67,12 @@ IDS = [f"image {number}" for number in range(5)]
 
 
 def make_batch(ids: list[str] = IDS, seed: int = 0) -> Batch:
-    """Noise inputs, keyed by id, and their targets."""
+    """Noise inputs and images, keyed by id, and their targets."""
     rows = [IDS.index(name) for name in ids]
     x = torch.rand(len(IDS), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))[rows]
     x = x.contiguous(memory_format=torch.channels_last)
-    return Batch(x, torch.tensor(rows) % 4, ids, [np.zeros((4, 4, 3), np.uint8)] * len(ids), seed)
+    images = np.random.default_rng(1).integers(0, 256, (len(IDS), 30, 26, 3), dtype=np.uint8)[rows]
+    return Batch(x, torch.tensor(rows) % 4, ids, list(images), seed)
 
 
 def linear_scorer() -> tuple[Scorer, LinearModel]:

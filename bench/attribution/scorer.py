@@ -19,9 +19,10 @@ class Scorer:
         backbone: The network.
         score: A key of `bench.metrics.score.SCORES`.
         batch_size: Forward passes in one batch; methods keep to it.
+        on_forward: Called with the number of inputs after each forward pass; a method that asks
+            another network, too, counts those passes with it.
 
     Args:
-        on_forward: Called with the number of inputs after each forward pass.
         on_backward: Called with the number of inputs after each backward pass.
         may_shrink: Whether running out of memory may halve the batch size.
 
@@ -42,7 +43,7 @@ class Scorer:
         self.backbone = backbone
         self.score = score
         self.batch_size = batch_size
-        self._on_forward = on_forward
+        self.on_forward = on_forward
         self._on_backward = on_backward
         self._may_shrink = may_shrink
 
@@ -70,8 +71,14 @@ class Scorer:
     def outputs(self, x: Tensor) -> Tensor:
         """The network's outputs (B, K) as they are."""
         outputs = self.backbone.outputs(x)
-        self._on_forward(len(x))
+        self.on_forward(len(x))
         return outputs
+
+    def features(self, x: Tensor) -> Tensor:
+        """The feature layer's output (B, D); see `Backbone.features`."""
+        features = self.backbone.features(x)
+        self.on_forward(len(x))
+        return features
 
     def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Reads the scores (B,) of targets (B,) off outputs (B, K)."""

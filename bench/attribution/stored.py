@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.attribution.method import Batch, Method
+from bench.attribution.regions import region_map
 from bench.attribution.scorer import Scorer
 from bench.errors import BenchError, require_integer, require_known
 
@@ -94,17 +94,13 @@ class Stored(Method):
         array = array.astype(np.float32)
         return array.mean(axis=2) if array.ndim == 3 else array
 
-    def _order(self, regions: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
-        """Regions (K, H, W, C) to their order (H, W, C), the first highest."""
+    def _order(self, regions: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
+        """Regions (K, H, W, C) to their map (H, W)."""
         if regions.ndim != 4 or not 0 < len(regions) < 256:
             raise BenchError(
                 f"map '{path}': expected regions (K, H, W, C) with K < 256, found {regions.shape}"
             )
-        order = np.zeros(regions.shape[1:], dtype=np.uint8)
+        ranks = np.full(regions.shape[1:], len(regions))
         for number, region in enumerate(regions):
-            order[region > 0] = len(regions) - number
-        if self.smooth is None:
-            return order
-        small = cv2.resize(order, (self.smooth, self.smooth), interpolation=cv2.INTER_LINEAR)
-        large = cv2.resize(small, order.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        return large.reshape(order.shape)
+            ranks[region > 0] = number
+        return region_map(ranks, len(regions), self.smooth)

@@ -42,6 +42,30 @@ def arcface_r100(
     )
 
 
+def edl_r100(weights: str, sha256: str | None = None) -> Backbone:
+    """Uncertainty network of arXiv 2402.09164 for faces: iResNet-100 with a linear head.
+
+    Its outputs are the logits of an evidential network (Sensoy et al. 2018, arXiv 1806.01768). The
+    authors' preprocessing: Pillow's bilinear filter, RGB, (x / 255 - 0.5) / 0.5.
+
+    Args:
+        weights: `edl-101-10177.pth` (CelebA) or `edl-101-8631.pth` (VGGFace2).
+        sha256: Of that file, if it is to be verified.
+
+    Raises:
+        BenchError: The weights do not fit, or have no head of their own.
+    """
+    return face_backbone(
+        name="edl_r100",
+        embedding=IResNet(),
+        preprocessing=Preprocessing(SIZE, (127.5,) * 3, (127.5,) * 3, resize="pil_bilinear"),
+        features=EMBEDDING,
+        weights=weights,
+        sha256=sha256,
+        classifier="fc2",
+    )
+
+
 class IResNet(nn.Module):
     """Improved residual network (Duta et al. 2020, arXiv 2004.04989) as insightface builds it.
 

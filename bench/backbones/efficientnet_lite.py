@@ -40,4 +40,5 @@ def efficientnet_lite0() -> Backbone:
         output_kind="logits",
         num_classes=1000,
         cam_layer="conv_head",
+        feature_layer="global_pool",
     )

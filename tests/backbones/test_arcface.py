@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 from toy import Faces
 
-from bench.backbones.arcface import IResNet, arcface_r100
+from bench.backbones.arcface import IResNet, arcface_r100, edl_r100
 from bench.errors import BenchError
 
 
@@ -110,6 +112,12 @@ def test_edl_networks_have_a_linear_head(tmp_path, state):
         scale = (embeddings.abs() @ weight.T.abs()).max()  # what rounding is relative to
         assert (own.outputs(X) - expected).abs().max() <= 1e-5 * scale
     assert (own.output_kind, own.num_classes) == ("logits", 9)
+    edl = edl_r100(str(tmp_path / "edl.pth"))  # the same network, prepared as its authors do
+    assert edl.identity()["weights_sha256"] == own.identity()["weights_sha256"]
+    image = np.random.default_rng(0).integers(0, 256, (130, 120, 3), dtype=np.uint8)
+    resized = np.asarray(Image.fromarray(image).resize((112, 112), Image.Resampling.BILINEAR))
+    expected = (resized / 255 - 0.5) / 0.5
+    assert np.abs(edl.preprocess([image])[0].permute(1, 2, 0).numpy() - expected).max() <= 1e-6
 
 
 def test_prototypes_serve_where_there_is_no_head(tmp_path, state):

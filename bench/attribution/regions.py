@@ -1,0 +1,31 @@
+"""Maps of regions that were chosen one after another, as SMDL's scripts make them."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def region_map(
+    ranks: NDArray[np.integer], count: int, smooth: int | None = None
+) -> NDArray[np.float32]:
+    """Counts regions down, the first highest, and averages the channels.
+
+    `convert_smdl_mask` in the evaluation scripts of arXiv 2402.09164.
+
+    Args:
+        ranks: (H, W, C) number of the region that a pixel's channel is in, from 0; `count`: in
+            none. The scripts count a channel that is 0 in the image to none.
+        count: How many regions there are; below 256 if maps are smoothed.
+        smooth: If given, the map is resized to so many pixels a side and back, as uint8, bilinear:
+            what the scripts do before some insertions (7) and deletions (28).
+
+    Returns:
+        (H, W): count - rank, so 0 where there is no region; mean over the channels.
+    """
+    counts = count - ranks
+    if smooth is not None:
+        pixels = counts.astype(np.uint8)
+        small = cv2.resize(pixels, (smooth, smooth), interpolation=cv2.INTER_LINEAR)
+        large = cv2.resize(small, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        counts = large.reshape(pixels.shape)  # OpenCV drops a channel that is alone
+    return counts.astype(np.float32).mean(axis=2)
