@@ -39,7 +39,8 @@ class Smdl(Method):
 
     Args:
         prior: Its map orders the cells: of the map, resized to the grid as `cv2.resize` does
-            (bilinear, no antialias). None: each cell is a region of its own. In YAML a name, or
+            (bilinear, no antialias). None: each cell is a region of its own (where cells do not
+            divide the image the scripts leave out a border; here nothing is). In YAML a name, or
             {method: NAME} with settings of its own.
         grid_size: Cells along each side. A pixel is in cell floor(position * cells / side).
         set_size: Cells in a region; 1 without a prior.

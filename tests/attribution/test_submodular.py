@@ -144,7 +144,7 @@ def settings(only=None, uncertainty=None, **others):
     return chosen | {"uncertainty": uncertainty} | others
 
 
-def check(method, batch_size=4, score="probability", count=3):
+def check(method, batch_size=4, score="probability", count=2):
     own = network()
     batch = batch_of(photos(count), own)
     found = method(Scorer(own, score, batch_size), batch).numpy()
@@ -167,6 +167,12 @@ def test_equals_a_slow_search_with_each_score(only, consistency_of):
 def test_equals_a_slow_search_in_any_batch(batch_size, consistency_of):
     weights = settings(uncertainty=uncertainty_network(), consistency_of=consistency_of)
     check(Smdl(Random(), 4, 2, **weights, evidence_scale=5), batch_size)
+
+
+@pytest.mark.parametrize("evidence_scale", [10, 20])
+def test_evidence_is_clipped(evidence_scale):
+    weights = settings("confidence", uncertainty_network())
+    check(Smdl(Random(), 4, 2, **weights, evidence_scale=evidence_scale))
 
 
 @pytest.mark.parametrize("score", ["probability", "logit"])

@@ -21,12 +21,17 @@ def test_outputs_equal_the_network_that_the_weights_were_published_with():
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_preprocessing_and_cam_layer():
+def test_preprocessing_and_layers():
     backbone = efficientnet_lite0()
     values = backbone.to_input(torch.tensor([[0.0, 127, 255]] * 2))
     assert values[0].tolist() == [-127 / 128, 0, 1]
     last = [m for m in backbone.module.modules() if isinstance(m, torch.nn.Conv2d)][-1]
     assert backbone.layer() is last
+    x = torch.zeros(1, 3, 224, 224)
+    with torch.inference_mode():
+        expected = backbone.outputs(x)
+        found = backbone.module.classifier(backbone.features(x))
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def test_it_recognises_the_photos():

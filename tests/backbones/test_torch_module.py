@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torchvision
 from toy import ConvModel
 
 from bench.backbones import torch_module as tested
@@ -28,6 +29,14 @@ def test_timm_model_from_a_checkpoint(tmp_path):
     assert ours.file_sha256 == file_sha256(tmp_path / "weights.pth")
     last = [m for m in ours.module.modules() if isinstance(m, torch.nn.Conv2d)][-1]
     assert ours.layer() is last
+
+
+def test_torchvisions_resnet101_has_timms_names():
+    """So that checkpoints of the one load into the other: `cub-resnet101-edl.pth`, for instance."""
+    with torch.device("meta"):
+        theirs = torchvision.models.resnet101(num_classes=200).state_dict()
+        ours = timm.create_model("resnet101", num_classes=200).state_dict()
+    assert {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}
 
 
 def test_timms_preprocessing_is_the_default_and_can_be_declared():
