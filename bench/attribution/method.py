@@ -46,14 +46,15 @@ class Method(ABC):
 
     Attributes:
         version: Raised whenever the method's numbers change; part of a row's identity.
-        forward_passes: Forward passes for one image, where that is known without the network.
+        forward_passes: Forward passes for one image, where that is known without the network; None
+            if nobody knows, which counts as none.
         backward_passes: Likewise.
         citation: Where the method comes from, as "Author et al. 2020, arXiv 2001.00001".
     """
 
     version: int = 1
-    forward_passes: int = 0
-    backward_passes: int = 0
+    forward_passes: int | None = 0
+    backward_passes: int | None = 0
     citation: str = ""
 
     def passes(self, backbone: Backbone) -> Passes:
@@ -62,7 +63,7 @@ class Method(ABC):
         Args:
             backbone: The network, on whose input size or layers the number may depend.
         """
-        return Passes(self.forward_passes, self.backward_passes)
+        return Passes(self.forward_passes or 0, self.backward_passes or 0)
 
     def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
         """What decides the maps besides version, settings, seed, images and network.

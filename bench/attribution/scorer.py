@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bench.backbones.backbone import Backbone
 from bench.batching import fixed_batches
 from bench.errors import BenchError
-from bench.metrics.score import check_score, target_scores
+from bench.metrics.score import check_score, class_scores, target_scores
 
 
 class Scorer:
@@ -83,6 +83,16 @@ class Scorer:
     def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Reads the scores (B,) of targets (B,) off outputs (B, K)."""
         return target_scores(outputs, targets, self.score, self.backbone.output_kind)
+
+    def class_scores(self, x: Tensor) -> Tensor:
+        """Scores (B, K) of all classes, for code that picks and differentiates by itself.
+
+        Backward passes are counted when they get here.
+        """
+        scores = class_scores(self.outputs(x), self.score, self.backbone.output_kind)
+        if scores.requires_grad:
+            scores.register_hook(lambda _: self._on_backward(len(x)))
+        return scores
 
     @torch.inference_mode()
     def outputs_in_batches(self, x: Tensor) -> Tensor:

@@ -53,3 +53,31 @@ def target_scores(outputs: Tensor, targets: Tensor, score: str, output_kind: str
             return torch.log(picked)
         case _:
             return picked
+
+
+def class_scores(outputs: Tensor, score: str, output_kind: str) -> Tensor:
+    """Scores of all classes: what `target_scores` picks from.
+
+    Args:
+        outputs: (B, K) as the model gives them.
+        score: A key of `SCORES`.
+        output_kind: One of `OUTPUT_KINDS`.
+
+    Returns:
+        (B, K) differentiable with respect to `outputs`.
+
+    Raises:
+        BenchError: The score cannot be read off outputs of this kind.
+    """
+    check_score(score, output_kind)
+    match SCORES[score][output_kind]:
+        case "softmax":
+            return outputs.softmax(dim=1)
+        case "log_softmax":
+            return outputs.log_softmax(dim=1)
+        case "log":
+            # Of a class that nobody asks for, log 0 would make the others' gradients NaN.
+            positive = outputs > 0
+            return torch.where(positive, torch.where(positive, outputs, 1).log(), -torch.inf)
+        case _:
+            return outputs

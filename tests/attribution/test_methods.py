@@ -43,6 +43,8 @@ def shipped_method(name):
         node["root"] = str(made_elsewhere())
     if node.get("uncertainty"):
         node["uncertainty"] = {"_target_": "toy.backbone"}
+    code = {"function": "adapted.gradient", "cam": "adapted.GradCam"}  # of others, in the tests
+    node |= {key: value for key, value in code.items() if key in node}
     config = OmegaConf.create({"method": {name: node}})
     name_other_methods(config)
     node = OmegaConf.to_container(config.method[name])
@@ -95,7 +97,10 @@ class TestContract:
         )
         method = shipped_method(name)
         method(scorer, make_batch(IDS[:1]))
-        assert (sum(forward), sum(backward)) == method.passes(network())
+        if method.forward_passes is None:  # nobody knows
+            assert method.passes(network()) == (0, 0)
+        else:
+            assert (sum(forward), sum(backward)) == method.passes(network())
 
     def test_network_and_inputs_are_left_as_they_were(self, name):
         scorer, batch = Scorer(network(), "probability", 4), make_batch()

@@ -1,0 +1,370 @@
+"""Methods of other packages, and plain functions, by their dotted path.
+
+Nobody here knows what such code does, so by default it explains one image at a time, with the
+global random generators seeded for that image: its map then depends on nothing else. What it leaves
+on the network (hooks, gradients, training mode) is taken off again; weights it must leave alone.
+"""
+
+import hashlib
+import inspect
+import random
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.attribution.method import Batch, Method
+from bench.attribution.scorer import Scorer
+from bench.batching import fixed_batches
+from bench.errors import BenchError, require_integer, require_known
+from bench.seeding import generator
+
+CHANNELS = {
+    "mean": lambda maps: maps.mean(dim=1),
+    "sum": lambda maps: maps.sum(dim=1),
+    "abs_mean": lambda maps: maps.abs().mean(dim=1),
+    "abs_max": lambda maps: maps.abs().amax(dim=1),
+}
+"""Ways to make one map (B, H, W) of channels (B, C, H, W)."""
+
+UPSAMPLINGS = ("nearest-exact", "bilinear", "bicubic")
+
+
+class ClassScores(nn.Module):
+    """A scorer as a module: inputs (B, 3, S, S) to the scores (B, K) of all classes.
+
+    The network is a submodule, for those who put hooks on layers. Passes are counted.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__()
+        self.network = scorer.backbone.module
+        self._scorer = scorer
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return self._scorer.class_scores(x)
+
+
+class _Adapter(Method):
+    """Base of the methods whose maps are made by code that is not ours.
+
+    Args:
+        setting: Name of the setting that holds the path.
+        path: Dotted path of that code.
+        extra: The package that a path beginning with its name needs, and our extra with it.
+        batched: Explain as many images at once as a batch holds. Faster, and right for code that
+            explains each image as if it were alone; draws then go by the place in the batch.
+        channels: How channels become one map, a key of `CHANNELS`.
+        upsampling: How maps of another size than the input are resized, one of `UPSAMPLINGS`.
+        forward_passes: Forward passes for one image, for the estimate of a run; None: not known.
+        backward_passes: Likewise.
+        citation: Where the method comes from.
+
+    Raises:
+        BenchError: A setting is unknown, or the path leads nowhere.
+    """
+
+    forward_passes: int | None = None
+    backward_passes: int | None = None
+
+    def __init__(
+        self,
+        setting: str,
+        path: str,
+        extra: tuple[str, str] | None = None,
+        batched: bool = False,
+        channels: str = "mean",
+        upsampling: str = "bilinear",
+        forward_passes: int | None = None,
+        backward_passes: int | None = None,
+        citation: str | None = None,
+    ) -> None:
+        if not isinstance(batched, bool):
+            raise BenchError(f"batched: expected true or false, found {batched!r}")
+        require_known("channels", channels, CHANNELS)
+        require_known("upsampling", upsampling, UPSAMPLINGS)
+        for name, passes in (
+            ("forward_passes", forward_passes),
+            ("backward_passes", backward_passes),
+        ):
+            if passes is not None:
+                require_integer(name, passes, 0)
+        self.path = path
+        self.loaded = _load(setting, path, extra)
+        self.batched = batched
+        self.channels = channels
+        self.upsampling = upsampling
+        self.forward_passes = forward_passes
+        self.backward_passes = backward_passes
+        self.citation = type(self).citation if citation is None else citation
+
+    def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
+        """Hash of the source file that the path leads to, and versions of the packages it is of.
+
+        What that file imports from elsewhere is not seen.
+        """
+        return {"source_sha256": _source_sha256(self.loaded), "packages": _versions(self.loaded)}
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        x, maps = batch.x, []
+        size = scorer.batch_size if self.batched else 1
+        for index, items in fixed_batches(len(x), size, x.device):
+            model = ClassScores(scorer)
+            names = [] if self.batched else [batch.image_ids[items.start]]
+            draws = generator(batch.seed, type(self).__name__, self.path, *names)
+            with _seeded(draws.initial_seed(), x.device), _put_back(model):
+                found = self._explain(scorer, model, x[index], batch.targets[index])
+            maps.append(self._maps(found, x[index])[: items.stop - items.start])
+        return torch.cat(maps)
+
+    @abstractmethod
+    def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
+        """Inputs (B, 3, S, S), to be changed at will, and targets (B,) to what `_maps` takes."""
+
+    def _maps(self, found: Any, x: Tensor) -> Tensor:
+        """What was given, for inputs x, to maps (B, S, S) float32."""
+        if isinstance(found, np.ndarray):
+            found = torch.from_numpy(found)
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        if not isinstance(found, Tensor) or found.ndim not in (3, 4) or len(found) != len(x):
+            raise BenchError(
+                f"'{self.path}': expected maps (images, H, W) or (images, channels, H, W) of "
+                f"{len(x)} images, found {shape}"
+            )
+        maps = found.detach().to(x.device, torch.float32)
+        maps = CHANNELS[self.channels](maps) if maps.ndim == 4 else maps
+        if maps.shape[1:] == x.shape[2:]:
+            return maps
+        return functional.interpolate(maps[:, None], x.shape[2:], mode=self.upsampling)[:, 0]
+
+
+class Captum(_Adapter):
+    """An `Attribution` of Captum (github.com/pytorch/captum), explaining the scorer's score.
+
+    Those that want a layer get the CAM layer. Those that change how modules pass gradients back
+    (DeepLift, GuidedBackprop, LRP) see only what the network calls as a module.
+
+    Args:
+        attribution: Dotted path of the class, as "captum.attr.IntegratedGradients".
+        arguments: For its constructor, besides the network and the layer.
+        attribute: For its method `attribute`, besides inputs and target; lists become tuples.
+        layer: Name of the submodule for those that want one; None: the backbone's CAM layer.
+        **settings: See `_Adapter`.
+
+    Raises:
+        BenchError: Captum is not installed, the class is none of its attributions, or see
+            `_Adapter`.
+    """
+
+    citation = "Kokhlikyan et al. 2020, arXiv 2009.07896"
+
+    def __init__(
+        self,
+        attribution: str,
+        arguments: Mapping[str, Any] | None = None,
+        attribute: Mapping[str, Any] | None = None,
+        layer: str | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__("attribution", attribution, ("captum", "captum"), **settings)
+        _require_class("attribution", attribution, self.loaded)
+        self._parameters = list(inspect.signature(self.loaded).parameters)
+        if self._parameters[:1] == ["attribution_method"] or not hasattr(self.loaded, "attribute"):
+            raise BenchError(
+                f"attribution: expected a class of Captum that explains a network, found "
+                f"'{attribution}': wrap it in a function of yours and use method=[function]"
+            )
+        self.arguments = dict(arguments or {})
+        self.attribute = _tuples(attribute or {})
+        self.layer = layer
+
+    def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
+        wants_layer = "layer" in self._parameters
+        layer = [_layer(scorer, self.layer)] if wants_layer else []
+        explainer = self.loaded(model, *layer, **self.arguments)
+        picks = "target" in inspect.signature(self.loaded.attribute).parameters
+        target = {"target": targets} if picks else {}
+        found = explainer.attribute(x, **target, **self.attribute)
+        return found[0] if isinstance(found, tuple) else found
+
+
+class GradCamPackage(_Adapter):
+    """A `BaseCAM` of the package grad-cam (github.com/jacobgil/pytorch-grad-cam).
+
+    Its maps have no negative part, are scaled to 0..1 image by image, and are enlarged by it.
+
+    Args:
+        cam: Dotted path of the class, as "pytorch_grad_cam.EigenCAM".
+        arguments: For its constructor, besides the network and the layer.
+        call: For the call that makes the maps, as `{eigen_smooth: true}`.
+        layer: Name of the submodule; None: the backbone's CAM layer.
+        **settings: See `_Adapter`.
+
+    Raises:
+        BenchError: The package is not installed, the path leads to no class, or see `_Adapter`.
+    """
+
+    citation = "Gildenblat et al. 2021, github.com/jacobgil/pytorch-grad-cam"
+
+    def __init__(
+        self,
+        cam: str,
+        arguments: Mapping[str, Any] | None = None,
+        call: Mapping[str, Any] | None = None,
+        layer: str | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__("cam", cam, ("pytorch_grad_cam", "grad-cam"), **settings)
+        _require_class("cam", cam, self.loaded)
+        self.arguments = dict(arguments or {})
+        self.call = dict(call or {})
+        self.layer = layer
+
+    def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
+        layer = _layer(scorer, self.layer)
+        cam = self.loaded(model=model, target_layers=[layer], **self.arguments)
+        # After the package's own hooks: on a CPU it keeps the layer's output itself, which what
+        # follows may change in place.
+        layer.register_forward_hook(lambda *call: call[2].clone())
+        wanted = [_Target(target) for target in targets.tolist()]
+        # Frozen weights give no graph, so the input must.
+        return cam(input_tensor=x.requires_grad_(), targets=wanted, **self.call)
+
+
+class Function(_Adapter):
+    """A function `f(model, x, targets, **settings)` that gives maps.
+
+    It gets the scores' module (`ClassScores`), inputs (B, 3, S, S) and targets (B,) int64, and
+    gives maps (B, H, W) or (B, C, H, W), higher = more important, a tensor or an array.
+
+    Args:
+        function: Its dotted path, as "my_module.my_maps".
+        settings: Its keyword arguments.
+        **others: See `_Adapter`.
+
+    Raises:
+        BenchError: See `_Adapter`.
+    """
+
+    def __init__(
+        self, function: str, settings: Mapping[str, Any] | None = None, **others: Any
+    ) -> None:
+        super().__init__("function", function, **others)
+        if not callable(self.loaded):
+            raise BenchError(
+                f"function: expected '{function}' to be a function, found {self.loaded!r}"
+            )
+        self.settings = dict(settings or {})
+
+    def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
+        return self.loaded(model, x, targets, **self.settings)
+
+
+class _Target:
+    """What grad-cam calls a target: a network's output (K,) to the score of one class."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return output[..., self.target]
+
+
+def _load(setting: str, path: str, extra: tuple[str, str] | None) -> Any:
+    """What a dotted path leads to."""
+    module, _, name = str(path).rpartition(".")
+    if not module:
+        raise BenchError(f"{setting}: expected a dotted path, as package.name, found '{path}'")
+    if extra and module.partition(".")[0] == extra[0] and find_spec(extra[0]) is None:
+        raise BenchError(
+            f"{setting}: '{path}' needs a package that is not installed: "
+            f"pip install 'insdel-bench[{extra[1]}]'"
+        )
+    try:
+        loaded = import_module(module)
+    except ImportError as error:
+        raise BenchError(f"{setting}: cannot import '{path}': {error}") from None
+    if not hasattr(loaded, name):
+        require_known(setting, path, [f"{module}.{own}" for own in dir(loaded) if own[0] != "_"])
+    return getattr(loaded, name)
+
+
+def _require_class(setting: str, path: str, loaded: Any) -> None:
+    if not isinstance(loaded, type):
+        raise BenchError(f"{setting}: expected '{path}' to be a class, found {loaded!r}")
+
+
+def _layer(scorer: Scorer, name: str | None) -> nn.Module:
+    if name is None:
+        return scorer.backbone.layer()
+    modules = dict(scorer.backbone.module.named_modules())
+    require_known("layer", name, [own for own in modules if own])
+    return modules[name]
+
+
+def _tuples(value: Any) -> Any:
+    """Captum wants tuples where YAML has lists."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(own) for key, own in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _source_sha256(loaded: Any) -> str | None:
+    try:
+        path = inspect.getsourcefile(inspect.unwrap(loaded))
+    except TypeError:  # built in, or made by a call
+        return None
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
+
+
+def _versions(loaded: Any) -> dict[str, str]:
+    """Versions of the packages that a function is of, or a class and its bases."""
+    modules = {own.__module__ for own in getattr(loaded, "__mro__", [loaded]) if own is not object}
+    owners = metadata.packages_distributions()
+    names = {name for module in modules for name in owners.get(module.partition(".")[0], [])}
+    return {name: metadata.version(name) for name in sorted(names)}
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds the global generators, which code that is not ours draws from, and puts them back."""
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
+
+
+@contextmanager
+def _put_back(network: nn.Module) -> Iterator[None]:
+    """Takes off what was left on a network: hooks, gradients, training mode."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    hooks = [
+        (getattr(module, kind), dict(getattr(module, kind)))
+        for module in network.modules()
+        for kind in kinds
+    ]
+    try:
+        yield
+    finally:
+        for own, before in hooks:
+            own.clear()
+            own.update(before)
+        network.eval().requires_grad_(False).zero_grad(set_to_none=True)
