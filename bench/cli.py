@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench import __version__
 from bench.errors import BenchError, require_known
+from bench.plugins import plugin_problems
 
 _DESCRIPTION = """\
 Insertion/deletion leaderboards for image attribution methods.
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Without the program's name; `sys.argv[1:]` if None.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for problem in plugin_problems():
+        print(f"bench: warning: {problem}", file=sys.stderr)  # noqa: T201
     try:
         command, *rest = arguments or [""]
         commands = {"run": _run, "select": _select, "check": _check}
@@ -190,10 +193,9 @@ def _leaderboard(arguments: Sequence[str]) -> None:
 
 
 def _list(group: str, config_dir: str | None) -> None:
-    from bench.configuration import known_names, user_folders
+    from bench.configuration import user_folders
+    from bench.listing import print_choices
 
+    sys.path.append(str(Path.cwd()))
     folders = user_folders(["--config-dir", config_dir] if config_dir else [])
-    names = known_names(group, folders)
-    width = max(map(len, names))
-    for name, description in names.items():
-        print(f"{name:{width}}  {description}")  # noqa: T201
+    print_choices(group, folders, Console())

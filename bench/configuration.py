@@ -6,20 +6,25 @@ be written ends in its traceback; both are checked here first.
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from bench.errors import BenchError, require_known
 from bench.files import check_writable
+from bench.plugins import config_packages
 
 GROUPS = {
     "methods": "method",
@@ -30,24 +35,65 @@ GROUPS = {
 }
 """What `bench list` lists -> the configuration group."""
 
+_SHIPPED = Path(str(resources.files("bench.conf")))
+
 OTHER_METHODS = ("of", "prior")
 """The settings of methods that name another one."""
 
 
-def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
-    """Names in a configuration group and what the first comment of each file says.
+class _InstalledConfigs(SearchPathPlugin):
+    """Lets Hydra find the configuration of installed packages, after the shipped one."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """See `SearchPathPlugin`."""
+        for package in config_packages():
+            search_path.append(package.origin, f"file://{package.folder}")
+
+
+Plugins.instance().register(_InstalledConfigs)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One name in a configuration group.
+
+    Attributes:
+        origin: Who brings it: `bench`, an installed package with its version, or a folder.
+        path: Its file.
+    """
+
+    origin: str
+    path: Path
+
+    @property
+    def description(self) -> str:
+        """What the first comment of the file says."""
+        return _description(self.path)
+
+
+def choices(group: str, folders: Sequence[Path] = ()) -> dict[str, Choice]:
+    """What there is in a configuration group, by name.
 
     Args:
         group: `method`, `backbone`, `dataset`, `protocol` or `experiment`.
-        folders: Configuration folders beside the shipped one.
+        folders: Configuration folders beside the shipped one and those of installed packages.
     """
-    shipped = Path(str(resources.files("bench.conf")))
-    names = {}
-    for folder in (shipped, *folders):
+    places = [
+        ("bench", _SHIPPED),
+        *((package.origin, package.folder) for package in config_packages()),
+        *((str(folder), folder) for folder in folders),
+    ]
+    found: dict[str, Choice] = {}
+    for origin, folder in places:
         for path in sorted((folder / group).rglob("*.yaml")):
             name = path.relative_to(folder / group).with_suffix("").as_posix()
-            names.setdefault(name, _description(path))
-    return names
+            found.setdefault(name, Choice(origin, path))  # Hydra, too, takes the first
+    return found
+
+
+def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
+    """Names in a configuration group and what each is; see `choices`."""
+    return {name: choice.description for name, choice in choices(group, folders).items()}
 
 
 def name_other_methods(config: DictConfig, folders: Sequence[Path] = ()) -> None:
@@ -58,7 +104,7 @@ def name_other_methods(config: DictConfig, folders: Sequence[Path] = ()) -> None
 
     Args:
         config: As `conf/run.yaml` composes it; changed in place.
-        folders: Configuration folders beside the shipped one; they come first.
+        folders: Configuration folders beside the shipped one.
 
     Raises:
         BenchError: A name is unknown, or its file holds no method.
@@ -77,9 +123,9 @@ def _named_method(value: Any, folders: Sequence[Path]) -> Any:
     if not isinstance(changes, dict) or "method" not in changes:
         return value
     name = changes.pop("method")
-    require_known("method", name, known_names("method", folders))
-    places = [*folders, Path(str(resources.files("bench.conf")))]
-    path = next(file for own in places if (file := own / "method" / f"{name}.yaml").exists())
+    known = choices("method", folders)
+    require_known("method", name, known)
+    path = known[name].path
     nodes = OmegaConf.to_container(OmegaConf.load(path))
     found = [own for own in nodes.values() if isinstance(own, dict) and "_target_" in own]
     if len(found) != 1:

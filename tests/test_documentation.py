@@ -1,6 +1,9 @@
 """The README's and CONTRIBUTING's code, taken literally."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -32,16 +35,61 @@ def test_python_in_the_readme(small_run, capsys):
     assert "center" in out
 
 
-def test_adding_a_method_as_contributing_tells(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def write_the_method_of_contributing():
+    """The page's files, in the current folder."""
     (code,), (settings,) = blocks("CONTRIBUTING.md", "python"), blocks("CONTRIBUTING.md", "yaml")
     Path("smooth_saliency.py").write_text(code)
     Path("my_conf/method").mkdir(parents=True)
     Path("my_conf/method/smooth_saliency.yaml").write_text(settings)
-    (command,) = [block for block in blocks("CONTRIBUTING.md", "sh") if "bench run" in block]
-    program, *arguments = command.split()
+
+
+def shell_of_contributing(heading):
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (section,) = [own for own in text.split("\n## ") if own.startswith(heading)]
+    (commands,) = re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)
+    return commands
+
+
+def test_adding_a_method_as_contributing_tells(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_the_method_of_contributing()
+    program, *arguments = shell_of_contributing("Add a method").split()
     assert program == "bench"
     main([*arguments, "dataset.max_images=2", "gallery=1"])
+    table = pd.read_csv("results/leaderboards/demo.csv")
+    assert table["method"].tolist() == ["smooth saliency"]
+    assert table["n_missing"].tolist() == [0]
+    capsys.readouterr()
+    main(["list", "methods", "--config-dir", "my_conf"])
+    (line,) = [own for own in capsys.readouterr().out.splitlines() if "smooth_saliency" in own]
+    assert line.split()[:5] == ["smooth_saliency", "my_conf", "1", "+", "1"]
+    assert "Somebody et al. 2026, arXiv 2601.00001  " in line
+    assert line.rstrip().endswith("  Saliency, averaged over a window")
+
+
+def test_shipping_a_package_as_contributing_tells(tmp_path, monkeypatch):
+    """Installed into a folder beside the environment."""
+    monkeypatch.chdir(tmp_path)
+    write_the_method_of_contributing()
+    (project,) = blocks("CONTRIBUTING.md", "toml")
+    Path("pyproject.toml").write_text(project)
+    text = shell_of_contributing("Ship it as a package")
+    assert "pip install " in text
+    text = text.replace("pip install ", "pip install --no-deps --target site ")
+    commands = text.splitlines()
+    assert commands[-1].startswith("bench run ")
+    commands[-1] += " dataset.max_images=2 gallery=1"
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": "site",
+    }
+    out = subprocess.run(
+        ["bash", "-ec", "\n".join(commands)], env=environment, capture_output=True, text=True,
+        check=True,
+    ).stdout  # fmt: skip
+    (line,) = [own for own in out.splitlines() if own.startswith("smooth_saliency ")]
+    assert line.split()[1:6] == ["smooth-saliency", "1.0", "1", "+", "1"]
+    assert sorted(path.name for path in Path().iterdir()) == ["results", "site", "smooth-saliency"]
     table = pd.read_csv("results/leaderboards/demo.csv")
     assert table["method"].tolist() == ["smooth saliency"]
     assert table["n_missing"].tolist() == [0]

@@ -18,6 +18,7 @@ class GradCAM(Method):
     as Xplique 1.1.0 does (OpenCV's INTER_CUBIC, which torch's bicubic equals).
     """
 
+    citation = "Selvaraju et al. 2017, arXiv 1610.02391"
     forward_passes = 1
     backward_passes = 1
 
@@ -39,6 +40,8 @@ class GradCAMPlusPlus(GradCAM):
     Chattopadhay et al. 2018, arXiv 1710.11063, equations 11 and 19 in the form that Xplique gives
     them: the mean over pixels, of gradients and activations, in place of the sum.
     """
+
+    citation = "Chattopadhay et al. 2018, arXiv 1710.11063"
 
     def _weights(self, gradients: Tensor, activations: Tensor) -> Tensor:
         squares = gradients.square()
@@ -63,6 +66,8 @@ class ScoreCAM(Method):
     Raises:
         BenchError: An argument is unknown.
     """
+
+    citation = "Wang et al. 2020, arXiv 1910.01279"
 
     def __init__(self, weight_of: str = "target", scaling: str = "minmax") -> None:
         require_known("weight_of", weight_of, ("target", "prediction"))

@@ -21,6 +21,7 @@ class Saliency(Method):
     Simonyan et al. 2014, arXiv 1312.6034, section 3.1; as in Xplique's `Saliency`.
     """
 
+    citation = "Simonyan et al. 2014, arXiv 1312.6034"
     forward_passes = 1
     backward_passes = 1
 
@@ -36,6 +37,7 @@ class GradientInput(Method):
     and its metrics take their mean, so the ranking is the same.
     """
 
+    citation = "Shrikumar et al. 2017, arXiv 1605.01713"
     forward_passes = 1
     backward_passes = 1
 
@@ -51,6 +53,7 @@ class GuidedBackprop(Method):
     ReLU6 keep their gradient; where a network has none of the two, this is the plain gradient.
     """
 
+    citation = "Springenberg et al. 2015, arXiv 1412.6806"
     forward_passes = 1
     backward_passes = 1
 
@@ -71,6 +74,8 @@ class IntegratedGradients(Method):
     Raises:
         BenchError: `steps` is less than 2.
     """
+
+    citation = "Sundararajan et al. 2017, arXiv 1703.01365"
 
     def __init__(self, steps: int = 80) -> None:
         require_integer("steps", steps, 2)
@@ -154,6 +159,8 @@ class SmoothGrad(_NoisyGradients):
     Smilkov et al. 2017, arXiv 1706.03825, as in Xplique; see `_NoisyGradients`.
     """
 
+    citation = "Smilkov et al. 2017, arXiv 1706.03825"
+
     def _add(self, state: Tensor, gradient: Tensor, count: int) -> None:
         state[0] += gradient
 
@@ -163,6 +170,8 @@ class SquareGrad(_NoisyGradients):
 
     Hooker et al. 2019, arXiv 1806.10758, as in Xplique; see `_NoisyGradients`.
     """
+
+    citation = "Hooker et al. 2019, arXiv 1806.10758"
 
     def _add(self, state: Tensor, gradient: Tensor, count: int) -> None:
         state[0] += gradient.square()
@@ -174,6 +183,8 @@ class VarGrad(_NoisyGradients):
     Adebayo et al. 2018, arXiv 1810.03307, as in Xplique (divided by the number of samples); see
     `_NoisyGradients`.
     """
+
+    citation = "Adebayo et al. 2018, arXiv 1810.03307"
 
     def _add(self, state: Tensor, gradient: Tensor, count: int) -> None:
         mean, squares = state  # Welford's update: sums of squares would lose digits

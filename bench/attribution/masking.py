@@ -30,6 +30,8 @@ class Rise(Method):
         BenchError: An argument is out of range.
     """
 
+    citation = "Petsiuk et al. 2018, arXiv 1806.07421"
+
     def __init__(self, num_masks: int = 4000, grid_size: int = 7, probability: float = 0.5) -> None:
         require_integer("num_masks", num_masks, 1)
         require_integer("grid_size", grid_size, 1)
@@ -84,6 +86,8 @@ class Occlusion(Method):
     Raises:
         BenchError: An argument is out of range, or a patch is larger than the image.
     """
+
+    citation = "Zeiler and Fergus 2014, arXiv 1311.2901"
 
     def __init__(self, patch_size: int = 10, stride: int = 5, value: float = 0.0) -> None:
         require_integer("patch_size", patch_size, 1)

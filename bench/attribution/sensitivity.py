@@ -73,6 +73,8 @@ class Sobol(_GridSensitivity):
         BenchError: An argument is out of range.
     """
 
+    citation = "Fel et al. 2021, arXiv 2111.04138"
+
     def __init__(self, grid_size: int = 8, num_designs: int = 32) -> None:
         super().__init__(grid_size, num_designs)
         if num_designs & (num_designs - 1):
@@ -115,6 +117,8 @@ class Hsic(_GridSensitivity):
     Raises:
         BenchError: An argument is out of range.
     """
+
+    citation = "Novello et al. 2022, arXiv 2206.06219"
 
     def __init__(self, grid_size: int = 8, num_designs: int = 500) -> None:
         super().__init__(grid_size, num_designs)

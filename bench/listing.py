@@ -1,0 +1,66 @@
+"""What `bench list` shows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.attribution.method import Method
+from bench.configuration import OTHER_METHODS, choices
+
+_WIDE = 1000
+"""Columns where no terminal says how many it has: a line for each name, to search in."""
+
+
+def print_choices(group: str, folders: Sequence[Path], console: Console) -> None:
+    """Prints the names in a configuration group, who brings them, and what they are.
+
+    Of methods, also the passes through the network for one image, and where they come from.
+
+    Args:
+        group: A key of `bench.configuration.choices`.
+        folders: Configuration folders beside those that are always there.
+        console: Where the table goes.
+    """
+    facts = ("forward + backward", "citation") if group == "method" else ()
+    table = Table("name", "from", *facts, "description", box=None, pad_edge=False)
+    for column in table.columns[: 2 + len(facts[:1])]:
+        column.no_wrap = True
+    for name, choice in choices(group, folders).items():
+        cells = _facts(choice.path) if facts else ()
+        table.add_row(*map(Text, (name, choice.origin, *cells, choice.description)))
+    if not console.is_terminal:
+        console.width = _WIDE
+    console.print(table)
+
+
+def _facts(path: Path) -> tuple[str, str]:
+    """Passes for one image and citation of the method that a file configures."""
+    try:
+        (settings,) = (node for node in OmegaConf.load(path).values() if OmegaConf.is_dict(node))
+        method = get_class(settings["_target_"])
+        if not issubclass(method, Method):
+            return "unknown", ""
+    except Exception:  # anybody's file and module: `bench run` tells what is wrong with it
+        return "unknown", ""
+    if method.passes is not Method.passes:
+        other = any(key in settings for key in OTHER_METHODS)
+        return "by the other method" if other else "by network", method.citation
+    made: Method | type[Method] = method
+    if not OmegaConf.missing_keys(settings):
+        arguments = OmegaConf.to_container(settings, resolve=True)
+        arguments.pop("label", None)
+        try:
+            made = instantiate(arguments, _convert_="all")
+        except Exception:  # a package or a file that it needs is missing
+            made = method
+    passes = (made.forward_passes, made.backward_passes)
+    if None in passes:
+        return "unknown", made.citation
+    if not all(isinstance(own, int) for own in passes):
+        return "by settings", made.citation
+    return "{} + {}".format(*passes), made.citation
