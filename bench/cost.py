@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bench.attribution.method import Method
+from bench.attribution.method import Method, Passes
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Sample
 from bench.explain import now
@@ -44,7 +44,7 @@ def count_cost(
     done: Mapping[str, Collection[str]],
     kept: Mapping[str, MapStore],
 ) -> Cost:
-    """Counts what `evaluate` will do.
+    """Counts what `evaluate` will do; methods whose passes nobody knows count none.
 
     Args:
         samples: The images.
@@ -69,7 +69,7 @@ def count_cost(
         if store is not None:
             missing = {image_id for image_id in missing if image_id not in store}
             map_bytes += len(missing) * size * size * np.dtype(DTYPES[store.dtype]).itemsize
-        passes = method.passes(explained)
+        passes = method.passes(explained) or Passes()
         forward += passes.forward * len(missing)
         backward += passes.backward * len(missing)
     if protocol.mufidelity is not None:  # shared by all methods

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.attribution.method import Method
+from bench.attribution.method import Method, Passes
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.build import (
@@ -148,9 +148,15 @@ class _Experiment:
         may_shrink = self.config.batch_size == "auto"
         return Scorer(backbone, score, self.batch_size, advance, may_shrink, advance)
 
+    @cached_property
+    def passes(self) -> dict[str, Passes | None]:
+        """What one image costs, by method; None: unknown."""
+        backbone = self.explained.backbone
+        return {name: method.passes(backbone) for name, method in self.methods.items()}
+
     def keeps_maps(self, name: str) -> bool:
-        """Whether a method's maps are worth the disk: those of methods that make passes are."""
-        return self.config.maps.keep and sum(self.methods[name].passes(self.explained.backbone)) > 0
+        """Whether a method's maps are worth the disk: unless it is known to make no passes."""
+        return self.config.maps.keep and self.passes[name] != Passes()
 
     @cached_property
     def identities(self) -> dict[str, dict[str, Any]]:
@@ -218,8 +224,9 @@ def _open_runs(experiment: _Experiment, results_dir: Path) -> dict[str, Run]:
     resolved = OmegaConf.to_container(experiment.config, resolve=True)
     runs = {}
     for name, identity in experiment.identities.items():
-        passes = experiment.methods[name].passes(experiment.explained.backbone)._asdict()
-        runs[name] = open_run(results_dir, identity, resolved, origin | {"passes": passes})
+        passes = experiment.passes[name]
+        own = origin | {"passes": passes._asdict() if passes else {}}
+        runs[name] = open_run(results_dir, identity, resolved, own)
     return runs
 
 
@@ -310,12 +317,13 @@ def _tell_cost(experiment: _Experiment, cost: Cost, console: Console) -> None:
     seconds = estimate_seconds(
         cost, experiment.backbone, explained, experiment.batch_size, experiment.device
     )
+    unknown = [name for name, passes in experiment.passes.items() if passes is None]
     time = "time not known: a batch does not fit in memory"
     if seconds is not None:
         time = f"about {_duration(seconds)}"
     console.print(
         f"To do: {cost.curves + cost.forward:,} forward and {cost.backward:,} backward passes, "
-        f"{time}",
+        f"{time}" + (f"; not counted: {', '.join(unknown)}" if unknown else ""),
         highlight=False,
         soft_wrap=True,
     )

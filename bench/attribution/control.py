@@ -79,7 +79,7 @@ class _Changed(Method):
         """That of the other method: these have but one of their own."""
         return self.of.version
 
-    def passes(self, backbone: Backbone) -> Passes:
+    def passes(self, backbone: Backbone) -> Passes | None:
         """Those of the other method."""
         return self.of.passes(backbone)
 

@@ -47,7 +47,7 @@ class Method(ABC):
     Attributes:
         version: Raised whenever the method's numbers change; part of a row's identity.
         forward_passes: Forward passes for one image, where that is known without the network; None
-            if nobody knows, which counts as none.
+            if nobody knows.
         backward_passes: Likewise.
         citation: Where the method comes from, as "Author et al. 2020, arXiv 2001.00001".
     """
@@ -57,13 +57,15 @@ class Method(ABC):
     backward_passes: int | None = 0
     citation: str = ""
 
-    def passes(self, backbone: Backbone) -> Passes:
-        """What one image costs: for the estimate of a run, and for the leaderboard.
+    def passes(self, backbone: Backbone) -> Passes | None:
+        """What one image costs, for the estimate of a run and the leaderboard; None: unknown.
 
         Args:
             backbone: The network, on whose input size or layers the number may depend.
         """
-        return Passes(self.forward_passes or 0, self.backward_passes or 0)
+        if self.forward_passes is None or self.backward_passes is None:
+            return None
+        return Passes(self.forward_passes, self.backward_passes)
 
     def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
         """What decides the maps besides version, settings, seed, images and network.

@@ -139,7 +139,7 @@ class Smdl(Method):
         self.evidence_scale = evidence_scale
         self.smooth = smooth
 
-    def passes(self, backbone: Backbone) -> Passes:
+    def passes(self, backbone: Backbone) -> Passes | None:
         """The prior's; one for each region; in each round one for each candidate and score.
 
         Passes through the uncertainty network count as those through the explained one. The image
@@ -154,7 +154,7 @@ class Smdl(Method):
         if needs_image and (self.consistency != 0 or self.collaboration != 0):
             forward += 1
         prior = Passes() if self.prior is None else self.prior.passes(backbone)
-        return Passes(prior.forward + forward, prior.backward)
+        return None if prior is None else Passes(prior.forward + forward, prior.backward)
 
     def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
         """What decides the prior's maps, and the uncertainty network's weights."""

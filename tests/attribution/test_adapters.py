@@ -172,7 +172,7 @@ def test_passes_are_counted_where_others_make_them():
 
 
 def test_passes_are_those_that_the_user_tells():
-    assert Function("adapted.scores").passes(backbone()) == (0, 0)
+    assert Function("adapted.scores").passes(backbone()) is None
     told = Function("adapted.scores", forward_passes=3, backward_passes=2)
     assert told.passes(backbone()) == (3, 2)
     assert Function("adapted.scores").forward_passes is None

@@ -53,13 +53,14 @@ def test_means_over_images_that_differ(tmp_path):
     title, cells = markdown.splitlines()[2], markdown.splitlines()[-1]
     assert title == "birds · toy · mine · 3 images · accuracy 0.000"
     interval = f"{row['insertion_ci_low']:.3f}..{row['insertion_ci_high']:.3f}"
-    assert cells == f"| 1 | RISE | 0.4000 | {interval} | 0.4000 | {interval} | 0.0000 | 40.0% |"
+    assert cells == f"| 1 | RISE | 0.4000 | {interval} | 0.4000 | {interval} | 0.0000 | 40.0% |  |"
 
 
 def test_insertion_and_deletion_stand_in_their_own_columns(tmp_path):
     begin(tmp_path, "RISE").append(rows("a", "b", "c"))
     cells = to_markdown(table(tmp_path), "board").splitlines()[-1]
-    assert cells == "| 1 | RISE | 0.5000 | 0.500..0.500 | 0.3750 | 0.375..0.375 | 0.1250 | 50.0% |"
+    expected = "| 1 | RISE | 0.5000 | 0.500..0.500 | 0.3750 | 0.375..0.375 | 0.1250 | 50.0% |  |"
+    assert cells == expected
 
 
 def test_mufidelity_has_a_column_where_it_was_asked_for(tmp_path):
