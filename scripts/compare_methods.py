@@ -160,7 +160,8 @@ def grad_cam(task: Task, name: str) -> Maps:
     method = getattr(pytorch_grad_cam, name)(task.model, [task.backbone.layer()])
     method.batch_size = task.batch_size
     wanted = [ClassifierOutputTarget(target) for target in task.batch.targets.tolist()]
-    return lambda: method(input_tensor=task.batch.x, targets=wanted)
+    x = task.batch.x.clone().requires_grad_()  # the weights are frozen
+    return lambda: method(input_tensor=x, targets=wanted)
 
 
 def xplique(task: Task, name: str, **settings: Any) -> Maps:

@@ -142,12 +142,14 @@ def measure_methods(
     given: argparse.Namespace, backbone: Backbone, device: torch.device, batch_size: int
 ) -> None:
     """Prints, for each method, its passes, images a second, and the passes' share of its time."""
-    batch = photos(backbone, given.images or 2, device)
+    few = photos(backbone, given.images or 2, device)
+    block = photos(backbone, 2 * batch_size, device)  # for methods that make a pass or two
     lines = [
         f"- command: `python {' '.join(sys.argv)}`",
         *(f"- {key}: {provenance(device)[key]}" for key in ("device", "threads", "packages")),
-        f"- {backbone.name}, {len(batch.x)} images, batches of {batch_size}; medians of "
-        f"{given.repeats} calls, each followed by plain loops of passes",
+        f"- {backbone.name}, {len(few.x)} images ({len(block.x)} where an image takes fewer than "
+        f"10 passes), batches of {batch_size}; medians of {given.repeats} calls, each followed by "
+        "plain loops of passes",
         "- passes are an image's, without the fill of last batches; the share counts the fill",
         "",
         "| method | settings | forward | backward | images a second | passes' share of the time |",
@@ -160,11 +162,12 @@ def measure_methods(
         settings = FEWER.get(name, [])
         try:
             method = make_method(name, settings)
+            passes = method.passes(backbone)
+            batch = few if sum(passes) >= 10 else block
             timed = time_method(method, settings, backbone, batch, batch_size, given.repeats)
         except BenchError as error:
             line = f"| {name} | not timed: {error} | | | | |"
         else:
-            passes = method.passes(backbone)
             rate = len(batch.x) / statistics.median(timed.seconds)
             share = f"{timed.share():.1%}" if timed.forward else ""
             line = (
@@ -232,8 +235,8 @@ def plain(
 
 
 def photos(backbone: Backbone, count: int, device: torch.device) -> Batch:
-    """The first packaged photos, as the network wants them."""
-    samples = Photos(max_images=count).samples
+    """The first packaged photos, again and again if need be, as the network wants them."""
+    samples = (Photos().samples * count)[:count]
     images = [sample.read() for sample in samples]
     targets = torch.tensor([sample.target for sample in samples], device=device)
     x = backbone.preprocess(images).to(device)
