@@ -55,10 +55,11 @@ def count_cost(
         kept: Where methods, by name, keep their maps.
     """
     size = explained.preprocessing.size
-    points = sum(
-        np.count_nonzero((counts > 0) & (counts < size * size))
-        for counts in (protocol.insertion.counts(size, size), protocol.deletion.counts(size, size))
-    )
+    revealing = (protocol.insertion, protocol.deletion, protocol.confidence)
+    points = 0
+    for part in filter(None, revealing):
+        counts = part.counts(size, size)
+        points += np.count_nonzero((counts > 0) & (counts < size * size))
     curves = forward = backward = map_bytes = 0
     images: set[str] = set()
     for name, method in methods.items():

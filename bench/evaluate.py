@@ -21,6 +21,7 @@ from bench.explain import Explainer, check_maps, now
 from bench.map_store import MapStore
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Baseline, Inputs
+from bench.metrics.confidence import Confidence
 from bench.metrics.mufidelity import MuFidelity, cell_of_pixel, correlate, score_drops
 from bench.metrics.perturbation import curves, order_pixels, tied_fraction
 from bench.metrics.protocol import Perturbation, Protocol, load_protocol
@@ -36,7 +37,8 @@ class Evaluated:
             insertion_curve, deletion_curve (lists of float32), tied_fraction, seconds.
             `baseline_score` is the score of the fully deleted image; where the insertion curve
             starts from another baseline, that one's score is the curve's first point. Where the
-            protocol asks for it, MuFidelity has a column too (`MuFidelity.column`).
+            protocol asks for it, MuFidelity has a column too (`MuFidelity.column`), and so has the
+            curve of confidence (`Confidence.column`).
         maps: (n, H, W) float32 on the CPU, in the order of the rows.
     """
 
@@ -159,6 +161,8 @@ class InsertionDeletion:
         deletion_auc: (N,) float64 by the protocol's rule; lower is better.
         tied_fraction: (N,) fraction of each map's pixels whose value is not unique.
         mufidelity: (N,) float64 if the protocol asks for it, else None; higher is better.
+        confidence: (N, steps+1) float32 if the protocol asks for it, else None; its
+            `Confidence.highest` reads it.
     """
 
     insertion: NDArray[np.float32]
@@ -167,6 +171,7 @@ class InsertionDeletion:
     deletion_auc: NDArray[np.float64]
     tied_fraction: NDArray[np.float32]
     mufidelity: NDArray[np.float64] | None = None
+    confidence: NDArray[np.float32] | None = None
 
 
 def insertion_deletion(
@@ -228,6 +233,9 @@ def insertion_deletion(
         mufidelity = None
         if protocol.mufidelity is not None:
             mufidelity = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, every)
+        confidence = None
+        if protocol.confidence is not None:
+            confidence = _confidence(scorer, protocol.confidence, ends, order, every)
     insertion, deletion = insertion.cpu().numpy(), deletion.cpu().numpy()
     clean = ends.clean_scores.cpu().numpy()
     return InsertionDeletion(
@@ -237,6 +245,7 @@ def insertion_deletion(
         deletion_auc=auc(deletion, protocol.auc, clean),
         tied_fraction=tied_fraction(maps, order).cpu().numpy(),
         mufidelity=mufidelity,
+        confidence=confidence,
     )
 
 
@@ -263,6 +272,8 @@ class _Ends:
     insertion_scores: Tensor
     deletion_baseline: Tensor
     deletion_scores: Tensor
+    confidence_baseline: Tensor | None
+    confidence_scores: Tensor | None
 
 
 class _EndPoints:
@@ -287,7 +298,11 @@ class _EndPoints:
         insertion = self._baseline(first, inputs, targets)
         deletion = insertion if first == second else self._baseline(second, inputs, targets)
         clean = self._scorer.select(outputs, targets)
-        return _Ends(inputs.x, targets, outputs.argmax(dim=1), clean, *insertion, *deletion)
+        confidence = None, None
+        if self.protocol.confidence is not None:
+            confidence = self._baseline(self.protocol.confidence.baseline, inputs, targets)
+        predictions = outputs.argmax(dim=1)
+        return _Ends(inputs.x, targets, predictions, clean, *insertion, *deletion, *confidence)
 
     def _baseline(
         self, baseline: Baseline, inputs: Inputs, targets: Tensor
@@ -334,6 +349,17 @@ def _both_curves(
     counts = points(protocol.deletion)
     deletion = curves(scorer, x, base, targets, order, images, counts, clean, scores, size)
     return insertion, deletion
+
+
+def _confidence(
+    scorer: Scorer, settings: Confidence, ends: _Ends, order: Tensor, images: Tensor
+) -> NDArray[np.float32]:
+    """Curves (N, steps+1) of orders (N, H*W) that belong to images (N,)."""
+    counts = torch.from_numpy(settings.counts(*ends.x.shape[2:]))
+    base, scores = ends.confidence_baseline, ends.confidence_scores
+    size, clean = scorer.batch_size, ends.clean_scores
+    found = curves(scorer, base, ends.x, ends.targets, order, images, counts, scores, clean, size)
+    return found.cpu().numpy()
 
 
 def _mufidelity(
@@ -406,6 +432,9 @@ def _evaluate_block(
     if protocol.mufidelity is not None:
         column = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, owners)
         extra[MuFidelity.column] = column
+    if protocol.confidence is not None:
+        column = _confidence(scorer, protocol.confidence, ends, order, owners)
+        extra[Confidence.column] = list(column)
     seconds = (now(device) - started) / len(maps)
     table = pd.DataFrame(
         {

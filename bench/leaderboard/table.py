@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.leaderboard.statistics import bootstrap_interval
+from bench.metrics.confidence import Confidence
 from bench.metrics.mufidelity import MuFidelity
 from bench.store import Run, curve_areas
 
@@ -19,6 +20,15 @@ COLUMNS = (
     "deletion_ci_high srg tied_fraction published_insertion_auc published_deletion_auc "
     "insertion_delta deletion_delta forward_passes backward_passes rank seed comparison run_key"
 ).split()
+
+
+OPTIONAL_COLUMNS = (
+    MuFidelity.column,
+    *(f"confidence_{share}" for share in Confidence.shares),
+    "confidence_ci_low",
+    "confidence_ci_high",
+)
+"""Columns of tables whose protocols ask for them; the interval is that of `confidence_100`."""
 
 
 def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.DataFrame:
@@ -36,13 +46,14 @@ def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.Da
     Returns:
         The columns `COLUMNS`, best insertion AUC first within each comparison. `srg` is insertion
         minus deletion, where both share baseline and steps. Intervals are bootstrapped over
-        images. A MuFidelity column (mean over images) follows where a protocol asks for it.
+        images. Columns of MuFidelity and of the highest confidence (means over images) follow
+        where a protocol asks for them.
         Rows may be compared if their `comparison` is equal. Passes are what one image's map
         costs. The published columns are blank unless the experiment repeats a published table.
     """
     methods = row_names(runs, name)
     rows = [{"method": methods[run.manifest["key"]], **_row(run, auc)} for run in runs]
-    asked = [MuFidelity.column] if any(MuFidelity.column in row for row in rows) else []
+    asked = [own for own in OPTIONAL_COLUMNS if any(own in row for row in rows)]
     table = pd.DataFrame(rows, columns=COLUMNS + asked)
     for way in ("forward", "backward"):
         table[f"{way}_passes"] = table[f"{way}_passes"].astype("Int64")
@@ -111,9 +122,21 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
         row[f"{direction}_ci_low"], row[f"{direction}_ci_high"] = low, high
     if MuFidelity.column in rows:
         row[MuFidelity.column] = rows[MuFidelity.column].mean()
+    if Confidence.column in rows:
+        row |= _confidences(run, rows)
     if identity["protocol"]["insertion"] == identity["protocol"]["deletion"]:
         row["srg"] = row["insertion_auc"] - row["deletion_auc"]
     return row
+
+
+def _confidences(run: Run, rows: pd.DataFrame) -> dict[str, float]:
+    settings = run.identity["protocol"]["confidence"]
+    confidence = Confidence(settings["steps"], settings["whole_image"])
+    curves = np.stack(rows[Confidence.column].tolist())
+    found = {share: confidence.highest(curves, share) for share in Confidence.shares}
+    low, high = bootstrap_interval(found[100])
+    means = {f"confidence_{share}": own.mean() for share, own in found.items()}
+    return means | {"confidence_ci_low": low, "confidence_ci_high": high}
 
 
 def _flatten(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

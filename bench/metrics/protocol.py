@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError, require_integer, require_known, require_number
 from bench.metrics.auc import AUC_RULES
 from bench.metrics.baseline import Baseline, make_baseline
+from bench.metrics.confidence import Confidence
 from bench.metrics.mufidelity import MuFidelity
 from bench.metrics.perturbation import TIE_RULES
 from bench.metrics.score import SCORES
@@ -67,7 +68,8 @@ class Perturbation:
         return np.minimum(np.arange(0, last + each, each), last).astype(np.int32)
 
 
-_PARTS = {"insertion": Perturbation, "deletion": Perturbation, "mufidelity": MuFidelity}
+_OPTIONAL = {"mufidelity": MuFidelity, "confidence": Confidence}
+_PARTS = {"insertion": Perturbation, "deletion": Perturbation, **_OPTIONAL}
 """Parts of a protocol that have a baseline."""
 
 
@@ -83,6 +85,7 @@ class Protocol:
         insertion: Most important pixels first, from the baseline to the image.
         deletion: Most important pixels first, from the image to the baseline.
         mufidelity: Settings of MuFidelity if it is asked for, else None.
+        confidence: Settings of the highest confidence if it is asked for, else None.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Protocol:
     insertion: Perturbation
     deletion: Perturbation
     mufidelity: MuFidelity | None = None
+    confidence: Confidence | None = None
 
     def __post_init__(self) -> None:
         require_known("protocol.score", self.score, SCORES)
@@ -153,10 +157,10 @@ def shipped_protocols() -> dict[str, dict[str, Any]]:
 def _build(settings: Mapping[str, Any]) -> Protocol:
     given = {key: value for key, value in settings.items() if value is not None}
     known = set(Protocol.__dataclass_fields__)
-    if not known - {"mufidelity"} <= set(given) <= known:
+    if not known - _OPTIONAL.keys() <= set(given) <= known:
         raise BenchError(
-            f"protocol: expected the keys {', '.join(sorted(known))} (mufidelity may be left "
-            f"out); found {', '.join(sorted(given))}"
+            f"protocol: expected the keys {', '.join(sorted(known))}, of which "
+            f"{' and '.join(_OPTIONAL)} may be left out; found {', '.join(sorted(given))}"
         )
     for part in _PARTS.keys() & given.keys():
         own = dict(given[part])

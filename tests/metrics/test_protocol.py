@@ -14,6 +14,8 @@ from bench.metrics.protocol import (
 FROZEN = {
     "rise": "87aeabb55ec148aa",
     "smdl-cub": "c98c090c76e40b14",
+    "smdl-cub-errors": "2dd044d10c590dc6",
+    "smdl-cub-errors-50": "d6e3a9e053cf0f5a",
     "smdl-face": "5f40bd8e461c7e24",
     "xplique": "5f40bd8e461c7e24",
     "xplique-mufidelity": "bf31d0d5d864270e",
