@@ -16,6 +16,7 @@ from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Dataset
 from bench.errors import BenchError, require_integer, require_known
 from bench.files import check_writable, file_name
+from bench.identity import ROW_KEYS
 from bench.map_store import DTYPES
 from bench.metrics.protocol import Protocol
 from bench.metrics.score import check_score
@@ -43,11 +44,25 @@ def check_settings(config: DictConfig) -> None:
     require_integer("block_size", config.block_size, 1)
     require_integer("workers", config.workers, 1)
     require_integer("gallery", config.gallery, 0)
+    _check_assets(config)
     require_known("maps.dtype", str(config.maps.dtype), DTYPES)
     for switch in ("figures", "compile", "maps.keep"):
         value = OmegaConf.select(config, switch)
         if not isinstance(value, bool):
             raise BenchError(f"{switch}: expected true or false, found {value!r}")
+
+
+def _check_assets(config: DictConfig) -> None:
+    """Refuses a configuration that needs assets which are not set; tells all of them at once."""
+    parts = {part: config.get(part) for part in ("dataset", "backbone", "explain", "method")}
+    needed = re.findall(r"\$\{assets\.(\w+)\}", OmegaConf.to_yaml(OmegaConf.create(parts)))
+    missing = [name for name in dict.fromkeys(needed) if OmegaConf.is_missing(config.assets, name)]
+    if missing:
+        raise BenchError(
+            f"assets: this experiment needs paths that are not set: add "
+            f"{' '.join(f'assets.{name}=PATH' for name in missing)}, or lines `{missing[0]}: PATH` "
+            "to assets.yaml in the working directory"
+        )
 
 
 def build_dataset(config: DictConfig, console: Console) -> Dataset:
@@ -172,7 +187,7 @@ def _build(node: DictConfig, key: str) -> Any:
         names = " ".join(f"{name}=VALUE" for name in sorted(missing))
         raise BenchError(f"{key}: not everything it needs is set; add {names}")
     arguments = OmegaConf.to_container(node, resolve=True)
-    arguments.pop("label", None)
+    arguments = {name: own for name, own in arguments.items() if name not in ROW_KEYS}
     try:
         return instantiate(arguments, _convert_="all")
     except InstantiationException as error:

@@ -95,14 +95,24 @@ def _other(arguments: Sequence[str]) -> list[str]:
 def _run(arguments: Sequence[str]) -> list[str]:
     """Hands the arguments to Hydra; returns what failed in any of the jobs."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from bench.configuration import check_arguments, flags_first, name_other_methods, user_folders
+    from bench.configuration import (
+        check_arguments,
+        declared_runs,
+        flags_first,
+        name_other_methods,
+        user_folders,
+        with_assets,
+    )
 
+    arguments = with_assets(arguments)
     check_arguments(arguments)
+    declared = declared_runs(arguments)
     folders = user_folders(arguments)
     sys.path.append(str(Path.cwd()))  # where a user's own methods may lie
     failures: list[str] = []
@@ -110,10 +120,13 @@ def _run(arguments: Sequence[str]) -> list[str]:
 
     def job(config: DictConfig) -> None:
         from bench.experiment import run_experiment
+        from bench.reproduction import changed_settings
 
         try:
+            experiment = HydraConfig.get().runtime.choices.get("experiment")
+            changes = changed_settings(config, declared.get(experiment))
             name_other_methods(config, folders)
-            failed = run_experiment(config, Console())
+            failed = run_experiment(config, Console(), changes)
             failures.extend(failure.reason for failure in failed)
             traces.extend(failure.trace for failure in failed if failure.trace)
         except BenchError as error:  # so that Hydra prints no traceback and a sweep goes on
@@ -132,10 +145,10 @@ def _run(arguments: Sequence[str]) -> list[str]:
 
 
 def _select(arguments: Sequence[str]) -> list[str]:
-    from bench.configuration import compose_run
+    from bench.configuration import compose_run, with_assets
 
     sys.path.append(str(Path.cwd()))
-    config = compose_run(arguments)
+    config = compose_run(with_assets(arguments))
     from bench.experiment import write_selection
 
     write_selection(config, Console())
@@ -144,10 +157,10 @@ def _select(arguments: Sequence[str]) -> list[str]:
 
 def _check(arguments: Sequence[str]) -> list[str]:
     """Checks the groups that the arguments name; returns what is wrong with them."""
-    from bench.configuration import compose_run, named_groups
+    from bench.configuration import compose_run, named_groups, with_assets
 
     sys.path.append(str(Path.cwd()))
-    config = compose_run(arguments)
+    config = compose_run(with_assets(arguments))
     groups, console, problems = named_groups(arguments), Console(), []
     if not groups & {"dataset", "backbone"}:
         raise BenchError(

@@ -24,6 +24,7 @@ from yaml import YAMLError
 
 from bench.errors import BenchError, require_known
 from bench.files import check_writable
+from bench.identity import ROW_KEYS
 from bench.plugins import config_packages
 
 GROUPS = {
@@ -130,7 +131,7 @@ def _named_method(value: Any, folders: Sequence[Path]) -> Any:
     found = [own for own in nodes.values() if isinstance(own, dict) and "_target_" in own]
     if len(found) != 1:
         raise BenchError(f"'{path}': expected one method, found {len(found)}")
-    settings = {key: own for key, own in found[0].items() if key != "label"} | changes
+    settings = {key: own for key, own in found[0].items() if key not in ROW_KEYS} | changes
     for key in OTHER_METHODS:
         if key in settings:
             settings[key] = _named_method(settings[key], folders)
@@ -202,6 +203,59 @@ def compose_run(arguments: Sequence[str]) -> DictConfig:
         raise BenchError(
             f"{reason} (see `bench run --cfg job` for the settings there are)"
         ) from None
+
+
+def with_assets(arguments: Sequence[str], file: Path = Path("assets.yaml")) -> list[str]:
+    """The command line with what a file says of assets, if it names an experiment.
+
+    Args:
+        arguments: Without the program's name; what they say of an asset goes before the file.
+        file: YAML, lines of `key: path`; it need not exist.
+
+    Raises:
+        BenchError: The file is no such YAML.
+    """
+    arguments = list(arguments)
+    keys = [own.key_or_group for own in _overrides(_split(arguments)[2])]
+    if "experiment" not in keys or not file.exists():
+        return arguments
+    try:
+        assets = OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        raise BenchError(f"'{file}' cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(assets, dict) or not all(isinstance(own, str) for own in assets.values()):
+        raise BenchError(f"'{file}': expected lines `key: path`, found {assets!r}")
+    for key, path in assets.items():
+        if f"assets.{key}" not in keys:
+            quoted = path.replace("\\", "\\\\").replace('"', '\\"')
+            arguments.append(f'++assets.{key}="{quoted}"')
+    return arguments
+
+
+def declared_runs(arguments: Sequence[str]) -> dict[str, DictConfig]:
+    """What the experiments of a command line are by themselves, by name.
+
+    Everything else that the command line sets is left out, but for the choice of methods and where
+    assets lie: the difference is what the user has changed.
+
+    Raises:
+        BenchError: See `compose_run`.
+    """
+    config_dir, _, overrides = _split(arguments)
+    parsed = list(zip(_overrides(overrides), overrides, strict=True))
+    kept = [
+        text
+        for own, text in parsed
+        if own.key_or_group.partition(".")[0] in ("assets", "hydra")
+        or (own.key_or_group == "method" and not own.is_sweep_override())
+    ]
+    kept += ["--config-dir", config_dir] if config_dir else []
+    names = [own.value() for own, _ in parsed if own.key_or_group == "experiment"]
+    return {
+        name: compose_run([f"experiment={name}", *kept])
+        for value in names
+        for name in _names(value)
+    }
 
 
 def named_groups(arguments: Sequence[str]) -> set[str]:

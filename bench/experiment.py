@@ -1,6 +1,6 @@
 """One experiment: objects to stored rows, rows to a leaderboard."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
@@ -33,21 +33,27 @@ from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError
 from bench.evaluate import Failed, evaluate
+from bench.identity import ROW_KEYS
 from bench.map_store import MapStore, image_key, open_maps
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
 from bench.provenance import provenance
 from bench.report.writer import write_figures, write_leaderboard
+from bench.reproduction import reproduction
 from bench.select import select
 from bench.store import Run, open_run
 
 
-def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
+def run_experiment(
+    config: DictConfig, console: Console, changes: Sequence[str] = ()
+) -> list[Failed]:
     """Runs what a configuration asks for and is not stored yet, and writes the leaderboard.
 
     Args:
         config: As `conf/run.yaml` composes it.
         console: Where progress and the leaderboard go.
+        changes: Settings in which it differs from the experiment that it names; see
+            `bench.reproduction.changed_settings`.
 
     Returns:
         The methods that failed; empty if none did. Whatever succeeded is stored.
@@ -64,7 +70,9 @@ def run_experiment(config: DictConfig, console: Console) -> list[Failed]:
     kept = _open_maps(experiment)
     runs = _open_runs(experiment, results_dir)
     for method, run in runs.items():
-        run.set_label(name, str(experiment.settings[method].get("label") or method))
+        node = experiment.settings[method]
+        repeats = reproduction(config, method, node, experiment.identities[method], changes)
+        run.set_label(name, str(node.get("label") or method), repeats)
     done = {method: set(run.rows()["image_id"]) for method, run in runs.items()}
     _tell_stored(done, len(dataset), console)
     explained = experiment.explained
@@ -176,7 +184,8 @@ class _Experiment:
         identities = {}
         for name, node in self.settings.items():
             settings = OmegaConf.to_container(node, resolve=True)
-            settings.pop("label", None)
+            for key in (*ROW_KEYS, *self.methods[name].places):
+                settings.pop(key, None)
             method = {"name": name, "version": self.methods[name].version, "settings": settings}
             method |= self.methods[name].identity([s.image_id for s in self.dataset.samples])
             identities[name] = shared | {"method": method}

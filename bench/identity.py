@@ -5,6 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+ROW_KEYS = ("label", "published")
+"""Keys of a method's configuration that name its row: in our tables, and in published ones. They
+decide no number."""
+
 
 def run_key(identity: Mapping[str, Any]) -> str:
     """Hash over what decides the numbers of a run.

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench.attribution.method import Method
 from bench.configuration import OTHER_METHODS, choices
+from bench.identity import ROW_KEYS
 
 _WIDE = 1000
 """Columns where no terminal says how many it has: a line for each name, to search in."""
@@ -53,7 +54,7 @@ def _facts(path: Path) -> tuple[str, str]:
     made: Method | type[Method] = method
     if not OmegaConf.missing_keys(settings):
         arguments = OmegaConf.to_container(settings, resolve=True)
-        arguments.pop("label", None)
+        arguments = {key: own for key, own in arguments.items() if key not in ROW_KEYS}
         try:
             made = instantiate(arguments, _convert_="all")
         except Exception:  # a package or a file that it needs is missing

@@ -106,11 +106,25 @@ class Run:
         except (OSError, ValueError, EOFError):
             raise BenchError(f"'{path}' is broken: delete it") from None
 
-    def set_label(self, leaderboard: str, label: str) -> None:
-        """Makes the run a row, named `label`, of a leaderboard."""
-        if self.manifest["labels"].get(leaderboard) != label:
-            self.manifest["labels"][leaderboard] = label
+    def set_label(
+        self, leaderboard: str, label: str, reproduces: Mapping[str, Any] | None = None
+    ) -> None:
+        """Makes the run a row of a leaderboard.
+
+        Args:
+            leaderboard: Its name.
+            label: The row's.
+            reproduces: Which published row it repeats; see `bench.reproduction.reproduction`.
+        """
+        before = json.dumps(self.manifest)
+        self.manifest["labels"][leaderboard] = label
+        self.manifest.setdefault("reproduces", {})[leaderboard] = reproduces
+        if json.dumps(self.manifest) != before:
             self._write_manifest()
+
+    def reproduces(self, leaderboard: str) -> Mapping[str, Any] | None:
+        """Which published row it repeats as a row of a leaderboard; None: it is none that does."""
+        return self.manifest.get("reproduces", {}).get(leaderboard)
 
     def _write_manifest(self) -> None:
         content = json.dumps(self.manifest, indent=2).encode()

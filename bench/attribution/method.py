@@ -49,12 +49,15 @@ class Method(ABC):
         forward_passes: Forward passes for one image, where that is known without the network; None
             if nobody knows.
         backward_passes: Likewise.
+        places: Settings that say where something lies. They decide no number: `identity` has the
+            hash of what lies there.
         citation: Where the method comes from, as "Author et al. 2020, arXiv 2001.00001".
     """
 
     version: int = 1
     forward_passes: int | None = 0
     backward_passes: int | None = 0
+    places: tuple[str, ...] = ()
     citation: str = ""
 
     def passes(self, backbone: Backbone) -> Passes | None:

@@ -34,6 +34,8 @@ class Stored(Method):
         BenchError: The folder is missing, or a setting is unknown.
     """
 
+    places = ("root",)
+
     def __init__(self, root: str, layout: str = "map", smooth: int | None = None) -> None:
         require_known("layout", layout, ("map", "regions"))
         if smooth is not None:

@@ -64,6 +64,7 @@ class Smdl(Method):
     """
 
     citation = "Chen et al. 2024, arXiv 2402.09164"
+    places = ("uncertainty",)
 
     def __init__(
         self,

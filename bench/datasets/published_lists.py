@@ -15,12 +15,14 @@ class PublishedList:
         num_images: Lines in it.
         path: The file in the authors' repository.
         sha256: Of the file as it is there: lines end in LF, the last one in nothing.
+        entries_sha256: Of its entries in their order, as `Dataset.identity` hashes a list.
     """
 
     name: str
     num_images: int
     path: str
     sha256: str
+    entries_sha256: str
 
     def __str__(self) -> str:
         return f"the published list {self.name} ({self.num_images} images, {self.source})"
@@ -37,42 +39,49 @@ PUBLISHED_LISTS = (
         2000,
         "datasets/celeb-a/eval.txt",
         "73786c8fc6d99549cb85549e49001af321e807c8c41315154b300abb413a50fc",
+        "649ba7b6f71c56e099875b26a42e3495643ffa35a6e05b56287db512c843696a",
     ),
     PublishedList(
         "vggface2/eval",
         2000,
         "datasets/VGGFace2/eval.txt",
         "a92dc5492235567b81dbfa0eb92b894217fdbdf2c797b23c6f74f0c480e31dc9",
+        "5b2a304eecf61b4448548eeecc4e45cdc30aefc28f25912b9e4312ff2c1948a6",
     ),
     PublishedList(
         "cub200/eval-resnet",
         587,
         "datasets/CUB/eval-resnet.txt",
         "421aedf058305fa254340894218941fa83521abaa6acb9f11b7e34e733211f80",
+        "6a6bd6291aa86603eeda81ad0020cc595fbcdf096adc3332f23650d675bf4cbe",
     ),
     PublishedList(
         "cub200/eval_fair-resnet",
         385,
         "datasets/CUB/eval_fair-resnet.txt",
         "db8bf304edc3aa00df1e0e816d7dbe9a25a69e3d03b2181808d5893aba0c1714",
+        "bc4df6a1d323317fbbd385fa869aafbe4d0ae7e89656489c38eb34c8dde27f38",
     ),
     PublishedList(
         "cub200/eval_fair-vgg19",
         399,
         "datasets/CUB/eval_fair-vgg19.txt",
         "f2d155c1eb1ed71ed8ce1079defd3ef6d3b6cb58b48ad342a0253d6cb0cc4e6f",
+        "edf47af15ccbfb0e37fb01a95e4ec7b7c83856ba8b3af40fe3053d7325a05aff",
     ),
     PublishedList(
         "cub200/eval_fair-mobilenetv2",
         389,
         "datasets/CUB/eval_fair-mobilenetv2.txt",
         "acf8ce8583fffa05b72c1358c0fc06124cb5d738141630afb1e40fa676d7d963",
+        "0a497d5f8cedd7fad9e1d95de8e44a6fd70a23188ee9f8468f6de134177c70c6",
     ),
     PublishedList(
         "cub200/eval_fair-efficientnet",
         328,
         "datasets/CUB/eval_fair-efficientnet.txt",
         "73b93d7cb4be0f12c82a40cc394e46ab47e1aa2c037209cbc1a66dd71bc1ef4a",
+        "9e5d9db7e3b125a9fb107b01afa490d9e2fc27830ce23d2fb743992d82106188",
     ),
 )
 

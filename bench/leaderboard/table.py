@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.leaderboard.published import METRICS, published_cells
 from bench.leaderboard.statistics import bootstrap_interval
 from bench.metrics.confidence import Confidence
 from bench.metrics.mufidelity import MuFidelity
@@ -18,7 +19,8 @@ COLUMNS = (
     "benchmark backbone protocol auc method n_images n_missing clean_accuracy mean_clean_score "
     "insertion_auc insertion_ci_low insertion_ci_high deletion_auc deletion_ci_low "
     "deletion_ci_high srg tied_fraction published_insertion_auc published_deletion_auc "
-    "insertion_delta deletion_delta forward_passes backward_passes rank seed comparison run_key"
+    "insertion_delta deletion_delta insertion_inside deletion_inside published_method notes "
+    "forward_passes backward_passes rank seed comparison run_key"
 ).split()
 
 
@@ -27,6 +29,9 @@ OPTIONAL_COLUMNS = (
     *(f"confidence_{share}" for share in Confidence.shares),
     "confidence_ci_low",
     "confidence_ci_high",
+    "published_confidence",
+    "confidence_delta",
+    "confidence_inside",
 )
 """Columns of tables whose protocols ask for them; the interval is that of `confidence_100`."""
 
@@ -49,10 +54,16 @@ def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.Da
         images. Columns of MuFidelity and of the highest confidence (means over images) follow
         where a protocol asks for them.
         Rows may be compared if their `comparison` is equal. Passes are what one image's map
-        costs. The published columns are blank unless the experiment repeats a published table.
+        costs. The published columns are blank unless the experiment repeats a published table;
+        then a delta is ours minus theirs, `inside` says whether theirs lies in our interval, and
+        published rows that were not run follow, with no numbers of ours.
     """
     methods = row_names(runs, name)
-    rows = [{"method": methods[run.manifest["key"]], **_row(run, auc)} for run in runs]
+    rows = [
+        {"method": methods[run.manifest["key"]], **_row(run, auc), **_repeated(run, name)}
+        for run in runs
+    ]
+    rows = [row | _compared(row) for row in rows + _not_run(runs, name)]
     asked = [own for own in OPTIONAL_COLUMNS if any(own in row for row in rows)]
     table = pd.DataFrame(rows, columns=COLUMNS + asked)
     for way in ("forward", "backward"):
@@ -127,6 +138,69 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
     if identity["protocol"]["insertion"] == identity["protocol"]["deletion"]:
         row["srg"] = row["insertion_auc"] - row["deletion_auc"]
     return row
+
+
+def _repeated(run: Run, name: str) -> dict[str, Any]:
+    """The published cells that a run's row stands beside, and what is to be said of them."""
+    repeats = run.reproduces(name)
+    if repeats is None:
+        return {}
+    cells = published_cells(repeats["table"], repeats["backbone"]).get(repeats["method"], {})
+    notes = [repeats["note"], *repeats["deviations"]]
+    return {
+        "published_method": repeats["method"] if cells else None,
+        "notes": "; ".join(filter(None, notes)),
+        **{published_column(metric): value for metric, value in cells.items()},
+    }
+
+
+def _not_run(runs: Sequence[Run], name: str) -> list[dict[str, Any]]:
+    """Rows of the published methods that none of the runs repeats."""
+    rows = {}
+    for run in runs:
+        if (repeats := run.reproduces(name)) is not None:
+            key = repeats["table"], repeats["backbone"]
+            first = rows.setdefault(key, {"run": run, "methods": set()})
+            first["methods"].add(repeats["method"])
+    found = []
+    for (table, backbone), own in rows.items():
+        identity = own["run"].identity
+        for method, cells in published_cells(table, backbone).items():
+            if method not in own["methods"]:
+                found.append(
+                    {
+                        "method": method,
+                        "published_method": method,
+                        "benchmark": identity["dataset"]["name"],
+                        "backbone": identity["backbone"]["name"],
+                        "protocol": identity["protocol"]["name"],
+                        "auc": identity["protocol"]["auc"],
+                        "comparison": comparison(identity),
+                        "n_images": 0,
+                        "n_missing": own["run"].num_images,
+                        "insertion_auc": np.nan,
+                        **{published_column(metric): value for metric, value in cells.items()},
+                    }
+                )
+    return found
+
+
+def published_column(metric: str) -> str:
+    """The column of a metric's published cells."""
+    return "published_confidence" if metric == "confidence" else f"published_{metric}_auc"
+
+
+def _compared(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Differences from the published cells, and whether these lie in our intervals."""
+    found: dict[str, Any] = {}
+    for metric in METRICS:
+        theirs = row.get(published_column(metric), np.nan)
+        ours = row.get("confidence_100" if metric == "confidence" else f"{metric}_auc", np.nan)
+        if not (np.isnan(theirs) or np.isnan(ours)):
+            low, high = row[f"{metric}_ci_low"], row[f"{metric}_ci_high"]
+            found[f"{metric}_delta"] = ours - theirs
+            found[f"{metric}_inside"] = bool(low <= theirs <= high)
+    return found
 
 
 def _confidences(run: Run, rows: pd.DataFrame) -> dict[str, float]:

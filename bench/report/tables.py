@@ -1,12 +1,49 @@
-"""A leaderboard as CSV, Markdown and text."""
+"""A leaderboard as CSV, Markdown, LaTeX and text."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+from typing import NamedTuple
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-_COLUMNS = ("#", "method", "ins ↑", "95 %", "del ↓", "95 %", "SRG ↑", "ties", "passes")
+from bench.leaderboard.table import published_column
+from bench.metrics.confidence import Confidence
+
+WITHIN_A_BACKBONE = (
+    "Ranks compare methods within one backbone. Networks are not ranked against each other: these "
+    "metrics ask a network about images unlike any that it has seen, and how it answers differs "
+    "from network to network (Gomez et al. 2022, arXiv 2201.13291)."
+)
+
+
+class _Column(NamedTuple):
+    """A column of a table for people: its title, what it says of a row, and how it is aligned."""
+
+    title: str
+    cell: Callable[[pd.Series], str]
+    align: str = "right"
+
+
+@dataclass(frozen=True)
+class _Section:
+    """Rows that may be compared with each other.
+
+    Attributes:
+        title: What they share.
+        columns: Titles.
+        rows: Cells of each.
+        aligns: Of the columns.
+        notes: Lines under the table.
+    """
+
+    title: str
+    columns: list[str]
+    aligns: list[str]
+    rows: list[list[str]]
+    notes: list[str]
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -14,37 +51,89 @@ def to_csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format="%.6f")
 
 
-def to_markdown(table: pd.DataFrame, name: str) -> str:
-    """The leaderboard for people: a table for each set of rows that may be compared."""
+def to_markdown(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> str:
+    """The leaderboard for people: a table for each set of rows that may be compared.
+
+    Args:
+        table: See `bench.leaderboard.table.leaderboard`.
+        name: The leaderboard's.
+        remarks: Lines that follow the tables.
+    """
     lines = [f"# {name}", ""]
-    for title, rows in _sections(table):
-        lines += [title, "", _markdown_row(_COLUMNS), "|" + "---|" * len(_COLUMNS)]
-        lines += [_markdown_row(cell.replace("|", "\\|") for cell in row) for row in rows]
-        lines.append("")
-    return "\n".join(lines)
+    for section in _sections(table):
+        lines += [section.title, "", _markdown_row(section.columns)]
+        lines.append("|" + "---|" * len(section.columns))
+        lines += [_markdown_row(cell.replace("|", "\\|") for cell in row) for row in section.rows]
+        lines += ["", *(f"- {note}" for note in section.notes), *([""] if section.notes else [])]
+    return "\n".join([*lines, *(f"- {remark}" for remark in _remarks(table, remarks))])
 
 
-def to_text(table: pd.DataFrame) -> list[Table]:
-    """The same tables for the terminal."""
-    tables = []
-    for title, rows in _sections(table):
-        text = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for number, column in enumerate(_COLUMNS):
+def to_latex(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> str:
+    """The same tables for papers; needs the package booktabs.
+
+    Args:
+        table: See `bench.leaderboard.table.leaderboard`.
+        name: The leaderboard's.
+        remarks: Lines that follow the tables, as comments.
+    """
+    lines = [f"% {name}: needs \\usepackage{{booktabs}}"]
+    for section in _sections(table):
+        align = "".join(own[0] for own in section.aligns)
+        lines += [
+            "\\begin{table}",
+            "\\centering",
+            f"\\caption{{{_latex(section.title)}}}",
+            f"\\begin{{tabular}}{{{align}}}",
+            "\\toprule",
+            _latex_row(section.columns),
+            "\\midrule",
+            *map(_latex_row, section.rows),
+            "\\bottomrule",
+            "\\end{tabular}",
+            *(f"\\\\{{\\footnotesize {_latex(note)}}}" for note in section.notes),
+            "\\end{table}",
+        ]
+    return "\n".join([*lines, *(f"% {remark}" for remark in _remarks(table, remarks))]) + "\n"
+
+
+def to_text(table: pd.DataFrame, remarks: Sequence[str] = ()) -> list[Table | str]:
+    """The same tables for the terminal, and the lines that follow them.
+
+    Args:
+        table: See `bench.leaderboard.table.leaderboard`.
+        remarks: Lines that follow the tables.
+    """
+    parts: list[Table | str] = []
+    for section in _sections(table):
+        text = Table(
+            title=section.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
+        for title, align in zip(section.columns, section.aligns, strict=True):
+            is_method = title == "method"
             text.add_column(
-                column,
-                no_wrap=number != 1,
-                min_width=14 if number == 1 else None,
-                justify="left" if number < 2 else "right",
+                title, no_wrap=not is_method, min_width=14 if is_method else None, justify=align
             )
-        for row in rows:
+        for row in section.rows:
             text.add_row(*row)
-        tables.append(text)
-    return tables
+        parts += [text, *section.notes]
+    return [*parts, *_remarks(table, remarks)]
 
 
-def _sections(table: pd.DataFrame) -> list[tuple[str, list[tuple[str, ...]]]]:
-    groups = table.groupby("comparison", sort=False)
-    return [(_title(group), [_cells(row) for _, row in group.iterrows()]) for _, group in groups]
+def _remarks(table: pd.DataFrame, remarks: Sequence[str]) -> list[str]:
+    several = table["backbone"].nunique() > 1
+    return [*remarks, *([WITHIN_A_BACKBONE] if several else [])]
+
+
+def _sections(table: pd.DataFrame) -> list[_Section]:
+    sections = []
+    for _, group in table.groupby("comparison", sort=False):
+        marks = _marks(group)
+        columns = _columns(group, marks)
+        rows = [[column.cell(row) for column in columns] for _, row in group.iterrows()]
+        notes = [f"({mark}) {note}" for note, mark in marks.items()]
+        titles, aligns = [own.title for own in columns], [own.align for own in columns]
+        sections.append(_Section(_title(group), titles, aligns, rows, notes))
+    return sections
 
 
 def _title(group: pd.DataFrame) -> str:
@@ -59,35 +148,104 @@ def _title(group: pd.DataFrame) -> str:
     return title
 
 
-def _cells(row: pd.Series) -> tuple[str, ...]:
-    if row["n_missing"]:
-        total = row["n_images"] + row["n_missing"]
-        return "", row["method"], *[""] * 6, f"{row['n_missing']} of {total} images missing"
-    return (
-        str(row["rank"]),
-        row["method"],
-        f"{row['insertion_auc']:.4f}",
-        _interval(row, "insertion"),
-        f"{row['deletion_auc']:.4f}",
-        _interval(row, "deletion"),
-        "" if pd.isna(row["srg"]) else f"{row['srg']:.4f}",
-        f"{row['tied_fraction']:.1%}",
-        _passes(row),
-    )
+def _marks(group: pd.DataFrame) -> dict[str, str]:
+    """Notes on rows -> their footnote marks, in the order of the rows."""
+    notes = dict.fromkeys(note for note in group["notes"] if isinstance(note, str) and note)
+    letters = [a + b for a in ("", *ascii_lowercase) for b in ascii_lowercase]
+    return dict(zip(notes, letters, strict=False))
+
+
+def _columns(group: pd.DataFrame, marks: dict[str, str]) -> list[_Column]:
+    def method(row: pd.Series) -> str:
+        mark = marks.get(row["notes"])
+        return f"{row['method']} ({mark})" if mark else row["method"]
+
+    columns = [
+        _Column("#", lambda row: "" if row["n_missing"] else str(row["rank"]), "left"),
+        _Column("method", method, "left"),
+        *_metric_columns(group, "insertion", "insertion_auc", "ins ↑"),
+        *_metric_columns(group, "deletion", "deletion_auc", "del ↓"),
+    ]
+    if "confidence_100" in group:
+        columns += [
+            _Column(f"conf {share} % ↑", _number(f"confidence_{share}"))
+            for share in Confidence.shares[:-1]
+        ]
+        columns += _metric_columns(group, "confidence", "confidence_100", "conf ↑")
+    if group["srg"].notna().any():
+        columns.append(_Column("SRG ↑", _number("srg")))
+    ties = _number("tied_fraction", "{:.1%}")
+    return [*columns, _Column("ties", ties), _Column("passes", _passes)]
+
+
+def _metric_columns(group: pd.DataFrame, metric: str, column: str, title: str) -> list[_Column]:
+    """A metric, its interval and, where there is one, the published cell beside it."""
+    columns = [_Column(title, _number(column)), _Column("95 %", _interval(metric))]
+    theirs = published_column(metric)
+    if theirs not in group or group[theirs].isna().all():
+        return columns
+    return [
+        *columns,
+        _Column("published", _number(theirs)),
+        _Column("difference", _number(f"{metric}_delta", "{:+.4f}")),
+        _Column("inside?", _yes_or_no(f"{metric}_inside")),
+    ]
+
+
+def _number(column: str, template: str = "{:.4f}") -> Callable[[pd.Series], str]:
+    def cell(row: pd.Series) -> str:
+        return "" if column not in row or pd.isna(row[column]) else template.format(row[column])
+
+    return cell
+
+
+def _yes_or_no(column: str) -> Callable[[pd.Series], str]:
+    def cell(row: pd.Series) -> str:
+        return "" if column not in row or pd.isna(row[column]) else ("no", "yes")[bool(row[column])]
+
+    return cell
+
+
+def _interval(metric: str) -> Callable[[pd.Series], str]:
+    def cell(row: pd.Series) -> str:
+        low, high = row[f"{metric}_ci_low"], row[f"{metric}_ci_high"]
+        return "" if pd.isna(low) else f"{low:.3f}..{high:.3f}"
+
+    return cell
 
 
 def _passes(row: pd.Series) -> str:
-    """Forward and, if there are any, backward passes for one map: 4000, or 80+80."""
+    """Forward and, if there are any, backward passes for one map: 4000, or 80+80.
+
+    Rows without numbers say here why.
+    """
+    if pd.isna(row["run_key"]):
+        return "not run"
+    if row["n_missing"]:
+        return f"{row['n_missing']} of {row['n_images'] + row['n_missing']} images missing"
     if pd.isna(row["forward_passes"]):
         return ""
     ways = [row["forward_passes"], row["backward_passes"]]
     return "+".join(str(count) for count in ways[: 1 + bool(ways[1])])
 
 
-def _interval(row: pd.Series, direction: str) -> str:
-    low, high = row[f"{direction}_ci_low"], row[f"{direction}_ci_high"]
-    return "" if pd.isna(low) else f"{low:.3f}..{high:.3f}"
-
-
 def _markdown_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(map(_latex, cells)) + " \\\\"
+
+
+def _latex(text: str) -> str:
+    """Text in which no character means something to LaTeX."""
+    special = {own: f"\\{own}" for own in "&%$#_{}"}
+    special |= {
+        "\\": "\\textbackslash{}",
+        "~": "\\textasciitilde{}",
+        "^": "\\textasciicircum{}",
+        "↑": "$\\uparrow$",
+        "↓": "$\\downarrow$",
+        "·": "$\\cdot$",
+    }
+    return "".join(special.get(own, own) for own in text).replace("..", "--")

@@ -1,6 +1,6 @@
 """Leaderboards and figures as files under `results_dir/leaderboards`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,14 @@ from rich.console import Console
 from bench.files import file_name, write_atomically
 from bench.leaderboard.table import comparison, leaderboard, row_names
 from bench.report.figures import draw_curves, draw_maps
-from bench.report.tables import to_csv, to_markdown, to_text
+from bench.report.tables import to_csv, to_latex, to_markdown, to_text
 from bench.store import Run, stored_runs
 
 
 def write_leaderboard(
     results_dir: Path, name: str, console: Console, auc: str | None = None
 ) -> None:
-    """Writes one leaderboard from stored rows, as CSV and Markdown, and prints it.
+    """Writes one leaderboard from stored rows, as CSV, Markdown and LaTeX, and prints it.
 
     Args:
         results_dir: The results folder.
@@ -25,15 +25,19 @@ def write_leaderboard(
         console: Where it is printed.
         auc: An AUC rule other than the protocols' own; its name joins the files' names.
     """
-    table = leaderboard(stored_runs(results_dir, name), name, auc)
-    for text in to_text(table):
-        console.print(text)
-    csv, markdown = (
-        _path(results_dir, name, (f"_{auc}" if auc else "") + ending) for ending in (".csv", ".md")
-    )
-    write_atomically(csv, to_csv(table).encode())
-    write_atomically(markdown, to_markdown(table, name).encode())
-    console.print(f"Leaderboard: {csv}\n             {markdown}", soft_wrap=True)
+    runs = stored_runs(results_dir, name)
+    table, remarks = leaderboard(runs, name, auc), _unverified(runs, name)
+    for part in to_text(table, remarks):
+        console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+    paths = []
+    for ending, content in (
+        (".csv", to_csv(table)),
+        (".md", to_markdown(table, name, remarks)),
+        (".tex", to_latex(table, name, remarks)),
+    ):
+        paths.append(_path(results_dir, name, (f"_{auc}" if auc else "") + ending))
+        write_atomically(paths[-1], content.encode())
+    console.print("Leaderboard: " + "\n             ".join(map(str, paths)), soft_wrap=True)
 
 
 def write_figures(
@@ -73,6 +77,15 @@ def write_figures(
         path = _path(results_dir, name, ending)
         write_atomically(path, content)
         console.print(f"Figure:      {path}", soft_wrap=True)
+
+
+def _unverified(runs: Sequence[Run], name: str) -> list[str]:
+    """One line on the files whose authors' hashes are not on record."""
+    repeated = (run.reproduces(name) or {} for run in runs)
+    files = sorted({file for own in repeated for file in own.get("unverified", ())})
+    if not files:
+        return []
+    return [f"Not verified, the record has no hashes: {', '.join(files)}"]
 
 
 def _path(results_dir: Path, name: str, ending: str) -> Path:
