@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from bench.backbones.checkpoint import file_sha256
 from bench.datasets.published_lists import PUBLISHED_LISTS
@@ -78,7 +77,7 @@ def reproduction(
         "method": name,
         "note": str((repeated.get("notes") or {}).get(name, "")),
         "deviations": deviations,
-        "unverified": _unverified(repeated),
+        "unverified": _unverified(config),
     }
 
 
@@ -106,14 +105,11 @@ def _is_of_another(change: str, method: str) -> bool:
     return key.startswith("method.") and not key.startswith(f"method.{method}.")
 
 
-def _unverified(repeated: DictConfig) -> list[str]:
+def _unverified(config: DictConfig) -> list[str]:
     """Files whose hash the record does not have, with the hash that they have."""
     found = []
-    for number in range(len(repeated.get("unverified") or ())):
-        try:
-            path = Path(repeated.unverified[number]).expanduser()
-        except OmegaConfBaseException:  # of a method that is not run
-            continue
-        if path.is_file():
+    for key in config.reproduces.get("unverified") or ():
+        name = OmegaConf.select(config, key)  # None: of a method that is not run
+        if name is not None and (path := Path(name).expanduser()).is_file():
             found.append(f"{path.name}: sha256 {file_sha256(path)}")
     return found

@@ -57,10 +57,11 @@ def backbone(
     cam_layer: str | None = "last",
     feature_layer: str | None = None,
     seed: int = 0,
+    name: str = "toy",
 ) -> Backbone:
     preprocessing = Preprocessing(size, mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
     module = ConvModel(classes, seed)
-    return Backbone("toy", module, preprocessing, output_kind, classes, cam_layer, feature_layer)
+    return Backbone(name, module, preprocessing, output_kind, classes, cam_layer, feature_layer)
 
 
 IDS = [f"image {number}" for number in range(5)]
