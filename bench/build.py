@@ -46,7 +46,7 @@ def check_settings(config: DictConfig) -> None:
     require_integer("gallery", config.gallery, 0)
     _check_assets(config)
     require_known("maps.dtype", str(config.maps.dtype), DTYPES)
-    for switch in ("figures", "compile", "maps.keep"):
+    for switch in ("figures", "compile", "maps.keep", "fail_fast"):
         value = OmegaConf.select(config, switch)
         if not isinstance(value, bool):
             raise BenchError(f"{switch}: expected true or false, found {value!r}")

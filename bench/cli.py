@@ -5,12 +5,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from bench import __version__
 from bench.errors import BenchError, require_known
 from bench.plugins import plugin_problems
+
+if TYPE_CHECKING:
+    from bench.explain import Failed
 
 _DESCRIPTION = """\
 Insertion/deletion leaderboards for image attribution methods.
@@ -127,8 +131,8 @@ def _run(arguments: Sequence[str]) -> list[str]:
             changes = changed_settings(config, declared.get(experiment))
             name_other_methods(config, folders)
             failed = run_experiment(config, Console(), changes)
-            failures.extend(failure.reason for failure in failed)
-            traces.extend(failure.trace for failure in failed if failure.trace)
+            failures.extend(_summaries(failed))
+            traces.extend(first.trace for first in _first_of_each(failed) if first.trace)
         except BenchError as error:  # so that Hydra prints no traceback and a sweep goes on
             failures.append(str(error))
 
@@ -142,6 +146,21 @@ def _run(arguments: Sequence[str]) -> list[str]:
     for trace in traces:
         print(trace, file=sys.stderr)  # noqa: T201
     return failures
+
+
+def _first_of_each(failed: Sequence["Failed"]) -> list["Failed"]:
+    """The first failure of each method."""
+    return list({own.method: own for own in reversed(failed)}.values())[::-1]
+
+
+def _summaries(failed: Sequence["Failed"]) -> list[str]:
+    """One line for each method that failed."""
+    lines = []
+    for first in _first_of_each(failed):
+        images = [own.image_id for own in failed if own.method == first.method]
+        more = f" and {len(images) - 1} more images" if len(images) > 1 else ""
+        lines.append(f"'{first.image_id}'{more}: {first.reason}")
+    return lines
 
 
 def _select(arguments: Sequence[str]) -> list[str]:

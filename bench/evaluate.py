@@ -1,9 +1,9 @@
 """The loop: images outside, methods inside, end points shared, everything else in batches."""
 
-import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -17,7 +17,7 @@ from bench.attribution.scorer import Scorer
 from bench.datasets.dataset import Sample
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError, require_integer
-from bench.explain import Explainer, check_maps, now
+from bench.explain import Explainer, Explanation, Failed, check_maps, now
 from bench.map_store import MapStore
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Baseline, Inputs
@@ -47,21 +47,6 @@ class Evaluated:
     maps: Tensor
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A method that gave an unusable map or none; it is left out of the blocks that follow.
-
-    Attributes:
-        method: Its key in the `methods` given to `evaluate`.
-        reason: One line.
-        trace: The traceback, if the method raised something that it should not have.
-    """
-
-    method: str
-    reason: str
-    trace: str = ""
-
-
 def evaluate(
     samples: Sequence[Sample],
     scorer: Scorer,
@@ -74,6 +59,7 @@ def evaluate(
     workers: int = 1,
     explained: Scorer | None = None,
     kept: Mapping[str, MapStore] | None = None,
+    batch_sizes: MutableMapping[str, int] | None = None,
 ) -> Iterator[Evaluated | Failed]:
     """Evaluates methods on images, block by block, as soon as each block is finished.
 
@@ -90,43 +76,40 @@ def evaluate(
         explained: The score that methods explain, if it is not `scorer`'s; its network takes
             inputs of the same size.
         kept: Where methods, by name, keep their maps; the others are called anew each time.
+        batch_sizes: See `bench.explain.Explainer`.
 
     Yields:
-        For each block, what each of its methods gave.
+        For each block, what each of its methods gave, and the images that they failed on. A method
+        that fails again and again is left out of the blocks that follow.
 
     Raises:
         BenchError: An image cannot be read, or memory runs out at the smallest batch.
     """
-    failed: set[str] = set()
     ends = _EndPoints(scorer, protocol)
-    explainer = Explainer(explained or scorer, methods, kept or {})
+    sizes = {} if batch_sizes is None else batch_sizes
+    explainer = Explainer(explained or scorer, methods, kept or {}, sizes)
     blocks = _missing_blocks(samples, methods, block_size, done or {})
     reads = (sample.read for block, _ in blocks for sample in block)
     with closing(read_ahead(reads, workers, ahead=block_size)) as read:
         for block, missing in blocks:
-            wanted = {name: own for name, own in missing.items() if name not in failed}
+            wanted = {n: own for n, own in missing.items() if not explainer.has_given_up(n)}
             images = list(islice(read, len(block)))
             if not wanted:
                 continue
             for image in images:
                 if isinstance(image, BenchError):
                     raise image
+            evaluated = partial(
+                _evaluate_block, block, images, wanted, explainer, scorer, ends, device, seed
+            )
             while True:
                 try:
-                    results = list(
-                        _evaluate_block(
-                            block, images, wanted, explainer, scorer, ends, device, seed
-                        )
-                    )
+                    results = list(evaluated())
                     break
                 except torch.OutOfMemoryError:
-                    for own in {scorer, explainer.scorer}:  # which of them it was is not known
-                        own.shrink()  # the block is begun again; those before it are finished
-            for result in results:
-                if isinstance(result, Failed):
-                    failed.add(result.method)
-                yield result
-            if failed.issuperset(methods):
+                    scorer.shrink()  # the block is begun again; those before it are finished
+            yield from results
+            if all(map(explainer.has_given_up, methods)):
                 return
 
 
@@ -400,7 +383,7 @@ def _evaluate_block(
     inputs = Inputs(x, ids, seed, scorer.backbone.to_input)
     ends = end_points(inputs, targets)
 
-    explained: dict[str, tuple[Tensor, NDArray[np.float32]]] = {}
+    explained: dict[str, Explanation] = {}
     for name, positions in wanted.items():
         batch = Batch(
             x=inputs_explained[positions],
@@ -409,23 +392,18 @@ def _evaluate_block(
             images=[images[i] for i in positions],
             seed=seed,
         )
-        try:
-            explained[name] = explainer(name, batch)
-        except torch.OutOfMemoryError:
-            raise
-        except BenchError as error:
-            yield Failed(name, str(error))
-            continue
-        except Exception as error:  # a plug-in's own mistake must not cost the others' rows
-            reason = f"method '{name}' raised {type(error).__name__}: {error}"
-            yield Failed(name, " ".join(reason.split()), traceback.format_exc())
-            continue
+        found = explainer(name, batch)
+        yield from found.failures
+        if found.maps is not None:
+            own = [positions[i] for i in found.positions]
+            explained[name] = replace(found, positions=own)
     if not explained:
         return
 
     started = now(device)
-    maps = torch.cat([maps for maps, _ in explained.values()])
-    owners = torch.tensor([i for name in explained for i in wanted[name]], device=device)
+    maps = torch.cat([own.maps for own in explained.values()])
+    owners = [position for own in explained.values() for position in own.positions]
+    owners = torch.tensor(owners, device=device)
     protocol, extra = end_points.protocol, {}
     order = order_pixels(maps, protocol.ties)
     insertion, deletion = _both_curves(scorer, protocol, ends, order, owners)
@@ -451,8 +429,8 @@ def _evaluate_block(
         }
     )
     first = 0
-    for name, (own, own_seconds) in explained.items():
-        rows = table.iloc[first : first + len(own)].reset_index(drop=True)
-        rows["seconds"] += own_seconds
-        yield Evaluated(name, rows, own.cpu())
-        first += len(own)
+    for name, own in explained.items():
+        rows = table.iloc[first : first + len(own.maps)].reset_index(drop=True)
+        rows["seconds"] += own.seconds
+        yield Evaluated(name, rows, own.maps.cpu())
+        first += len(own.maps)

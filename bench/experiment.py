@@ -1,6 +1,6 @@
 """One experiment: objects to stored rows, rows to a leaderboard."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.attribution.method import Method, Passes
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
+from bench.batch_sizes import CURVES, BatchSizes
 from bench.build import (
     Explained,
     build_backbone,
@@ -32,7 +33,8 @@ from bench.datasets.dataset import Dataset
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError
-from bench.evaluate import Failed, evaluate
+from bench.evaluate import evaluate
+from bench.explain import Failed
 from bench.identity import ROW_KEYS
 from bench.map_store import MapStore, image_key, open_maps
 from bench.metrics.baseline import Inputs
@@ -78,13 +80,16 @@ def run_experiment(
     explained = experiment.explained
     cost = count_cost(dataset.samples, experiment.methods, protocol, explained.backbone, done, kept)
     _tell_cost(experiment, cost, console)
-    failures = []
+    failures: list[Failed] = []
     gallery = dataset.samples[: config.gallery]
     keep = {sample.image_id for sample in gallery}
+    sizes = experiment.remembered_batch_sizes(results_dir)
     with _progress(console, cost.passes) as advance:
+        scorer = experiment.scorer(backbone, protocol.score, advance)
+        scorer.batch_size = sizes.get(CURVES, scorer.batch_size)
         for result in evaluate(
             dataset.samples,
-            experiment.scorer(backbone, protocol.score, advance),
+            scorer,
             experiment.methods,
             protocol,
             experiment.device,
@@ -94,11 +99,17 @@ def run_experiment(
             config.workers,
             experiment.scorer(explained.backbone, explained.score, advance),
             kept,
+            sizes,
         ):
-            if isinstance(result, Failed):
-                failures.append(result)
-                continue
             run = runs[result.method]
+            if isinstance(result, Failed):
+                run.record_failure(result.image_id, result.reason, result.trace)
+                failures.append(result)
+                if config.fail_fast:
+                    break
+                continue
+            if scorer.batch_size != experiment.batch_size:
+                sizes[CURVES] = scorer.batch_size
             for image_id, saliency_map in zip(result.rows["image_id"], result.maps, strict=True):
                 if image_id in keep:
                     run.save_map(image_id, saliency_map.numpy())
@@ -161,6 +172,13 @@ class _Experiment:
         """What one image costs, by method; None: unknown."""
         backbone = self.explained.backbone
         return {name: method.passes(backbone) for name, method in self.methods.items()}
+
+    def remembered_batch_sizes(self, results_dir: Path) -> MutableMapping[str, int]:
+        """What was left of `auto` batch sizes on this device; of others nothing is remembered."""
+        if self.config.batch_size != "auto":
+            return {}
+        file, size = results_dir / "batch_sizes.json", self.batch_size
+        return BatchSizes(file, self.device, self.backbone.name, size)
 
     def keeps_maps(self, name: str) -> bool:
         """Whether a method's maps are worth the disk: unless it is known to make no passes."""

@@ -1,8 +1,11 @@
 """One method's maps of one block of images: those that were kept, and those still to be made."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,29 +18,107 @@ from bench.attribution.scorer import Scorer
 from bench.errors import BenchError
 from bench.map_store import MapStore
 
+GIVE_UP = 3
+"""Images that a method fails on, one after another, before it is asked no more."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A method that gave an unusable map of an image, or none.
+
+    Attributes:
+        method: Its name.
+        image_id: The image.
+        reason: One line.
+        trace: The traceback, if the method raised something that it should not have.
+    """
+
+    method: str
+    image_id: str
+    reason: str
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a method gave for a batch.
+
+    Attributes:
+        positions: The images in the batch that it explained.
+        maps: Their maps (n, H, W) float32; None if there are none.
+        seconds: What each took, (n,) float32.
+        failures: The images that it failed on.
+    """
+
+    positions: list[int] = field(default_factory=list)
+    maps: Tensor | None = None
+    seconds: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    failures: list[Failed] = field(default_factory=list)
+
 
 class Explainer:
-    """Explains a score with methods, and keeps their maps.
+    """Explains a score with methods, keeps their maps, and survives their failures.
 
     Args:
         scorer: The score to explain.
         methods: Methods by name.
         kept: Stores of their maps by name; a method that has none is called each time.
+        batch_sizes: Batch sizes by name, where they are not the scorer's: what is left when memory
+            has run out. Changed in place.
     """
 
     def __init__(
-        self, scorer: Scorer, methods: Mapping[str, Method], kept: Mapping[str, MapStore]
+        self,
+        scorer: Scorer,
+        methods: Mapping[str, Method],
+        kept: Mapping[str, MapStore],
+        batch_sizes: MutableMapping[str, int],
     ) -> None:
         self.scorer = scorer
         self._methods = methods
         self._kept = kept
+        self._batch_sizes = batch_sizes
+        self._failed_in_a_row: Counter[str] = Counter()
 
-    def __call__(self, name: str, batch: Batch) -> tuple[Tensor, NDArray[np.float32]]:
-        """A method's maps (B, H, W) float32 of a batch, and the seconds (B,) that each took.
+    def has_given_up(self, name: str) -> bool:
+        """Whether a method failed so often that it is asked no more."""
+        return self._failed_in_a_row[name] >= GIVE_UP
 
-        Raises:
-            BenchError: What the method gave cannot be used.
+    def __call__(self, name: str, batch: Batch) -> Explanation:
+        """A method's maps of a batch, as far as it makes any.
+
+        Where it fails, each image is tried alone. Running out of memory halves its batch size, if
+        that may shrink, and is a failure only where it cannot.
         """
+        try:
+            maps, seconds = self._explain(name, batch)
+        except Exception as error:  # a plug-in's own mistake must not cost the others' rows
+            failure = _failure(name, batch.image_ids[0], error)
+        else:
+            self._failed_in_a_row[name] = 0
+            return Explanation(list(range(len(maps))), maps, seconds)
+        if len(batch.image_ids) == 1:
+            self._failed_in_a_row[name] += 1
+            return Explanation(failures=[failure])
+        return self._one_by_one(name, batch)
+
+    def _one_by_one(self, name: str, batch: Batch) -> Explanation:
+        alone = []
+        for position in range(len(batch.image_ids)):
+            if self.has_given_up(name):
+                break
+            alone.append(self(name, _part(batch, [position])))
+        positions = [i for i, own in enumerate(alone) if own.maps is not None]
+        failures = [failure for own in alone for failure in own.failures]
+        if not positions:
+            return Explanation(failures=failures)
+        maps = torch.cat([own.maps for own in alone if own.maps is not None])
+        return Explanation(
+            positions, maps, np.concatenate([own.seconds for own in alone]), failures
+        )
+
+    def _explain(self, name: str, batch: Batch) -> tuple[Tensor, NDArray[np.float32]]:
+        """Maps (B, H, W) float32 of a whole batch, and the seconds (B,) that each took."""
         if name not in self._kept:
             maps, seconds = self._make(name, batch)
             return maps, np.full(len(maps), seconds, np.float32)
@@ -52,10 +133,27 @@ class Explainer:
         return check_maps(name, maps, batch.x, batch.image_ids), taken
 
     def _make(self, name: str, batch: Batch) -> tuple[Tensor, float]:
-        started = now(batch.x.device)
-        maps = self._methods[name](self.scorer, batch)
-        maps = check_maps(name, maps, batch.x, batch.image_ids)
-        return maps, (now(batch.x.device) - started) / len(maps)
+        with self._batch_size_of(name):
+            while True:
+                started = now(batch.x.device)
+                try:
+                    maps = self._methods[name](self.scorer, batch)
+                except torch.OutOfMemoryError:
+                    self.scorer.shrink()
+                    self._batch_sizes[name] = self.scorer.batch_size
+                    continue
+                maps = check_maps(name, maps, batch.x, batch.image_ids)
+                return maps, (now(batch.x.device) - started) / len(maps)
+
+    @contextmanager
+    def _batch_size_of(self, name: str) -> Iterator[None]:
+        """Gives the scorer a method's batch size, and its own back."""
+        before = self.scorer.batch_size
+        self.scorer.batch_size = self._batch_sizes.get(name, before)
+        try:
+            yield
+        finally:
+            self.scorer.batch_size = before
 
 
 def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> Tensor:
@@ -84,8 +182,8 @@ def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> T
     broken = (~maps.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0].tolist()
     if broken:
         raise BenchError(
-            f"method '{method}': the map of image '{image_ids[broken[0]]}' holds NaN or "
-            f"infinite values ({len(broken)} of {len(maps)} maps in this block)"
+            f"method '{method}': the map of image '{image_ids[broken[0]]}' holds NaN or infinite "
+            f"values ({len(broken)} of {len(x)} maps)"
         )
     return maps
 
@@ -95,6 +193,13 @@ def now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def _failure(name: str, image_id: str, error: Exception) -> Failed:
+    if isinstance(error, BenchError):
+        return Failed(name, image_id, str(error))
+    reason = " ".join(f"method '{name}' raised {type(error).__name__}: {error}".split())
+    return Failed(name, image_id, reason, "".join(traceback.format_exception(error)))
 
 
 def _part(batch: Batch, positions: Sequence[int]) -> Batch:

@@ -3,6 +3,7 @@
     results_dir/runs/<dataset>_<backbone>_<protocol>/<method>-<key>/manifest.json
                                                                   /part-<images>.parquet
                                                                   /map-<image>.npy   (a few)
+                                                                  /failures.json     (if any)
 
 The key is a hash over everything that decides the numbers, so what is there is never computed
 again, and what differs in anything never meets.
@@ -89,6 +90,36 @@ class Run:
         buffer = io.BytesIO()
         rows.assign(**self._columns()).to_parquet(buffer, index=False)
         write_atomically(self.folder / f"part-{images}.parquet", buffer.getvalue())
+
+    def record_failure(self, image_id: str, reason: str, trace: str = "") -> None:
+        """Keeps why there is no row for an image; `failures` forgets it when there is one.
+
+        Args:
+            image_id: The image.
+            reason: One line.
+            trace: A traceback, if there is one.
+        """
+        known = self._read_failures() | {image_id: {"reason": reason, "trace": trace}}
+        write_atomically(self.folder / "failures.json", json.dumps(known, indent=2).encode())
+
+    def failures(self, rows: pd.DataFrame) -> dict[str, str]:
+        """Image id -> why it has no row, of the images whose last evaluation failed.
+
+        Args:
+            rows: As `rows` gives them.
+        """
+        done = set(rows["image_id"])
+        known = self._read_failures()
+        return {image: own["reason"] for image, own in known.items() if image not in done}
+
+    def _read_failures(self) -> dict[str, dict[str, str]]:
+        path = self.folder / "failures.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise BenchError(f"'{path}' cannot be read ({error}): delete it") from None
 
     def save_map(self, image_id: str, saliency_map: NDArray[np.float32]) -> None:
         """Keeps one map (H, W), for figures."""

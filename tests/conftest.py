@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from bench.cli import main
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -60,3 +62,37 @@ def toy_conf(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return conf
+
+
+@pytest.fixture
+def bench(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
+    """Runs `bench run` on the toy pieces in an empty folder; returns exit code, stdout, stderr."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def run(*arguments, command="run"):
+        if command in ("run", "select", "check"):
+            settings = {
+                "dataset": "list",
+                "dataset.root": f'"{image_folder}"',
+                "dataset.list": f'"{image_folder}/list.txt"',
+                "backbone": "toy",
+                "method": "[random,saliency]",
+                "batch_size": 4,
+            }
+            given = {argument.partition("=")[0] for argument in arguments}
+            if given & {"dataset"}:
+                given |= {"dataset.root", "dataset.list"}
+            rest = [f"{key}={value}" for key, value in settings.items() if key not in given]
+            if command == "check":  # it checks what is named
+                rest = [setting for setting in rest if setting.startswith("dataset")]
+            arguments = ["--config-dir", str(toy_conf), *arguments, *rest]
+        try:
+            main([command, *arguments])
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run

@@ -60,7 +60,7 @@ def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.Da
     """
     methods = row_names(runs, name)
     rows = [
-        {"method": methods[run.manifest["key"]], **_row(run, auc), **_repeated(run, name)}
+        {"method": methods[run.manifest["key"]]} | _with_notes(_row(run, auc), _repeated(run, name))
         for run in runs
     ]
     rows = [row | _compared(row) for row in rows + _not_run(runs, name)]
@@ -122,6 +122,10 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
         "insertion_auc": np.nan,
     }
     if row["n_missing"]:
+        failures = run.failures(rows)
+        if failures:
+            first, reason = next(iter(failures.items()))
+            row["notes"] = f"{len(failures)} failed, {first} first: {reason}"
         return row
     row["clean_accuracy"] = (rows["prediction"] == rows["target"]).mean()
     row["mean_clean_score"] = rows["clean_score"].mean()
@@ -138,6 +142,12 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
     if identity["protocol"]["insertion"] == identity["protocol"]["deletion"]:
         row["srg"] = row["insertion_auc"] - row["deletion_auc"]
     return row
+
+
+def _with_notes(row: dict[str, Any], repeated: dict[str, Any]) -> dict[str, Any]:
+    """Both, and what both have to say."""
+    notes = "; ".join(filter(None, (row.get("notes"), repeated.get("notes"))))
+    return row | repeated | {"notes": notes or None}
 
 
 def _repeated(run: Run, name: str) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""The batch sizes that are left when memory has run out, remembered for the next run."""
+
+import json
+from collections import UserDict
+from pathlib import Path
+
+import torch
+
+from bench.errors import BenchError
+from bench.files import write_atomically
+
+CURVES = "curves"
+"""Whose batch size it is that scores curves; the others are methods'."""
+
+
+class BatchSizes(UserDict[str, int]):
+    """Batch sizes by method, and of the curves, on one device with one network.
+
+    Args:
+        file: JSON that keeps them; it need not exist.
+        device: Where the network lives.
+        backbone: The network's name.
+        default: What a run begins with; what is remembered for another default does not count.
+
+    Raises:
+        BenchError: The file is not what it should be.
+    """
+
+    def __init__(self, file: Path, device: torch.device, backbone: str, default: int) -> None:
+        self._file = file
+        is_gpu = device.type == "cuda"
+        name = torch.cuda.get_device_name(device) if is_gpu else device.type
+        self._key = f"{name}, {backbone}, {default}"
+        super().__init__()
+        self.data = dict(self._read().get(self._key, {}))
+
+    def __setitem__(self, name: str, size: int) -> None:
+        """Remembers a batch size at once: who is killed has learnt it all the same."""
+        if self.data.get(name) != size:
+            self.data[name] = size
+            content = json.dumps(self._read() | {self._key: self.data}, indent=2)
+            write_atomically(self._file, content.encode())
+
+    def _read(self) -> dict[str, dict[str, int]]:
+        try:
+            return json.loads(self._file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise BenchError(f"'{self._file}' cannot be read ({error}): delete it") from None

@@ -1,0 +1,184 @@
+"""Failures are data: one map that fails costs its own row, and is told, kept and tried again."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from toy import Constant, Faces, NotFinite, backbone
+
+from bench.attribution.control import Random
+from bench.attribution.masking import Rise
+from bench.attribution.scorer import Scorer
+from bench.batch_sizes import CURVES, BatchSizes
+from bench.errors import BenchError
+from bench.evaluate import evaluate
+from bench.explain import Failed
+from bench.metrics.protocol import load_protocol
+from bench.store import load_rows, stored_runs
+
+CPU = torch.device("cpu")
+BOARD = Path("results/leaderboards/list_toy_xplique-probability.csv")
+BAD = "class 2/photo 2.png"
+
+
+def test_one_bad_map_costs_one_row_and_is_told_and_tried_again(bench, toy_conf):
+    code, out, err = bench("method=[not_finite,random]", "+method.not_finite.label=moody")
+    assert code == 1
+    (line,) = [line for line in err.splitlines() if line.startswith("bench: error: ")]
+    assert line.startswith(f"bench: error: '{BAD}': method 'not_finite': the map of image '{BAD}'")
+    assert load_rows("results").groupby("method").size().to_dict() == {
+        "not_finite": 6, "random": 7,
+    }  # fmt: skip
+    row = pd.read_csv(BOARD, index_col="method").loc["moody"]
+    assert (row["n_images"], row["n_missing"]) == (6, 1)
+    assert pd.isna(row["insertion_auc"])
+    assert row["notes"].startswith(f"1 failed, {BAD} first: method 'not_finite': the map of")
+    assert "(a) 1 failed" in BOARD.with_suffix(".md").read_text()
+    (run,) = [run for run in stored_runs(Path("results")) if "not_finite" in run.folder.name]
+    before = {path: path.stat().st_mtime_ns for path in run.folder.glob("part-*")}
+
+    code, out, err = bench("method=[not_finite]", "+method.not_finite.label=moody")
+    assert code == 1  # tried again, and that image alone
+    assert "Rows stored before: not_finite 6 of 7" in out
+    after = {path: path.stat().st_mtime_ns for path in run.folder.glob("part-*")}
+    assert after == before
+    # The same method, mended: its settings decide its key, so this is done by hand.
+    record = json.loads((run.folder / "failures.json").read_text())
+    assert record.keys() == {BAD}
+    assert run.failures(run.rows()).keys() == {BAD}
+    done = pd.concat([run.rows(), run.rows().head(1).assign(image_id=BAD)])
+    assert run.failures(done) == {}
+
+
+def test_an_exception_of_a_plug_in_keeps_its_traceback(bench):
+    code, _, err = bench("method=[raises,random]", "block_size=2")
+    assert code == 1
+    assert err.count("Traceback") == 1
+    assert "' and 2 more images: method 'raises' raised ZeroDivisionError" in err
+    (run,) = [run for run in stored_runs(Path("results")) if "raises" in run.folder.name]
+    record = json.loads((run.folder / "failures.json").read_text())
+    assert len(record) == 3  # and then it was asked no more
+    assert all("ZeroDivisionError" in own["trace"] for own in record.values())
+    assert len(load_rows("results")) == 7
+
+
+def test_fail_fast_stops_at_once_and_keeps_what_is_finished(bench):
+    code, _, err = bench("method=[random,not_finite]", "block_size=1", "fail_fast=true")
+    assert code == 1
+    rows = load_rows("results").groupby("method").size().to_dict()
+    assert rows == {"not_finite": 2, "random": 2}  # photo 2 is the third image
+    assert f"'{BAD}'" in err
+
+
+class Hungry(Constant):
+    """Needs memory for as many inputs at once as the scorer allows; has it for `room` only."""
+
+    def __init__(self, room):
+        self.room = room
+
+    def __call__(self, scorer, batch):
+        scorer.outputs_in_batches(batch.x)
+        if scorer.batch_size > self.room:
+            raise torch.OutOfMemoryError
+        return super().__call__(scorer, batch)
+
+
+def run(methods, sizes, may_shrink=True):
+    protocol = load_protocol("xplique-probability")
+    scorer = Scorer(backbone(), protocol.score, 16, may_shrink=may_shrink)
+    samples = Faces(2).samples
+    results = list(
+        evaluate(samples, scorer, methods, protocol, CPU, block_size=2, batch_sizes=sizes)
+    )
+    return scorer, results
+
+
+def test_out_of_memory_halves_the_method_s_own_batch_only():
+    sizes = {}
+    scorer, results = run({"hungry": Hungry(5), "rise": Rise(5)}, sizes)
+    assert sizes == {"hungry": 4}
+    assert scorer.batch_size == 16
+    assert not [own for own in results if isinstance(own, Failed)]
+    asked = []
+
+    class Watched(Hungry):
+        def __call__(self, scorer, batch):
+            asked.append(scorer.batch_size)
+            return super().__call__(scorer, batch)
+
+    run({"hungry": Watched(5)}, sizes)
+    assert asked == [4, 4]  # it begins where it was
+
+
+@pytest.mark.parametrize("may_shrink", [True, False])
+def test_out_of_memory_for_good_is_a_failure_like_others(may_shrink):
+    _, results = run({"hungry": Hungry(0), "random": Random()}, {}, may_shrink)
+    failures = [own for own in results if isinstance(own, Failed)]
+    assert {own.method for own in failures} == {"hungry"}
+    assert all("out of memory at batch_size=" in own.reason for own in failures)
+    assert sum(len(own.rows) for own in results if not isinstance(own, Failed)) == 4
+
+
+def test_the_rest_of_a_block_has_the_same_bits_as_without_the_failure():
+    samples = Faces(2).samples
+    protocol = load_protocol("smdl-cub")
+
+    def rows(methods):
+        scorer = Scorer(backbone(), protocol.score, 4)
+        found = evaluate(samples, scorer, methods, protocol, CPU)
+        (result,) = [own for own in found if not isinstance(own, Failed)]
+        return result.rows.set_index("image_id")["insertion_curve"].map(list)
+
+    class Fails(Random):
+        def __call__(self, scorer, batch):
+            if samples[1].image_id in batch.image_ids:
+                raise ValueError("not this one")
+            return super().__call__(scorer, batch)
+
+    expected = rows({"random": Random()}).drop(samples[1].image_id)
+    assert rows({"random": Fails()}).equals(expected)
+
+
+def test_batch_sizes_are_remembered_by_device_network_and_default(tmp_path):
+    file = tmp_path / "results/batch_sizes.json"
+    sizes = BatchSizes(file, CPU, "toy", 16)
+    assert not sizes
+    assert not file.exists()
+    sizes["rise"] = 4
+    BatchSizes(file, CPU, "toy", 16)[CURVES] = 8
+    assert dict(BatchSizes(file, CPU, "toy", 16)) == {"rise": 4, CURVES: 8}
+    assert not BatchSizes(file, CPU, "other", 16)
+    assert not BatchSizes(file, CPU, "toy", 32)
+    file.write_text("{")
+    with pytest.raises(BenchError, match=r"batch_sizes\.json' cannot be read .*: delete it"):
+        BatchSizes(file, CPU, "toy", 16)
+
+
+def test_a_run_remembers_what_memory_left(bench, monkeypatch):
+    calls = []
+
+    def starved(self, scorer, batch):
+        calls.append(scorer.batch_size)
+        if scorer.batch_size > 5:
+            raise torch.OutOfMemoryError
+        return torch.ones(len(batch.x), *batch.x.shape[2:])
+
+    monkeypatch.setattr(Random, "__call__", starved)
+    assert bench("method=[random]", "batch_size=auto")[0] == 0
+    assert calls == [16, 8, 4]
+    assert bench("method=[random]", "batch_size=auto", "seed=1")[0] == 0
+    assert calls == [16, 8, 4, 4]
+    assert bench("method=[random]", "batch_size=16", "seed=2")[0] == 1  # asked for: not changed
+    assert calls[4:] == [16, 16, 16, 16]
+
+
+def test_nan_is_found_alone():
+    samples = Faces(2).samples
+    protocol = load_protocol("smdl-cub")
+    scorer = Scorer(backbone(), protocol.score, 4)
+    methods = {"nan": NotFinite(samples[2].image_id)}
+    results = list(evaluate(samples, scorer, methods, protocol, CPU))
+    assert [own.image_id for own in results if isinstance(own, Failed)] == [samples[2].image_id]
+    assert sum(len(own.rows) for own in results if not isinstance(own, Failed)) == 3
