@@ -45,6 +45,7 @@ def check_settings(config: DictConfig) -> None:
     require_integer("workers", config.workers, 1)
     require_integer("gallery", config.gallery, 0)
     _check_assets(config)
+    require_known("store.policy", str(config.store.policy), ("missing", "always", "never"))
     require_known("maps.dtype", str(config.maps.dtype), DTYPES)
     for switch in ("figures", "compile", "maps.keep", "fail_fast"):
         value = OmegaConf.select(config, switch)

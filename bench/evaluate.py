@@ -1,7 +1,15 @@
 """The loop: images outside, methods inside, end points shared, everything else in batches."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import closing
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -47,6 +55,10 @@ class Evaluated:
     maps: Tensor
 
 
+Claim = Callable[[str, Sequence[str]], AbstractContextManager[Collection[str]]]
+"""A method and image ids to those of them that are to be evaluated, while the context lasts."""
+
+
 def evaluate(
     samples: Sequence[Sample],
     scorer: Scorer,
@@ -60,6 +72,7 @@ def evaluate(
     explained: Scorer | None = None,
     kept: Mapping[str, MapStore] | None = None,
     batch_sizes: MutableMapping[str, int] | None = None,
+    claim: Claim | None = None,
 ) -> Iterator[Evaluated | Failed]:
     """Evaluates methods on images, block by block, as soon as each block is finished.
 
@@ -77,6 +90,8 @@ def evaluate(
             inputs of the same size.
         kept: Where methods, by name, keep their maps; the others are called anew each time.
         batch_sizes: See `bench.explain.Explainer`.
+        claim: Asked, before each block, which of its images a method is to evaluate; what it gives
+            is held until the block's results have been taken.
 
     Yields:
         For each block, what each of its methods gave, and the images that they failed on. A method
@@ -99,18 +114,33 @@ def evaluate(
             for image in images:
                 if isinstance(image, BenchError):
                     raise image
-            evaluated = partial(
-                _evaluate_block, block, images, wanted, explainer, scorer, ends, device, seed
-            )
-            while True:
-                try:
-                    results = list(evaluated())
+            with ExitStack() as claims:
+                if claim is not None:
+                    wanted = _claimed(block, wanted, claim, claims)
+                evaluated = partial(
+                    _evaluate_block, block, images, wanted, explainer, scorer, ends, device, seed
+                )
+                while wanted:
+                    try:
+                        results = list(evaluated())
+                    except torch.OutOfMemoryError:
+                        scorer.shrink()  # the block is begun again; those before it are finished
+                        continue
+                    yield from results
                     break
-                except torch.OutOfMemoryError:
-                    scorer.shrink()  # the block is begun again; those before it are finished
-            yield from results
             if all(map(explainer.has_given_up, methods)):
                 return
+
+
+def _claimed(
+    block: Sequence[Sample], wanted: Mapping[str, list[int]], claim: Claim, claims: ExitStack
+) -> dict[str, list[int]]:
+    """The positions in a block, by method, that are ours to evaluate as long as `claims` lasts."""
+    ours = {}
+    for name, positions in wanted.items():
+        ids = claims.enter_context(claim(name, [block[i].image_id for i in positions]))
+        ours[name] = [i for i in positions if block[i].image_id in ids]
+    return {name: positions for name, positions in ours.items() if positions}
 
 
 def _missing_blocks(

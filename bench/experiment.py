@@ -1,6 +1,6 @@
 """One experiment: objects to stored rows, rows to a leaderboard."""
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
@@ -75,56 +75,88 @@ def run_experiment(
         node = experiment.settings[method]
         repeats = reproduction(config, method, node, experiment.identities[method], changes)
         run.set_label(name, str(node.get("label") or method), repeats)
-    done = {method: set(run.rows()["image_id"]) for method, run in runs.items()}
-    _tell_stored(done, len(dataset), console)
-    explained = experiment.explained
-    cost = count_cost(dataset.samples, experiment.methods, protocol, explained.backbone, done, kept)
+    _set_aside_broken(runs, console)
+    done = _done(experiment, runs)
+    _tell_stored({method: run.image_ids() for method, run in runs.items()}, len(dataset), console)
+    explained, methods = experiment.explained.backbone, experiment.methods
+    cost = count_cost(dataset.samples, methods, protocol, explained, done, kept)
     _tell_cost(experiment, cost, console)
-    failures: list[Failed] = []
-    gallery = dataset.samples[: config.gallery]
-    keep = {sample.image_id for sample in gallery}
-    sizes = experiment.remembered_batch_sizes(results_dir)
     with _progress(console, cost.passes) as advance:
-        scorer = experiment.scorer(backbone, protocol.score, advance)
-        scorer.batch_size = sizes.get(CURVES, scorer.batch_size)
-        for result in evaluate(
-            dataset.samples,
-            scorer,
-            experiment.methods,
-            protocol,
-            experiment.device,
-            config.seed,
-            config.block_size,
-            done,
-            config.workers,
-            experiment.scorer(explained.backbone, explained.score, advance),
-            kept,
-            sizes,
-        ):
-            run = runs[result.method]
-            if isinstance(result, Failed):
-                run.record_failure(result.image_id, result.reason, result.trace)
-                failures.append(result)
-                if config.fail_fast:
-                    break
-                continue
-            if scorer.batch_size != experiment.batch_size:
-                sizes[CURVES] = scorer.batch_size
-            for image_id, saliency_map in zip(result.rows["image_id"], result.maps, strict=True):
-                if image_id in keep:
-                    run.save_map(image_id, saliency_map.numpy())
-            run.append(result.rows)
+        failures, elsewhere = _evaluate(experiment, runs, kept, done, results_dir, advance)
+    for method, images in elsewhere.items():
+        console.print(f"Left to another run that is at it: {len(images)} images of {method}")
 
     _report_accuracy(runs, backbone, dataset, console)
     write_leaderboard(results_dir, name, console)
     if config.figures:
-        size = backbone.preprocessing.size
+        gallery, size = dataset.samples[: config.gallery], backbone.preprocessing.size
         photos = {s.image_id: cv2.resize(s.read(), (size, size)) for s in gallery}
         write_figures(results_dir, name, next(iter(runs.values())), photos, console)
     console.print(
         f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
     )
     return failures
+
+
+def _evaluate(
+    experiment: "_Experiment",
+    runs: Mapping[str, Run],
+    kept: Mapping[str, MapStore],
+    done: Mapping[str, set[str]],
+    results_dir: Path,
+    advance: Callable[[int], None],
+) -> tuple[list[Failed], dict[str, set[str]]]:
+    """Evaluates what is not done and stores it.
+
+    Returns:
+        The failures, and by method the images that another process was computing.
+    """
+    config, explained = experiment.config, experiment.explained
+    scorer = experiment.scorer(experiment.backbone, experiment.protocol.score, advance)
+    sizes = experiment.remembered_batch_sizes(results_dir)
+    scorer.batch_size = sizes.get(CURVES, scorer.batch_size)
+    keep = {sample.image_id for sample in experiment.dataset.samples[: config.gallery]}
+    failures: list[Failed] = []
+    elsewhere: dict[str, set[str]] = {}
+
+    @contextmanager
+    def claim(method: str, image_ids: Sequence[str]) -> Iterator[list[str]]:
+        with runs[method].claim(image_ids, again=config.store.policy == "always") as ours:
+            others = set(image_ids) - set(ours)
+            if others:
+                elsewhere.setdefault(method, set()).update(others)
+            yield ours
+
+    for result in evaluate(
+        experiment.dataset.samples,
+        scorer,
+        experiment.methods,
+        experiment.protocol,
+        experiment.device,
+        config.seed,
+        config.block_size,
+        done,
+        config.workers,
+        experiment.scorer(explained.backbone, explained.score, advance),
+        kept,
+        sizes,
+        claim,
+    ):
+        run = runs[result.method]
+        if isinstance(result, Failed):
+            run.record_failure(result.image_id, result.reason, result.trace)
+            failures.append(result)
+            if config.fail_fast:
+                break
+            continue
+        if scorer.batch_size != experiment.batch_size:
+            sizes[CURVES] = scorer.batch_size
+        for image_id, saliency_map in zip(result.rows["image_id"], result.maps, strict=True):
+            if image_id in keep:
+                run.save_map(image_id, saliency_map.numpy())
+        run.append(result.rows)
+    missing = {method: ids - runs[method].image_ids() for method, ids in elsewhere.items()}
+    return failures, {method: ids for method, ids in missing.items() if ids}
 
 
 def write_selection(config: DictConfig, console: Console) -> None:
@@ -239,7 +271,8 @@ def _open_maps(experiment: _Experiment) -> dict[str, MapStore]:
         own = {part: identity[part] for part in ("method", "seed", "precision", "compile")}
         own |= {"backbone": explained.backbone.identity(), "score": explained.score}
         folder = Path(config.maps.folder).expanduser()
-        stores[name] = open_maps(folder, own, config.maps.dtype, keys)
+        again = config.store.policy == "always"
+        stores[name] = open_maps(folder, own, config.maps.dtype, keys, again)
     return stores
 
 
@@ -317,6 +350,25 @@ def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
             f"({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): expected other images of "
             "the same people"
         )
+
+
+def _set_aside_broken(runs: Mapping[str, Run], console: Console) -> None:
+    """Takes parts that cannot be read out of the way and says so: their rows are missing now."""
+    for run in runs.values():
+        for path in run.set_aside_broken():
+            console.print(f"Broken, set aside, to be computed again: {path}", soft_wrap=True)
+
+
+def _done(experiment: _Experiment, runs: Mapping[str, Run]) -> dict[str, set[str]]:
+    """The images, by method, that `store.policy` leaves as they are."""
+    match experiment.config.store.policy:
+        case "always":
+            return {}
+        case "never":
+            every = {sample.image_id for sample in experiment.dataset.samples}
+            return dict.fromkeys(runs, every)
+        case _:
+            return {method: run.image_ids() for method, run in runs.items()}
 
 
 def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) -> None:

@@ -36,17 +36,20 @@ class MapStore:
         dtype: A key of `DTYPES`. As float16, maps are scaled to -1..1 first; what is left of a map
             are about 2,000 values for each power of two, so neighbours in rank can become ties.
         keys: Image id -> `image_key`.
+        again: Whether maps are to be made again, whatever is there.
 
     Raises:
         BenchError: A part cannot be read.
     """
 
-    def __init__(self, folder: Path, dtype: str, keys: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, dtype: str, keys: Mapping[str, str], again: bool = False
+    ) -> None:
         self.folder = folder
         self.dtype = dtype
         self._keys = keys
         self._places: dict[str, tuple[Path, int]] = {}
-        for part in sorted(folder.glob("part-*.safetensors")):
+        for part in () if again else sorted(folder.glob("part-*.safetensors")):
             with _opened(part) as file:
                 self._add(part, json.loads((file.metadata() or {}).get("keys", "[]")))
 
@@ -111,7 +114,11 @@ def image_key(sample: Sample, pixels: str) -> str:
 
 
 def open_maps(
-    folder: Path, identity: Mapping[str, Any], dtype: str, keys: Mapping[str, str]
+    folder: Path,
+    identity: Mapping[str, Any],
+    dtype: str,
+    keys: Mapping[str, str],
+    again: bool = False,
 ) -> MapStore:
     """Returns the store of the maps with this identity, begun before or begun now.
 
@@ -121,13 +128,14 @@ def open_maps(
             the images that decides a map.
         dtype: See `MapStore`.
         keys: See `MapStore`.
+        again: See `MapStore`.
     """
     identity = {**identity, "dtype": dtype}
     key = run_key(identity)
     names = [identity[part]["name"] for part in ("backbone", "method")]
     begun = next(folder.glob(f"*-{key[:12]}/manifest.json"), None)
     if begun is not None:
-        return MapStore(begun.parent, dtype, keys)
+        return MapStore(begun.parent, dtype, keys, again)
     own = folder / f"{file_name('_'.join(names))}-{key[:12]}"
     manifest = {"key": key, "identity": identity}
     write_atomically(own / "manifest.json", json.dumps(manifest, indent=2).encode())

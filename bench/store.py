@@ -12,7 +12,8 @@ again, and what differs in anything never meets.
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bench.claims import claimed, locked
 from bench.errors import BenchError
 from bench.files import file_name, write_atomically
 from bench.identity import run_key
@@ -44,6 +46,7 @@ class Run:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
+        self._images_of_part: dict[str, frozenset[str]] = {}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -66,30 +69,75 @@ class Run:
         Raises:
             BenchError: A part cannot be read.
         """
-        parts = []
-        for path in sorted(self.folder.glob("part-*.parquet")):
-            try:
-                parts.append(pd.read_parquet(path))
-            except (OSError, pa.ArrowException) as error:
-                raise BenchError(
-                    f"'{path}' cannot be read ({str(error).splitlines()[0]}): delete it, and the "
-                    "next run computes its rows again"
-                ) from None
+        parts = [_read_part(path) for path in self._parts()]
         if not parts:
             return pd.DataFrame(columns=[*ROW_COLUMNS, *self._columns()])
         rows = pd.concat(parts, ignore_index=True).drop_duplicates("image_id")
         return rows.sort_values("image_id", ignore_index=True)
 
+    def image_ids(self) -> set[str]:
+        """Images that have a row by now; other processes may add some. Reads what is new only."""
+        for path in self._parts():
+            if path.name not in self._images_of_part:
+                column = _read_part(path, ["image_id"])["image_id"]
+                self._images_of_part[path.name] = frozenset(column)
+        return set().union(*self._images_of_part.values())
+
+    @contextmanager
+    def claim(self, image_ids: Sequence[str], again: bool = False) -> Iterator[list[str]]:
+        """Claims images for the time of a `with` block, so that no other process computes them.
+
+        Args:
+            image_ids: The images wanted.
+            again: Whether those that have a row by now are wanted, too.
+
+        Yields:
+            Those of them that are to be computed here.
+        """
+        with claimed(self.folder, image_ids) as ours:
+            done = set() if again else self.image_ids()
+            yield [image_id for image_id in ours if image_id not in done]
+
+    def set_aside_broken(self) -> list[Path]:
+        """Renames parts that cannot be read, so that their rows are missing; returns new names."""
+        aside = []
+        for path in self._parts():
+            try:
+                _read_part(path)
+            except BenchError:
+                aside.append(path.rename(path.with_name(f"broken-{path.name}")))
+        return aside
+
     def append(self, rows: pd.DataFrame) -> None:
-        """Stores rows; they are there whole, or not at all.
+        """Stores rows; they are there whole, or not at all. What images had before is replaced.
 
         Args:
             rows: With the columns `ROW_COLUMNS`, and others if the protocol asks for more.
         """
         images = hashlib.sha256("\n".join(rows["image_id"]).encode()).hexdigest()[:16]
-        buffer = io.BytesIO()
-        rows.assign(**self._columns()).to_parquet(buffer, index=False)
-        write_atomically(self.folder / f"part-{images}.parquet", buffer.getvalue())
+        before = self._parts_with(set(rows["image_id"]))
+        part = self.folder / f"part-{images}.parquet"
+        _write_part(part, rows.assign(**self._columns()))
+        for path in before - {part}:
+            others = _read_part(path)
+            others = others[~others["image_id"].isin(rows["image_id"])]
+            if len(others):
+                _write_part(path, others)
+            else:
+                path.unlink()
+            del self._images_of_part[path.name]
+        self._images_of_part[part.name] = frozenset(rows["image_id"])
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("part-*.parquet"))
+
+    def _parts_with(self, image_ids: set[str]) -> set[Path]:
+        self.image_ids()
+        return {
+            self.folder / name
+            for name, images in self._images_of_part.items()
+            if not images.isdisjoint(image_ids)
+        }
 
     def record_failure(self, image_id: str, reason: str, trace: str = "") -> None:
         """Keeps why there is no row for an image; `failures` forgets it when there is one.
@@ -99,8 +147,9 @@ class Run:
             reason: One line.
             trace: A traceback, if there is one.
         """
-        known = self._read_failures() | {image_id: {"reason": reason, "trace": trace}}
-        write_atomically(self.folder / "failures.json", json.dumps(known, indent=2).encode())
+        with locked(self.folder):
+            known = self._read_failures() | {image_id: {"reason": reason, "trace": trace}}
+            write_atomically(self.folder / "failures.json", json.dumps(known, indent=2).encode())
 
     def failures(self, rows: pd.DataFrame) -> dict[str, str]:
         """Image id -> why it has no row, of the images whose last evaluation failed.
@@ -147,11 +196,13 @@ class Run:
             label: The row's.
             reproduces: Which published row it repeats; see `bench.reproduction.reproduction`.
         """
-        before = json.dumps(self.manifest)
-        self.manifest["labels"][leaderboard] = label
-        self.manifest.setdefault("reproduces", {})[leaderboard] = reproduces
-        if json.dumps(self.manifest) != before:
-            self._write_manifest()
+        with locked(self.folder):  # another process may have named its own meanwhile
+            self.manifest = _read_run(self.folder / "manifest.json").manifest
+            before = json.dumps(self.manifest)
+            self.manifest["labels"][leaderboard] = label
+            self.manifest.setdefault("reproduces", {})[leaderboard] = reproduces
+            if json.dumps(self.manifest) != before:
+                self._write_manifest()
 
     def reproduces(self, leaderboard: str) -> Mapping[str, Any] | None:
         """Which published row it repeats as a row of a leaderboard; None: it is none that does."""
@@ -282,6 +333,22 @@ def curve_areas(
     curves = np.stack(rows[f"{direction}_curve"].tolist())
     rule = rule or run.identity["protocol"]["auc"]
     return areas_under(curves, rule, rows["clean_score"].to_numpy())
+
+
+def _read_part(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise BenchError(
+            f"'{path}' cannot be read ({str(error).splitlines()[0]}): delete it, and the "
+            "next run computes its rows again"
+        ) from None
+
+
+def _write_part(path: Path, rows: pd.DataFrame) -> None:
+    buffer = io.BytesIO()
+    rows.to_parquet(buffer, index=False)
+    write_atomically(path, buffer.getvalue())
 
 
 def _read_run(path: Path) -> Run:

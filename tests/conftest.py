@@ -45,6 +45,7 @@ def toy_conf(tmp_path: Path) -> Path:
         "dataset/own.yaml": "# Three drawn images\n_target_: toy.OwnData\ncount: 3\n",
         "dataset/no_data.yaml": "_target_: toy.Constant\n",
         "method/flat.yaml": "# One value everywhere\nflat:\n  _target_: toy.Constant\n",
+        "method/slow.yaml": "slow:\n  _target_: toy.Slow\n",
         "method/raises.yaml": "raises:\n  _target_: toy.Raises\n",
         "method/no_method.yaml": (
             "no_method:\n  _target_: toy.LinearModel\n"

@@ -1,6 +1,7 @@
 """Small stand-ins for the real thing, also reachable from configuration as `toy.<name>`."""
 
 import tempfile
+import time
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.attribution.control import Random
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
@@ -88,6 +90,14 @@ class Constant(Method):
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         return torch.ones(len(batch.x), *batch.x.shape[2:])
+
+
+class Slow(Method):
+    """Noise that takes its time."""
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        time.sleep(0.15 * len(batch.x))
+        return Random()(scorer, batch)
 
 
 class Raises(Method):

@@ -1,0 +1,88 @@
+"""Who is computing which images of a run right now, so that two runs at once share the work.
+
+A claim is a locked file that names images. The system takes the lock off when its process ends,
+however it ends, so a claim never outlives who made it.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: runs at once may then compute the same image twice
+    fcntl = None
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What file systems without locks answer."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of a folder's files for a moment; waits for its turn.
+
+    Where the system or the file system has no locks, it does nothing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        _lock(file.fileno(), wait=True)
+        yield
+
+
+@contextmanager
+def claimed(folder: Path, image_ids: Sequence[str]) -> Iterator[list[str]]:
+    """Claims images for the time of a `with` block.
+
+    Args:
+        folder: Of the run.
+        image_ids: The images wanted.
+
+    Yields:
+        Those of them that no other process has claimed.
+    """
+    with locked(folder):
+        taken = _taken(folder)
+        ours = [image_id for image_id in image_ids if image_id not in taken]
+        number = len(list(folder.glob(f".claim-{os.getpid()}-*")))
+        path = folder / f".claim-{os.getpid()}-{number}"
+        file = path.open("w")
+        file.write(json.dumps(ours))
+        file.flush()
+        _lock(file.fileno(), wait=False)
+    try:
+        yield ours
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
+
+
+def _taken(folder: Path) -> set[str]:
+    """Images with a living claim; dead ones are cleared away."""
+    taken: set[str] = set()
+    for path in folder.glob(".claim-*"):
+        try:
+            with path.open("r+") as file:
+                if _lock(file.fileno(), wait=False):
+                    path.unlink()
+                else:
+                    taken |= set(json.loads(file.read()))
+        except FileNotFoundError:  # just given back
+            continue
+    return taken
+
+
+def _lock(descriptor: int, wait: bool) -> bool:
+    """Locks an open file; False if another process has it and this one does not wait."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
