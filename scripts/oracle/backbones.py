@@ -348,7 +348,12 @@ def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in every if not isinstance(layer, keras.Model)]
 
 
-def randomise(model: keras.Model, settled: keras.Model | None = None) -> None:
+def randomise(
+    model: keras.Model,
+    settled: keras.Model | None = None,
+    x: np.ndarray | None = None,
+    seed: int = 0,
+) -> None:
     """Draws all weights; BatchNorm's statistics lie near those of images, but are not them.
 
     Without that, the activations of a hundred random layers vanish or explode.
@@ -356,8 +361,10 @@ def randomise(model: keras.Model, settled: keras.Model | None = None) -> None:
     Args:
         model: Gets new weights.
         settled: A part of it that keeps its own.
+        x: The images' inputs (N, H, W, 3); drawn if None.
+        seed: Another one gives other weights.
     """
-    random = np.random.RandomState(model.count_params() % 2**31)
+    random = np.random.RandomState((model.count_params() + seed) % 2**31)
     kept = _leaves(settled) if settled else []
     fresh = [layer for layer in _leaves(model) if layer not in kept]
     norms = [layer for layer in _leaves(model) if isinstance(layer, layers.BatchNormalization)]
@@ -371,9 +378,11 @@ def randomise(model: keras.Model, settled: keras.Model | None = None) -> None:
         layer.rate = 0.0
     for norm in norms:  # 0: moving statistics become those of this batch; 1: they stay
         norm.momentum = float(norm in kept)
-    shape = model.input_shape[1:]
-    count = 8 if shape[0] == TINY_SIZE else 3
-    model(scaled(model, draw_inputs(shape, count, random)), training=True)
+    if x is None:
+        shape = model.input_shape[1:]
+        count = 8 if shape[0] == TINY_SIZE else 3
+        x = scaled(model, draw_inputs(shape, count, random))
+    model(x, training=True)
     for layer, rate in zip(drops, rates, strict=True):
         layer.rate = rate
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -1,0 +1,351 @@
+"""Runs the published experiments on the stand-ins and compares them with real Xplique.
+
+    .venv/bin/python scripts/rehearsal/compare.py FOLDER EXPECTED RESULTS [--full] [--only NAME ...]
+
+FOLDER is what assets.py has written, EXPECTED what reference.py has; RESULTS is for our own.
+Every experiment is run as its user runs it, `bench run experiment=paper/...`, with nothing but
+paths, methods and, at full size, numbers of samples given. A line of the table says
+
+    maps        largest deviation of our map from Xplique's, over its largest value; for methods
+                that draw at random the mean rank correlation instead, which nothing is asked of
+    own AUC     how far the areas are from Xplique's, by our maps; ties in the order that its
+                numpy had (numpy promises none); the larger of insertion and deletion
+    its AUC     the same by its maps, through the method `stored`
+    confidence  the same of the average highest confidence, of our maps and of its
+
+Then come deliberate mistakes, each of which the comparison must see. Exits with 1 if anything is
+out of tolerance, or a mistake is not seen.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from plan import EXPERIMENTS, Experiment, methods, settings
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import spearmanr
+
+import bench
+from bench.cli import main as command_line
+from bench.store import stored_runs
+
+MAP_TOLERANCE, CUBIC_TOLERANCE, AUC_TOLERANCE = 1e-4, 1e-3, 1e-4
+CUBIC = ("grad_cam", "grad_cam_pp", "sobol", "hsic", "hsic_vggface2")
+"""Their maps are enlarged by a cubic kernel, which rounds differently."""
+MIN_RANGE = 0.05
+"""Of a mean curve: scores that hardly move prove nothing."""
+REFERENCE, SETTLED = "reference_", "settled_"
+"""Prefixes of methods that read maps: Xplique's order, and that of our maps."""
+Maps = dict[str, NDArray[np.float32]]
+
+
+@dataclass
+class Finding:
+    """What a method's comparison found.
+
+    Attributes:
+        experiment: Name.
+        method: Name.
+        figures: Column -> deviation.
+        problems: What is out of tolerance, in words.
+    """
+
+    experiment: str
+    method: str
+    figures: dict[str, float] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def check(self, column: str, deviation: float, tolerance: float, what: str) -> None:
+        """Notes a deviation, the largest of its column, and whether it is too large."""
+        self.figures[column] = max(deviation, self.figures.get(column, 0.0))
+        if not deviation <= tolerance:  # NaN is a problem, too
+            self.problems.append(f"{what} deviates by {deviation:.2g}")
+
+
+class Rehearsal:
+    """One experiment on its stand-ins.
+
+    Args:
+        experiment: Which.
+        assets: What assets.py has written.
+        expected: What reference.py has written.
+        results: Folder for our own.
+        full: Whether at full size.
+    """
+
+    def __init__(
+        self, experiment: Experiment, assets: Path, expected: Path, results: Path, full: bool
+    ) -> None:
+        self.experiment = experiment
+        self.assets = assets
+        self.expected = expected / experiment.name
+        self.results = results
+        self.full = full
+        content = (self.expected / "results.json").read_text(encoding="utf-8")
+        self.figures: dict[str, Any] = json.loads(content)
+
+    def arguments(self) -> list[str]:
+        """What names the experiment and its assets."""
+        paths = {
+            "cub_root": "CUB_200_2011",
+            "celeba_root": "celeba",
+            "vggface2_root": "vggface2",
+            "lists": "lists",
+            "weights": "weights",
+        }
+        given = [f'assets.{key}="{self.assets / path}"' for key, path in paths.items()]
+        return [f"experiment={self.experiment.name}", *given]
+
+    def run(self, own: Iterable[str], stored: Mapping[str, Path], *more: str) -> pd.DataFrame:
+        """Runs methods and others that read maps, name -> folder; returns all rows so far.
+
+        Raises:
+            RuntimeError: `bench run` has failed.
+        """
+        conf = self.results / "conf"
+        for name, root in stored.items():
+            file = conf / "method" / f"{name}.yaml"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            target = "bench.attribution.stored.Stored"
+            file.write_text(f'{name}:\n  _target_: {target}\n  root: "{root}"\n', encoding="utf-8")
+        own = list(own)
+        sizes = {name: settings(name, True) for name in own} if self.full else {}
+        arguments = [
+            "run",
+            *self.arguments(),
+            f"method=[{','.join([*own, *stored])}]",
+            *(f"method.{name}.{k}={v}" for name, each in sizes.items() for k, v in each.items()),
+            f'results_dir="{self.results}"',
+            "gallery=1000",
+            "device=cpu",
+            *(["--config-dir", str(conf)] if stored else []),
+            *more,
+        ]
+        log = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                command_line(arguments)
+        except SystemExit as stop:
+            if stop.code:
+                message = f"bench {' '.join(arguments)} failed:\n{log.getvalue()[-3000:]}"
+                raise RuntimeError(message) from None
+        return bench.load_rows(self.results)
+
+    def maps(self, method: str) -> Maps:
+        """Our maps by image."""
+        (run,) = (
+            each for each in stored_runs(self.results) if each.identity["method"]["name"] == method
+        )
+        return {image_id: run.load_map(image_id) for image_id in run.rows()["image_id"]}
+
+    def reference(self, method: str, kind: str = "maps") -> Maps:
+        """Xplique's maps or orders by image."""
+        folder = self.expected / method / kind
+        return {
+            path.relative_to(folder).with_suffix(".jpg").as_posix(): np.load(path)
+            for path in sorted(folder.rglob("*.npy"))
+        }
+
+    def settle(self, method: str) -> Path:
+        """Writes our maps as ranks, ties broken as Xplique's numpy does; returns the folder."""
+        folder, orders = self.results / "settled" / method, self.reference(method, "orders")
+        for image_id, own in self.maps(method).items():
+            order = np.lexsort((orders[image_id].ravel(), own.ravel()))
+            ranks = np.empty(own.size, np.float32)
+            ranks[order] = np.arange(own.size)
+            path = (folder / image_id).with_suffix(".npy")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, ranks.reshape(own.shape))
+        return folder
+
+    def compare(self, own: Sequence[str], *more: str) -> list[Finding]:
+        """Runs and compares some methods."""
+        orders = {f"{REFERENCE}{name}": self.expected / name / "orders" for name in own}
+        self.run(own, orders, *more)
+        settled = {f"{SETTLED}{name}": self.settle(name) for name in own}
+        rows = self.run([], settled, *more)
+        return [self._finding(name, rows) for name in own]
+
+    def _finding(self, method: str, rows: pd.DataFrame) -> Finding:
+        finding = Finding(self.experiment.name, method)
+        pairs = self._pairs(method)
+        is_drawn = method in self.experiment.drawn
+        if is_drawn:
+            ranks = [spearmanr(own.ravel(), ref.ravel())[0] for own, ref in pairs]
+            finding.figures["maps"] = float(np.mean(ranks))
+        else:
+            worst = max(np.abs(own - ref).max() / np.abs(ref).max() for own, ref in pairs)
+            tolerance = CUBIC_TOLERANCE if method in CUBIC else MAP_TOLERANCE
+            finding.check("maps", float(worst), tolerance, "a map")
+        expected = self.figures[method]
+        for column, prefix in (("own AUC", SETTLED), ("its AUC", REFERENCE)):
+            found = rows[rows["method"] == prefix + method]
+            tolerance = np.inf if is_drawn and prefix == SETTLED else AUC_TOLERANCE
+            for key in ("insertion_auc", "deletion_auc"):
+                deviation = abs(found[key].mean() - expected[key])
+                finding.check(column, deviation, tolerance, f"{key} by {prefix[:-1]} maps")
+            if self.experiment.shows_on_black:
+                highest = np.array([curve[1:-1].max() for curve in found["confidence_curve"]])
+                deviation = abs(highest.mean() - expected["highest_confidence"])
+                finding.check("confidence", deviation, AUC_TOLERANCE, f"{prefix[:-1]} confidence")
+        reach = np.ptp(expected["insertion_curve"])
+        if reach < MIN_RANGE:
+            finding.problems.append(f"the mean insertion curve ranges over {reach:.2g} only")
+        return finding
+
+    def _pairs(self, method: str) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        ours, theirs = self.maps(method), self.reference(method)
+        if ours.keys() != theirs.keys():
+            raise RuntimeError(f"{method}: maps of {[*ours]}, expected those of {[*theirs]}")
+        return [(ours[image_id], theirs[image_id]) for image_id in theirs]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Something that the comparison must see.
+
+    Attributes:
+        what: In words.
+        experiment: Name.
+        overrides: That make the mistake; `{assets}` is filled in.
+    """
+
+    what: str
+    experiment: str
+    overrides: tuple[str, ...]
+
+
+def _caffe(mistake: str) -> str:
+    return f"{{mean:[123.68,116.779,103.939],std:[1,1,1],{mistake}}}"
+
+
+_BLACK = "{kind:constant,rgb:[0,0,0]}"
+MISTAKES = (
+    Mistake(
+        "the scored network's red and blue swapped",
+        "paper/cub",
+        (f"backbone.preprocessing={_caffe('channel_order:rgb')}",),
+    ),
+    Mistake(
+        "the explained network's red and blue swapped",
+        "paper/cub",
+        (f"explain.backbone.preprocessing={_caffe('channel_order:rgb')}",),
+    ),
+    Mistake(
+        "images resized over areas",
+        "paper/cub",
+        (f"backbone.preprocessing={_caffe('channel_order:bgr,resize:cv2_area')}",),
+    ),
+    Mistake(
+        "the network that scores is explained",
+        "paper/cub",
+        ('explain.backbone.weights="{assets}/weights/keras_model/cub-resnet101.h5"',),
+    ),
+    Mistake(
+        "the network that is explained scores",
+        "paper/cub",
+        ('backbone.weights="{assets}/weights/keras_model/cub-resnet101-new.h5"',),
+    ),
+    Mistake(
+        "a black baseline",
+        "paper/cub",
+        (
+            "protocol.name=mistake",
+            f"++protocol.insertion.baseline={_BLACK}",
+            f"++protocol.deletion.baseline={_BLACK}",
+        ),
+    ),
+    Mistake(
+        "ten steps of insertion",
+        "paper/cub",
+        ("protocol.name=mistake", "protocol.insertion.steps=10"),
+    ),
+    Mistake("faces over 127.5 in place of 128", "paper/celeba", ("backbone.preprocessing=tf",)),
+    Mistake("other labels", "paper/vggface2", ('dataset.list="{assets}/lists/mistaken.txt"',)),
+    Mistake(
+        "confidence from the mean colour",
+        "paper/cub_errors_resnet101",
+        ("protocol.name=mistake", "++protocol.confidence.baseline={kind:zero}"),
+    ),
+)
+
+
+def write_mistaken_list(assets: Path) -> None:
+    """Writes VGGFace2's list with the labels of the next lines."""
+    lines = (assets / "lists" / "VGGFace2" / "eval.txt").read_text(encoding="utf-8").split("\n")
+    ids, labels = zip(*(line.split(" ") for line in lines), strict=True)
+    shifted = zip(ids, (*labels[1:], labels[0]), strict=True)
+    text = "\n".join(f"{image_id} {label}" for image_id, label in shifted)
+    (assets / "lists" / "mistaken.txt").write_text(text, encoding="utf-8")
+
+
+COLUMNS = ("maps", "own AUC", "its AUC", "confidence")
+
+
+def table_of(findings: Sequence[Finding]) -> Table:
+    """The findings, one a line."""
+    table = Table("experiment", "method", *COLUMNS, "")
+    for each in findings:
+        figures = [f"{each.figures[key]:.1e}" if key in each.figures else "" for key in COLUMNS]
+        table.add_row(each.experiment, each.method, *figures, "; ".join(each.problems) or "ok")
+    return table
+
+
+def table_of_mistakes(seen: Mapping[str, Finding]) -> Table:
+    """Mistakes, and how far the figures were off."""
+    table = Table("deliberate mistake", "experiment", *COLUMNS, "")
+    for what, each in seen.items():
+        figures = [f"{each.figures[key]:.1e}" if key in each.figures else "" for key in COLUMNS]
+        table.add_row(what, each.experiment, *figures, "seen" if each.problems else "NOT SEEN")
+    return table
+
+
+def main() -> None:
+    """Compares everything; exits with 1 if something deviates."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("assets", type=Path)
+    parser.add_argument("expected", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--full", action="store_true", help="what the others were told")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of experiments; default: all")
+    given = parser.parse_args()
+    assets, expected, results = (
+        path.resolve() for path in (given.assets, given.expected, given.results)
+    )
+    console = Console(width=150)
+    chosen = {each.name: each for each in EXPERIMENTS if not given.only or each.name in given.only}
+    findings: list[Finding] = []
+    for name, experiment in chosen.items():
+        started = time.perf_counter()
+        rehearsal = Rehearsal(experiment, assets, expected, results / name, given.full)
+        findings += rehearsal.compare(methods(experiment, given.full))
+        console.print(f"{name}: {time.perf_counter() - started:.0f} s", highlight=False)
+    console.print(table_of(findings))
+    seen: dict[str, Finding] = {}
+    if not given.full:
+        write_mistaken_list(assets)
+        for number, mistake in enumerate(MISTAKES):
+            if mistake.experiment in chosen:
+                own = results / "mistakes" / str(number)
+                experiment = chosen[mistake.experiment]
+                rehearsal = Rehearsal(experiment, assets, expected, own, full=False)
+                overrides = [each.replace("{assets}", str(assets)) for each in mistake.overrides]
+                (seen[mistake.what],) = rehearsal.compare(["saliency"], *overrides)
+        console.print(table_of_mistakes(seen))
+    unseen = any(not each.problems for each in seen.values())
+    sys.exit(unseen or any(each.problems for each in findings))
+
+
+if __name__ == "__main__":
+    main()

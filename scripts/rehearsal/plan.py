@@ -1,0 +1,192 @@
+"""What is rehearsed: networks, lists, methods and settings. Read by both environments.
+
+Everything here is as `make rehearsal` has it; the record behind it are the scripts of
+arXiv 2402.09164 (github.com/RuoyuChen10/SMDL-Attribution).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Network:
+    """One of the authors' Keras files.
+
+    Attributes:
+        file: In `keras_model/`.
+        body: Its architecture, a function of `scripts/oracle/backbones.py`.
+        preprocessing: How the authors' scripts prepare images: `face`, `caffe`, `tf` or `none`.
+        classes: How many, at full size.
+        pool: Between body and Dense layers; `gap` or `flatten`. Faces have a head of their own.
+        seed: Networks of the same architecture must have different weights.
+    """
+
+    file: str
+    body: str
+    preprocessing: str
+    classes: int = 200
+    pool: str = "gap"
+    seed: int = 0
+
+    @property
+    def is_face(self) -> bool:
+        """Whether it ends in cosines."""
+        return self.body == "ir100"
+
+
+NETWORKS = {
+    "celeba": Network("keras-ArcFace-R100-Celeb-A.h5", "ir100", "face", 10177),
+    "vggface2": Network("keras-ArcFace-R100-VGGFace2.h5", "ir100", "face", 8631, seed=1),
+    "resnet101": Network("cub-resnet101.h5", "resnet101", "caffe"),
+    "resnet101-new": Network("cub-resnet101-new.h5", "resnet101", "caffe", seed=1),
+    "vgg19": Network("cub-vgg19.h5", "vgg19", "caffe", pool="flatten"),
+    "mobilenetv2": Network("cub-mobilenetv2.h5", "mobilenetv2", "tf"),
+    "efficientnetv2m": Network("cub-efficientnetv2m.h5", "efficientnetv2m", "none"),
+}
+TINY_CLASSES = 9
+"""Of all networks in the reduced form."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A published table.
+
+    Attributes:
+        name: Of the experiment.
+        data: Its images: `celeba`, `vggface2` or `cub`.
+        list: In the authors' folder of lists.
+        scored: Key of `NETWORKS`: whose scores make the curves.
+        explained: Key of `NETWORKS`: what the maps explain.
+        insertion_steps: Points of the insertion curve, but for the first.
+        deterministic: Methods that draw nothing, by our names.
+        drawn: Methods that draw at random.
+        shows_on_black: Whether the table has the average highest confidence.
+    """
+
+    name: str
+    data: str
+    list: str
+    scored: str
+    explained: str
+    insertion_steps: int
+    deterministic: tuple[str, ...]
+    drawn: tuple[str, ...]
+    shows_on_black: bool = False
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.deterministic + self.drawn
+
+
+DELETION_STEPS = 10
+SHOWN_STEPS = 25
+"""Steps of the confidence on black."""
+
+_EXACT = (
+    "saliency gradient_input guided_backprop integrated_gradients grad_cam grad_cam_pp occlusion "
+    "sobol"
+).split()
+_DRAWN = ("smooth_grad", "square_grad", "var_grad", "rise_paper", "lime", "kernel_shap")
+
+
+def _errors(network: str, list_name: str, explained: str | None = None) -> Experiment:
+    return Experiment(
+        name=f"paper/cub_errors_{network}",
+        data="cub",
+        list=f"CUB/eval_fair-{list_name}.txt",
+        scored=network,
+        explained=explained or network,
+        insertion_steps=25,
+        deterministic=("grad_cam_pp", "score_cam_paper", "hsic", "saliency"),
+        drawn=(),
+        shows_on_black=True,
+    )
+
+
+EXPERIMENTS = (
+    Experiment(
+        name="paper/celeba",
+        data="celeba",
+        list="celeb-a/eval.txt",
+        scored="celeba",
+        explained="celeba",
+        insertion_steps=10,
+        deterministic=(*_EXACT, "hsic"),
+        drawn=_DRAWN,
+    ),
+    Experiment(
+        name="paper/vggface2",
+        data="vggface2",
+        list="VGGFace2/eval.txt",
+        scored="vggface2",
+        explained="vggface2",
+        insertion_steps=10,
+        deterministic=(*_EXACT, "hsic_vggface2"),
+        drawn=_DRAWN,
+    ),
+    Experiment(
+        name="paper/cub",
+        data="cub",
+        list="CUB/eval-resnet.txt",
+        scored="resnet101",
+        explained="resnet101-new",
+        insertion_steps=25,
+        deterministic=(*_EXACT, "hsic", "score_cam_paper"),
+        # No LIME: in caffe's units all its weights vanish and Xplique stops.
+        drawn=tuple(name for name in _DRAWN if name != "lime"),
+    ),
+    _errors("resnet101", "resnet"),
+    _errors("vgg19", "vgg19"),
+    _errors("mobilenetv2", "mobilenetv2"),
+    _errors("efficientnetv2m", "efficientnet"),
+)
+
+PAPER_SETTINGS: Mapping[str, Mapping[str, int]] = {
+    "integrated_gradients": {"steps": 80},
+    "smooth_grad": {"num_samples": 80},
+    "square_grad": {"num_samples": 80},
+    "var_grad": {"num_samples": 80},
+    "occlusion": {"patch_size": 10, "stride": 5},
+    "sobol": {"grid_size": 8, "num_designs": 32},
+    "hsic": {"grid_size": 8, "num_designs": 500},
+    "hsic_vggface2": {"grid_size": 7, "num_designs": 500},
+    "rise_paper": {"num_masks": 500},
+    "lime": {"num_samples": 1000},
+    "kernel_shap": {"num_samples": 1000},
+}
+"""Where the authors' scripts leave Xplique's defaults, or these matter; by our names."""
+
+FULL_SETTINGS: Mapping[str, Mapping[str, int]] = {
+    "integrated_gradients": {"steps": 16},
+    "smooth_grad": {"num_samples": 16},
+    "occlusion": {"patch_size": 56, "stride": 56},
+    "sobol": {"num_designs": 1},
+    "hsic": {"num_designs": 64},
+    "hsic_vggface2": {"num_designs": 64},
+    "rise_paper": {"num_masks": 100},
+}
+"""At full size a pass takes most of a second, so both sides make fewer; the reduced form has the
+paper's own settings."""
+
+FULL_METHODS = {
+    *_EXACT,
+    *("hsic", "hsic_vggface2", "smooth_grad", "rise_paper", "score_cam_paper"),
+}
+
+
+def settings(method: str, full: bool) -> dict[str, int]:
+    """The settings of a method on both sides."""
+    return {**PAPER_SETTINGS.get(method, {}), **(FULL_SETTINGS.get(method, {}) if full else {})}
+
+
+def methods(experiment: Experiment, full: bool) -> list[str]:
+    """The methods that are rehearsed; at full size not all of them."""
+    return [name for name in experiment.methods if not full or name in FULL_METHODS]
+
+
+def number_of_images(experiment: Experiment, full: bool) -> int:
+    """How many images its list has."""
+    if experiment.shows_on_black:
+        return 1 if full else 3
+    return 2 if full else 5
