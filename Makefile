@@ -1,10 +1,14 @@
-.PHONY: demo test lint oracle clean
+.PHONY: demo test lint oracle rehearsal clean
 PYTHON ?= python3
 VENV ?= .venv
 ORACLE_PYTHON ?= $(PYTHON)
 ORACLE_VENV ?= .venv-oracle
 GOLDEN := build/golden
+REHEARSAL := build/rehearsal
 
+full := $(if $(FULL),--full)
+# One thread on small networks, where two would wait for each other.
+rehearse := $(if $(FULL),,TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1) $(ORACLE_VENV)/bin/python scripts/rehearsal
 install = PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/install.sh
 
 demo: ## install what the demo needs, run it, print its leaderboard
@@ -32,6 +36,15 @@ oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting,
 	$(ORACLE_VENV)/bin/python scripts/oracle/backbones.py $(GOLDEN)/full/backbones $(if $(FULL),,resnet101)
 	$(VENV)/bin/python -m pytest tests/backbones/test_keras_golden.py --golden $(GOLDEN)/full
 	@rm -rf $(GOLDEN)/full # gigabytes
+
+rehearsal: ## run the published experiments on stand-ins, compare with the real Xplique (FULL=1: full networks, hours)
+	@$(install) test
+	@PYTHON=$(ORACLE_PYTHON) sh scripts/oracle/install.sh $(ORACLE_VENV)
+	@rm -rf $(REHEARSAL)
+	$(rehearse)/assets.py $(REHEARSAL)/assets $(full)
+	$(rehearse)/reference.py $(REHEARSAL)/assets $(REHEARSAL)/expected $(full)
+	$(VENV)/bin/python scripts/rehearsal/compare.py $(REHEARSAL)/assets $(REHEARSAL)/expected $(REHEARSAL)/results $(full)
+	@rm -rf $(REHEARSAL)/assets/weights # gigabytes, if full
 
 clean: ## remove the virtual environments and the build outputs, keep results and data
 	rm -rf $(VENV) $(ORACLE_VENV) build dist *.egg-info

@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from plan import EXPERIMENTS, Experiment, methods, settings
 from rich.console import Console
@@ -43,6 +44,15 @@ from bench.store import stored_runs
 MAP_TOLERANCE, CUBIC_TOLERANCE, AUC_TOLERANCE = 1e-4, 1e-3, 1e-4
 CUBIC = ("grad_cam", "grad_cam_pp", "sobol", "hsic", "hsic_vggface2")
 """Their maps are enlarged by a cubic kernel, which rounds differently."""
+GRADIENTS = ("saliency", "gradient_input", "guided_backprop", "integrated_gradients")
+FLIP_FREE, FLIP_TOLERANCE = 0.95, 1e-2
+"""A ReLU's input that is zero but for rounding is on or off by chance, which changes the gradients
+of the pixels behind it (see `exact` in scripts/oracle/backbones.py): so many pixels must be within
+the tolerance of maps, the others within this one."""
+SCALED = ("score_cam_paper",)
+"""Whose maps are compared with their largest value made 1: the record's script divides by it."""
+ROUNDING = 1e-5
+"""Of the largest value."""
 MIN_RANGE = 0.05
 """Of a mean curve: scores that hardly move prove nothing."""
 REFERENCE, SETTLED = "reference_", "settled_"
@@ -97,13 +107,9 @@ class Rehearsal:
 
     def arguments(self) -> list[str]:
         """What names the experiment and its assets."""
-        paths = {
-            "cub_root": "CUB_200_2011",
-            "celeba_root": "celeba",
-            "vggface2_root": "vggface2",
-            "lists": "lists",
-            "weights": "weights",
-        }
+        data = self.experiment.data
+        root = "CUB_200_2011" if data == "cub" else data
+        paths = {f"{data}_root": root, "lists": "lists", "weights": "weights"}
         given = [f'assets.{key}="{self.assets / path}"' for key, path in paths.items()]
         return [f"experiment={self.experiment.name}", *given]
 
@@ -158,10 +164,14 @@ class Rehearsal:
         }
 
     def settle(self, method: str) -> Path:
-        """Writes our maps as ranks, ties broken as Xplique's numpy does; returns the folder."""
+        """Writes our maps as ranks, ties in Xplique's order; returns the folder.
+
+        Values that only rounding can tell apart are ties, too: enlarged maps have many.
+        """
         folder, orders = self.results / "settled" / method, self.reference(method, "orders")
         for image_id, own in self.maps(method).items():
-            order = np.lexsort((orders[image_id].ravel(), own.ravel()))
+            digits = np.round(own.ravel() / (np.abs(own).max() or 1) / ROUNDING)
+            order = np.lexsort((orders[image_id].ravel(), digits))
             ranks = np.empty(own.size, np.float32)
             ranks[order] = np.arange(own.size)
             path = (folder / image_id).with_suffix(".npy")
@@ -185,9 +195,13 @@ class Rehearsal:
             ranks = [spearmanr(own.ravel(), ref.ravel())[0] for own, ref in pairs]
             finding.figures["maps"] = float(np.mean(ranks))
         else:
-            worst = max(np.abs(own - ref).max() / np.abs(ref).max() for own, ref in pairs)
             tolerance = CUBIC_TOLERANCE if method in CUBIC else MAP_TOLERANCE
-            finding.check("maps", float(worst), tolerance, "a map")
+            for own, ref in pairs:
+                deviations = np.abs(own - ref) / (np.abs(ref).max() or 1)
+                most = np.quantile(deviations, FLIP_FREE) if method in GRADIENTS else 0.0
+                finding.check("maps", float(most), tolerance, "most of a map")
+                largest = FLIP_TOLERANCE if method in GRADIENTS else tolerance
+                finding.check("maps", float(deviations.max()), largest, "a map")
         expected = self.figures[method]
         for column, prefix in (("own AUC", SETTLED), ("its AUC", REFERENCE)):
             found = rows[rows["method"] == prefix + method]
@@ -208,7 +222,10 @@ class Rehearsal:
         ours, theirs = self.maps(method), self.reference(method)
         if ours.keys() != theirs.keys():
             raise RuntimeError(f"{method}: maps of {[*ours]}, expected those of {[*theirs]}")
-        return [(ours[image_id], theirs[image_id]) for image_id in theirs]
+        pairs = [(ours[image_id], theirs[image_id]) for image_id in theirs]
+        if method in SCALED:
+            pairs = [(own / (own.max() or 1), ref / (ref.max() or 1)) for own, ref in pairs]
+        return pairs
 
 
 @dataclass(frozen=True)
@@ -276,7 +293,7 @@ MISTAKES = (
     Mistake(
         "confidence from the mean colour",
         "paper/cub_errors_resnet101",
-        ("protocol.name=mistake", "++protocol.confidence.baseline={kind:zero}"),
+        ("protocol.name=mistake", "protocol.confidence.baseline.rgb=[123.68,116.779,103.939]"),
     ),
 )
 
@@ -323,6 +340,8 @@ def main() -> None:
     assets, expected, results = (
         path.resolve() for path in (given.assets, given.expected, given.results)
     )
+    if not given.full:
+        torch.set_num_threads(1)  # on networks as small as these, two wait for each other
     console = Console(width=150)
     chosen = {each.name: each for each in EXPERIMENTS if not given.only or each.name in given.only}
     findings: list[Finding] = []

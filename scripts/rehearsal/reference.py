@@ -17,6 +17,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,7 @@ def explain(method: str, model: Model, x: np.ndarray, hot: np.ndarray, full: boo
         return score_cam(model, x)
     own = {XPLIQUES_WORDS.get(key, key): value for key, value in settings(method, full).items()}
     tf.random.set_seed(0)
+    warnings.filterwarnings("ignore", message="You set a number of perturbed samples")
     maps = np.asarray(EXPLAINERS[method](model, **own)(x, hot), np.float32)
     return maps.mean(axis=-1) if maps.ndim == 4 else maps
 
@@ -160,7 +162,7 @@ def metric_results(
     steps: int,
 ) -> tuple[float, list[float]]:
     """Xplique's area over all images, and the mean curve that it is the area of."""
-    metric = kind(model, x, hot, steps=steps)
+    metric = kind(model, x, hot, batch_size=None, steps=steps)  # no tf.data, which takes most time
     curve = metric.detailed_evaluate(maps)
     metric.detailed_evaluate = lambda _: curve  # not twice
     return float(metric.evaluate(maps)), [float(value) for value in curve.values()]
