@@ -75,7 +75,7 @@ def reproduction(
         "table": repeated.table,
         "backbone": repeated.backbone,
         "method": name,
-        "note": str((repeated.get("notes") or {}).get(name, "")),
+        "note": str((repeated.get("notes") or {}).get(name or "", "")),
         "deviations": deviations,
         "unverified": _unverified(config),
     }

@@ -128,6 +128,12 @@ def test_the_table_as_published_and_ours_beside_it(repeat):
     assert begin == end == 2
 
 
+def test_a_method_that_was_not_published(repeat):
+    code, *_ = repeat("method=[random]")
+    assert code == 0
+    assert row("random")[["published_insertion_auc", "notes"]].isna().all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
