@@ -1,5 +1,6 @@
 """Small data sets in the official layouts, with images of their own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -28,17 +29,35 @@ CUB = (
 """Path, class and whether it is a training image, as CUB-200-2011 has them."""
 
 
-def cub(root: Path) -> Path:
-    classes = sorted({(label, path.partition("/")[0]) for path, label, _ in CUB})
-    numbered = [*enumerate(CUB, start=1)]
+def cub(root: Path, images: Sequence[tuple[str, int, int]] = CUB, write=write_image) -> Path:
+    classes = sorted({(label, path.partition("/")[0]) for path, label, _ in images})
+    numbered = [*enumerate(images, start=1)]
     write_lines(root / "images.txt", *(f"{i} {path}" for i, (path, _, _) in numbered))
     write_lines(root / "image_class_labels.txt", *(f"{i} {c}" for i, (_, c, _) in numbered))
     write_lines(root / "train_test_split.txt", *(f"{i} {t}" for i, (_, _, t) in numbered))
     write_lines(root / "classes.txt", *(f"{label} {name}" for label, name in classes))
     write_lines(root / "bounding_boxes.txt", *(f"{i} 1.0 2.0 3.0 4.0" for i, _ in numbered))
-    for seed, (path, _, _) in enumerate(CUB):
-        write_image(root / "images" / path, seed)
+    for seed, (path, _, _) in enumerate(images):
+        write(root / "images" / path, seed)
     return root
+
+
+def coloured_cub(root: Path, classes: int = 3, train: int = 12, test: int = 4) -> Path:
+    """Birds that a network can tell apart in seconds: up to 7 classes, each of its colour."""
+    images = [
+        (f"{label:03d}.Bird/Bird_{label:04d}_{number}.jpg", label, int(number < train))
+        for label in range(1, classes + 1)
+        for number in range(train + test)
+    ]
+
+    def write(path: Path, seed: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draws = np.random.default_rng(seed)
+        colour = [60 + 140 * (int(path.parent.name[:3]) >> bit & 1) for bit in range(3)]
+        pixels = colour + draws.normal(0, 30, (36 + seed % 5, 40, 3))
+        cv2.imwrite(str(path), pixels.clip(0, 255).astype(np.uint8))
+
+    return cub(root, images, write)
 
 
 CELEBA = ((2880, 0), (2937, 0), (8692, 1), (5805, 2), (1, 2))
