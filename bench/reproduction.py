@@ -63,6 +63,7 @@ def reproduction(
     if repeated is None:
         return None
     deviations = [own for own in changes if not _is_of_another(own, method)]
+    deviations = [*map(str, repeated.get("deviations") or ()), *deviations]  # what it tells itself
     published = next(own for own in PUBLISHED_LISTS if own.name == repeated.list)
     if identity["dataset"]["list_sha256"] != published.entries_sha256:
         deviations.insert(

@@ -143,6 +143,7 @@ def test_a_method_that_was_not_published(repeat):
         (["explain.score=logit"], "explain.score=logit"),
         (["method.hsic.num_designs=30"], "method.hsic.num_designs=30"),
         (["protocol=smdl-cub"], "without protocol.confidence.steps"),
+        (["+reproduces.deviations=[weights made anew]"], "weights made anew"),
     ],
 )
 def test_what_the_user_changed_is_told(repeat, arguments, told):
