@@ -2,16 +2,24 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
+from bench.attribution.method import Passes
+from bench.backbones.backbone import Preprocessing
+from bench.build import build_method
 from bench.cli import main
-from bench.configuration import known_names
+from bench.configuration import compose_run, known_names, name_other_methods
+from bench.cost import count_cost
+from bench.datasets.dataset import Sample
 from bench.datasets.published_lists import PUBLISHED_LISTS
+from bench.metrics.protocol import protocol_from_mapping
 
 ROOT = Path(__file__).parents[1]
 
@@ -113,6 +121,75 @@ def test_every_data_set_is_explained_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in known_names("dataset"):
         assert f"| `{name}` |" in readme
+
+
+def test_the_commands_of_the_road_to_the_tables_can_be_composed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commands = [
+        shlex.split(line, comments=True)
+        for page in ("docs/reproduce.md", "README.md")
+        for block in blocks(page, "sh")
+        for line in block.splitlines()
+        if page != "README.md" or "paper/" in line
+    ]
+    composed = []
+    for program, *arguments in commands:
+        if program == "python":
+            assert (ROOT / arguments[0]).exists()
+            settings = [own for own in arguments if "=" in own]
+            data = [] if any(own.startswith("dataset=") for own in settings) else ["dataset=cub200"]
+            arguments = ["run", *data, *settings]  # birds are what is trained on by default
+        if program != "awk" and arguments[0] in ("run", "check", "select"):
+            composed.append(compose_run(arguments[1:]))
+    assert len(composed) > 10
+
+
+class Network:
+    """As much of a network as passes depend on."""
+
+    def __init__(self, size, channels):
+        self.preprocessing = Preprocessing(size, (0.0,) * 3, (1.0,) * 3)
+        self.channels = channels
+
+    def layer(self):
+        return None
+
+    cam_layer = ""
+
+    def output_shape(self, layer):
+        return self.channels, 7, 7
+
+
+NETWORKS = {
+    "paper/celeba": (112, 512),
+    "paper/vggface2": (112, 512),
+    "paper/cub_errors_vgg19": (224, 512),
+    "paper/cub_errors_mobilenetv2": (224, 1280),
+    "paper/cub_errors_efficientnetv2m": (384, 1280),
+}
+"""Side of the input and channels of the CAM layer, where they are not ResNet-101's."""
+
+
+@pytest.mark.parametrize("name", [own for own in known_names("experiment") if "paper/" in own])
+def test_the_passes_of_an_experiment_are_those_that_the_docs_tell(name):
+    config = compose_run([f"experiment={name}"])
+    name_other_methods(config)
+    methods = {}
+    for method, node in config.method.items():
+        if node.get("uncertainty"):
+            node.uncertainty = {"_target_": "toy.backbone"}
+        methods[method] = build_method(node, method)
+    network = Network(*NETWORKS.get(name, (224, 2048)))
+    protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
+    cost = count_cost([Sample("a", Path("a"), 0)], methods, protocol, network, {}, {})
+    maps = sum(method.passes(network) != Passes() for method in methods.values())
+    (images,) = (own.num_images for own in PUBLISHED_LISTS if own.name == config.reproduces.list)
+    forward, size = cost.curves + cost.forward, network.preprocessing.size
+    row = f"| {forward:,} | {cost.backward} | {forward * images / 1e6:.1f} | "
+    row += f"{maps * images * 4 * size**2 / 1e9:.1f} |"
+    docs = (ROOT / "docs/reproduce.md").read_text(encoding="utf-8")
+    (line,) = [own for own in docs.splitlines() if own.endswith("|") and row in own]
+    assert f"`{name}`" in line
 
 
 def test_every_published_list_is_in_the_data_readme():
