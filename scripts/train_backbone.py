@@ -19,9 +19,11 @@ import math
 import pickle
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing, state_sha256
 from bench.backbones.checkpoint import file_sha256, load_strictly, read_state, verify
 from bench.build import build_backbone, build_dataset
@@ -46,6 +49,7 @@ from bench.errors import BenchError, require_integer, require_known, require_num
 from bench.files import write_atomically
 from bench.provenance import provenance
 from bench.seeding import generator
+from bench.select import predict
 
 OPTIMIZERS = {"sgd": (0.01, 1e-4), "adamw": (2e-4, 0.05)}
 """Name -> its usual learning rate and weight decay. SGD has Nesterov's momentum of 0.9."""
@@ -234,10 +238,10 @@ class Training:
         views = (partial(self._view, self.samples[row], name) for row in order)
         targets = torch.tensor([self.samples[row].target for row in order])
         try:
-            for number, images in enumerate(batches(views, self.batch_size, self.workers)):
-                start = number * self.batch_size
-                total += self._step(images, targets[start : start + self.batch_size], number)
-                yield
+            with closing(read_ahead(views, self.workers, 2 * self.batch_size)) as images:
+                for number, own in enumerate(targets.split(self.batch_size)):
+                    total += self._step(list(islice(images, len(own))), own, number)
+                    yield
         except torch.OutOfMemoryError:
             raise BenchError(
                 f"batch_size: {self.batch_size} images do not fit in memory; take fewer"
@@ -251,9 +255,14 @@ class Training:
         self.epoch += 1
         self.history.append({"loss": loss})
 
-    def _step(self, images: Sequence[NDArray[np.uint8]], targets: Tensor, number: int) -> Tensor:
+    def _step(
+        self, images: Sequence[NDArray[np.uint8] | BenchError], targets: Tensor, number: int
+    ) -> Tensor:
         """One step of the optimizer; returns the loss."""
         recipe = self.recipe
+        for error in images:
+            if isinstance(error, BenchError):
+                raise error
         rate = learning_rate_at(
             self.epoch * self.steps + number,
             recipe.epochs * self.steps,
@@ -283,37 +292,13 @@ class Training:
         return generator(self.seed, "train_backbone", *names)
 
 
-def batches(
-    reads: Iterable[Any], batch_size: int, workers: int
-) -> Iterator[list[NDArray[np.uint8]]]:
-    """Images in lists of `batch_size`, the last one shorter, read ahead in threads.
-
-    Raises:
-        BenchError: One of them cannot be read.
-    """
-    batch: list[NDArray[np.uint8]] = []
-    for image in read_ahead(reads, workers, 2 * batch_size):
-        if isinstance(image, BenchError):
-            raise image
-        batch.append(image)
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-@torch.inference_mode()
 def count_right(
-    backbone: Backbone, samples: Sequence[Sample], batch_size: int, workers: int
+    backbone: Backbone, test: Dataset, device: torch.device, batch_size: int, workers: int
 ) -> int:
     """How many images the network, as `bench run` uses it, predicts the label of."""
     backbone.module.eval()
-    device = next(backbone.module.parameters()).device
-    found: list[int] = []
-    for images in batches((sample.read for sample in samples), batch_size, workers):
-        found += backbone.outputs(backbone.preprocess(images).to(device)).argmax(1).tolist()
-    return sum(own == sample.target for own, sample in zip(found, samples, strict=True))
+    found = predict(test, Scorer(backbone, "output", batch_size), device, workers)
+    return sum(own == sample.target for own, sample in zip(found, test.samples, strict=True))
 
 
 def _run(given: argparse.Namespace) -> None:
@@ -379,7 +364,9 @@ def _train(
             for _ in training.run_epoch():
                 progress.advance(task)
             progress.update(task, description=f"epoch {epoch} of {epochs}, testing")
-            right = count_right(training.backbone, test.samples, batch_size, config.workers)
+            right = count_right(
+                training.backbone, test, training.device, batch_size, config.workers
+            )
             training.history[-1]["right"] = right
             _store(stored, training, made_of)
             console.print(
