@@ -42,13 +42,13 @@ def check_dataset(
     """
     problems = Problems(f"dataset '{dataset.name}'")
     for name, (found, official) in dataset.figures().items():
-        _tell(console, found == official, f"{name}: {found:,}, officially {official:,}")
+        tell(console, found == official, f"{name}: {found:,}, officially {official:,}")
         if found != official:
             problems.add("counts unlike the official ones", f"{found:,} {name}, not {official:,}")
     for path, checksum in _known_files(dataset):
         kind, _, expected = checksum.partition(":")
         same = _digest(path, kind) == expected
-        _tell(console, same, f"{path}: {kind} {'as it should be' if same else 'is another'}")
+        tell(console, same, f"{path}: {kind} {'as it should be' if same else 'is another'}")
         if not same:
             problems.add("files unlike the official ones", f"'{path}' has another {kind}")
     tiles = _read(dataset, workers, problems, console)
@@ -63,7 +63,8 @@ def check_dataset(
     return problems.lines()
 
 
-def _tell(console: Console, good: bool, finding: str) -> None:
+def tell(console: Console, good: bool, finding: str) -> None:
+    """Prints a finding with its verdict."""
     style = {"soft_wrap": True, "highlight": False, "markup": False}
     console.print(f"{'ok     ' if good else 'PROBLEM'} {finding}", **style)
 
@@ -101,5 +102,5 @@ def _read(
             title = f"{sample.image_id} {sample.target}"
             tiles[title] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     read = len(dataset) - broken
-    _tell(console, not broken, f"images that can be read: {read:,} of {len(dataset):,}")
+    tell(console, not broken, f"images that can be read: {read:,} of {len(dataset):,}")
     return tiles

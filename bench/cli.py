@@ -14,6 +14,8 @@ from bench.errors import BenchError, require_known
 from bench.plugins import plugin_problems
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from bench.explain import Failed
 
 _DESCRIPTION = """\
@@ -27,6 +29,7 @@ Insertion/deletion leaderboards for image attribution methods.
                                         look for what is wrong with a data set
   bench check backbone=resnet101 backbone.weights=FILE
                                         load a network and say what it is
+  bench check experiment=paper/cub      look for what is missing to repeat a published table
   bench leaderboard [RESULTS_DIR] [auc=RULE]
                                         write the leaderboards again from stored curves
   bench list methods                    what there is to choose from
@@ -73,7 +76,10 @@ def _other(arguments: Sequence[str]) -> list[str]:
     commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
     for name, help_ in (
         ("select", "write the list of images that a run would use (settings as of `bench run`)"),
-        ("check", "check the data set or backbone that is named (settings as of `bench run`)"),
+        (
+            "check",
+            "check the data set, backbone or experiment that is named (settings as of `bench run`)",
+        ),
     ):
         commands.add_parser(name, help=help_, description=help_).add_argument(
             "settings", nargs="*", metavar="KEY=VALUE"
@@ -179,12 +185,15 @@ def _check(arguments: Sequence[str]) -> list[str]:
     from bench.configuration import compose_run, named_groups, with_assets
 
     sys.path.append(str(Path.cwd()))
-    config = compose_run(with_assets(arguments))
+    arguments = with_assets(arguments)
+    config = compose_run(arguments)
     groups, console, problems = named_groups(arguments), Console(), []
+    if "experiment" in groups:
+        return _check_experiment(arguments, config, console)
     if not groups & {"dataset", "backbone"}:
         raise BenchError(
-            "check: expected what to check, as in `bench check dataset=cub200` or `bench check "
-            "backbone=sface ...`"
+            "check: expected what to check, as in `bench check dataset=cub200`, `bench check "
+            "backbone=sface ...` or `bench check experiment=paper/cub`"
         )
     from bench.build import build_backbone, build_dataset
     from bench.check_backbone import check_backbone
@@ -203,6 +212,20 @@ def _check(arguments: Sequence[str]) -> list[str]:
         batch_size = resolve_batch_size(config.batch_size, device)
         check_backbone(backbone, score, device, batch_size, console)
     return problems
+
+
+def _check_experiment(
+    arguments: Sequence[str], config: "DictConfig", console: Console
+) -> list[str]:
+    from bench.check_experiment import asset_sources, check_experiment
+    from bench.configuration import choices, declared_runs, name_other_methods, user_folders
+
+    names, folders = list(declared_runs(arguments)), user_folders(arguments)
+    if len(names) != 1:
+        raise BenchError(f"check: expected one experiment, found {len(names)}")
+    name_other_methods(config, folders)
+    sources = asset_sources(choices("experiment", folders)[names[0]].path)
+    return check_experiment(names[0], config, sources, console)
 
 
 def _leaderboard(arguments: Sequence[str]) -> None:

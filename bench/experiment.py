@@ -28,7 +28,7 @@ from bench.build import (
     leaderboard_name,
     method_settings,
 )
-from bench.cost import Cost, count_cost, estimate_seconds
+from bench.cost import Cost, count_cost, duration, estimate_seconds
 from bench.datasets.dataset import Dataset
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
@@ -399,7 +399,7 @@ def _tell_cost(experiment: _Experiment, cost: Cost, console: Console) -> None:
     unknown = [name for name, passes in experiment.passes.items() if passes is None]
     time = "time not known: a batch does not fit in memory"
     if seconds is not None:
-        time = f"about {_duration(seconds)}"
+        time = f"about {duration(seconds)}"
     console.print(
         f"To do: {cost.curves + cost.forward:,} forward and {cost.backward:,} backward passes, "
         f"{time}" + (f"; not counted: {', '.join(unknown)}" if unknown else ""),
@@ -413,13 +413,6 @@ def _tell_cost(experiment: _Experiment, cost: Cost, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
-
-
-def _duration(seconds: float) -> str:
-    """In the unit that fits: 12 s, 3 min, 4.5 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

@@ -31,3 +31,11 @@ def published_cells(table: str, backbone: str) -> dict[str, dict[str, float]]:
             if row["value"]:
                 own[names[row["metric"]]] = float(row["value"])
     return cells
+
+
+def published_subset(table: str) -> str | None:
+    """Whether a published table is of `correct` or `misclassified` images; None: not on record."""
+    file = resources.files("bench.published") / f"{table}.csv"
+    rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+    subsets = {row["subset"] for row in rows}
+    return subsets.pop() if len(subsets) == 1 else None

@@ -1,0 +1,316 @@
+"""`bench check experiment=...`: can a published table be repeated here, and at what cost."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.filesize import decimal
+
+from bench.attribution.method import Method, Passes
+from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
+from bench.backbones.checkpoint import file_sha256
+from bench.build import Explained, build_backbone, build_dataset, build_explained, build_method
+from bench.check_dataset import tell
+from bench.cost import count_cost, duration, estimate_seconds
+from bench.datasets.dataset import Dataset
+from bench.datasets.problems import Problems
+from bench.datasets.published_lists import PUBLISHED_LISTS
+from bench.datasets.reading import read_image
+from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
+from bench.errors import BenchError
+from bench.leaderboard.published import published_subset
+from bench.map_store import DTYPES
+from bench.metrics.protocol import protocol_from_mapping
+from bench.select import predict
+
+STRAY = 0.01
+"""Share of a list whose predictions may be others than expected: kernels differ a little."""
+
+_PARTS = ("dataset", "backbone", "explain", "method")
+
+
+def check_experiment(
+    name: str, config: DictConfig, sources: Mapping[str, str], console: Console
+) -> list[str]:
+    """Looks at all that an experiment needs, as far as it is there, and says what a run will cost.
+
+    Args:
+        name: The experiment's.
+        config: As `conf/run.yaml` composes it, other methods' names replaced.
+        sources: Asset -> where it comes from.
+        console: Where the findings go.
+
+    Returns:
+        What is wrong, one line a kind; empty if a run can start and its list and weights are those
+        that the experiment declares, as far as that can be told.
+    """
+    doctor = _Doctor(name, config, console)
+    doctor.check_paths(sources)
+    dataset = doctor.dataset()
+    backbone = doctor.backbone()
+    if backbone is not None:
+        doctor.check_one_image(backbone)
+    if dataset is None or backbone is None:
+        doctor.say("accuracy, time and disk: not known before data and weights are there")
+        return doctor.problems.lines()
+    explained = doctor.explained(backbone)
+    doctor.check_accuracy(dataset, backbone, explained)
+    if explained is None:
+        doctor.say("time and disk: not known before the explained network is there")
+    else:
+        doctor.tell_cost(dataset, backbone, explained)
+    return doctor.problems.lines()
+
+
+class _Doctor:
+    """The steps of a check; each tells what it finds, and keeps what is wrong.
+
+    Args:
+        name: See `check_experiment`.
+        config: See there.
+        console: See there.
+    """
+
+    def __init__(self, name: str, config: DictConfig, console: Console) -> None:
+        self.config = config
+        self.console = console
+        self.problems = Problems(f"experiment '{name}'")
+        self.repeated = config.get("reproduces") or OmegaConf.create({})
+        self.device = resolve_device(config.device)
+        self.batch_size = resolve_batch_size(config.batch_size, self.device)
+        self.missing: set[str] = set()
+        keep_freed_memory()
+
+    def say(self, finding: str) -> None:
+        """Prints what is neither good nor bad."""
+        self.console.print(f"        {finding}", soft_wrap=True, highlight=False, markup=False)
+
+    def judge(self, good: bool, finding: str, kind: str) -> None:
+        """Prints a finding and keeps it if it is bad, under the heading `kind`."""
+        tell(self.console, good, finding)
+        if not good:
+            self.problems.add(kind, finding)
+
+    def check_paths(self, sources: Mapping[str, str]) -> None:
+        """Assets that are set, and the files that settings make of them, with their hashes."""
+        for asset in self.config.assets:
+            source = f"; it is {sources[asset]}" if asset in sources else ""
+            if OmegaConf.is_missing(self.config.assets, asset):
+                finding = f"assets.{asset} is not set{source}"
+                self.judge(False, finding, "assets that are missing")
+            else:
+                path = Path(str(self.config.assets[asset])).expanduser()
+                finding = f"assets.{asset}: {path}" + (
+                    "" if path.exists() else f" is not there{source}"
+                )
+                self.judge(path.exists(), finding, "assets that are missing")
+        for key, raw in _asset_settings(self.config).items():
+            unset = [own for own in _assets(raw) if OmegaConf.is_missing(self.config.assets, own)]
+            if unset:
+                self.missing.add(key)
+                continue
+            path = Path(OmegaConf.select(self.config, key)).expanduser()
+            if not path.exists():
+                self.missing.add(key)
+            hashed = f", sha256 {file_sha256(path)}" if path.is_file() else ""
+            finding = f"{key}: {path}{hashed}" if path.exists() else f"{key}: {path} is not there"
+            self.judge(path.exists(), finding, "files that are missing")
+        if self.repeated.get("unverified"):
+            self.say("hashes of the authors' weights are not on record: accuracy is what tells")
+
+    def dataset(self) -> Dataset | None:
+        """The images, if they are there; the list is compared with the published one."""
+        if self._lacks("dataset"):
+            return None
+        try:
+            dataset = build_dataset(self.config, self.console)
+            identity = dataset.identity(self.config.workers)
+        except BenchError as error:
+            self.judge(False, _line(error), "data that cannot be used")
+            return None
+        self.judge(True, f"images: all {len(dataset):,} can be read", "")
+        published = next(
+            (own for own in PUBLISHED_LISTS if own.name == self.repeated.get("list")), None
+        )
+        if published is not None:
+            same = identity["list_sha256"] == published.entries_sha256
+            finding = f"list: {'' if same else 'not '}{published}"
+            if same or not self.repeated.get("deviations"):
+                self.judge(same, finding, "lists other than the published one")
+            else:
+                self.say(f"{finding}, as the experiment says")
+        return dataset
+
+    def backbone(self) -> Backbone | None:
+        """The network that scores, if its weights are there."""
+        if self._lacks("backbone"):
+            return None
+        try:
+            return build_backbone(self.config, self.device)
+        except BenchError as error:
+            self.judge(False, _line(error), "networks that cannot be used")
+            return None
+
+    def explained(self, backbone: Backbone) -> Explained | None:
+        """The network that methods explain, if its weights are there."""
+        if self._lacks("explain"):
+            return None
+        try:
+            protocol = protocol_from_mapping(
+                OmegaConf.to_container(self.config.protocol, resolve=True)
+            )
+            return build_explained(self.config, protocol, backbone, self.device)
+        except BenchError as error:
+            self.judge(False, _line(error), "networks that cannot be used")
+            return None
+
+    def check_one_image(self, backbone: Backbone) -> None:
+        """The probability of one image that the authors printed."""
+        known = self.repeated.get("one_image")
+        if known is None or _assets_missing(self.config, known):
+            return
+        path = Path(known.file).expanduser()
+        if not path.is_file():
+            self.say(f"one image: '{path}' is not there, so its probability cannot be compared")
+            return
+        scorer = Scorer(backbone, "probability", 1)
+        x = backbone.preprocess([read_image(path)]).to(self.device)
+        outputs = scorer.outputs_in_batches(x)
+        top = outputs.argmax(dim=1)
+        found = scorer.select(outputs, top).item()
+        good = abs(found - known.probability) <= known.tolerance
+        finding = (
+            f"one image: {path.name} has the probability {found:.4f} of its top class, "
+            f"{top.item()}; the authors' {known.probability} +- {known.tolerance}"
+        )
+        self.judge(good, finding, "probabilities unlike the authors'")
+
+    def check_accuracy(
+        self, dataset: Dataset, backbone: Backbone, explained: Explained | None
+    ) -> None:
+        """Predictions on the list: a list of right or of wrong ones has all or none right."""
+        try:
+            dataset.check_targets(backbone.num_classes)
+            right = self._right(dataset, backbone)
+        except BenchError as error:
+            self.judge(False, _line(error), "networks that cannot be used")
+            return
+        finding = f"accuracy: {right} of {len(dataset)} right ({right / len(dataset):.1%})"
+        subset = published_subset(self.repeated.table) if self.repeated.get("table") else None
+        if subset is None:
+            self.say(finding)
+        else:
+            stray = len(dataset) - right if subset == "correct" else right
+            good = stray <= STRAY * len(dataset)
+            finding += f"; the list is of {subset} predictions" + (
+                "" if good else ": weights, preprocessing, labels or alignment are not the authors'"
+            )
+            self.judge(good, finding, "predictions unlike the list's")
+        if explained is not None and not explained.is_what_scores:
+            right = self._right(dataset, explained.backbone)
+            self.say(f"explained network: other weights; {right} of {len(dataset)} right")
+        elif explained is not None and self.config.explain.get("backbone") is not None:
+            self.say("explained network: the same weights as those that score")
+
+    def tell_cost(self, dataset: Dataset, backbone: Backbone, explained: Explained) -> None:
+        """Passes, time and disk of the whole experiment, as if nothing were stored yet."""
+        protocol = protocol_from_mapping(OmegaConf.to_container(self.config.protocol, resolve=True))
+        methods = self._methods()
+        network = explained.backbone
+        cost = count_cost(dataset.samples, methods, protocol, network, {}, {})
+        seconds = estimate_seconds(cost, backbone, network, self.batch_size, self.device)
+        time = "not known: a batch does not fit in memory"
+        if seconds is not None:
+            time = f"about {duration(seconds)} on {self.device}"
+        self.say(
+            f"time: {time}, for {cost.curves + cost.forward:,} forward and {cost.backward:,} "
+            f"backward passes of {len(methods)} method{'s'[: len(methods) != 1]}"
+        )
+        kept = sum(own.passes(network) != Passes() for own in methods.values())
+        pixel = np.dtype(DTYPES[str(self.config.maps.dtype)]).itemsize
+        needed = kept * len(dataset) * pixel * network.preprocessing.size**2
+        if not self.config.maps.keep:
+            needed = 0
+        folder = Path(self.config.maps.folder).expanduser().absolute()
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        finding = f"disk: maps take {decimal(needed)}, {decimal(free)} are free"
+        self.judge(needed < free, finding, "disks that are too small")
+
+    def _right(self, dataset: Dataset, backbone: Backbone) -> int:
+        may_shrink = self.config.batch_size == "auto"
+        scorer = Scorer(backbone, "output", self.batch_size, may_shrink=may_shrink)
+        found = predict(dataset, scorer, self.device, self.config.workers)
+        return sum(own == sample.target for own, sample in zip(found, dataset.samples, strict=True))
+
+    def _methods(self) -> dict[str, Method]:
+        """Those that can be built; why others cannot is told."""
+        methods = {}
+        for name, node in (self.config.get("method") or {}).items():
+            if not isinstance(node, DictConfig) or "_target_" not in node:
+                continue
+            if self._lacks(f"method.{name}"):
+                self.say(f"method.{name} lacks files and is not counted")
+                continue
+            try:
+                methods[name] = build_method(node, name)
+            except BenchError as error:
+                self.judge(False, _line(error), "methods that cannot be used")
+        return methods
+
+    def _lacks(self, part: str) -> bool:
+        return any(key.startswith(f"{part}.") for key in self.missing)
+
+
+def asset_sources(experiment: Path) -> dict[str, str]:
+    """Asset -> where it comes from: the comments on an experiment's assets.
+
+    Args:
+        experiment: Its YAML file, with lines `key: ??? # source`.
+    """
+    lines = re.findall(
+        r"^ +(\w+): \?\?\? # (.+)$", experiment.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    return dict(lines)
+
+
+def _asset_settings(config: DictConfig) -> dict[str, str]:
+    """Settings of what is run that are made of assets, as they are written."""
+    found: dict[str, str] = {}
+
+    def visit(key: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for name, own in value.items():
+                visit(f"{key}.{name}", own)
+        elif isinstance(value, str) and _assets(value):
+            found[key] = value
+
+    content = OmegaConf.to_container(config)
+    content["method"] = {
+        name: own
+        for name, own in (content.get("method") or {}).items()
+        if isinstance(own, dict) and "_target_" in own
+    }
+    for part in _PARTS:
+        visit(part, content.get(part))
+    return found
+
+
+def _assets(text: str) -> list[str]:
+    return re.findall(r"\$\{assets\.(\w+)\}", text)
+
+
+def _assets_missing(config: DictConfig, node: DictConfig) -> bool:
+    names = _assets(str(OmegaConf.to_container(node)))
+    return any(OmegaConf.is_missing(config.assets, own) for own in names)
+
+
+def _line(error: BenchError) -> str:
+    return " ".join(str(error).split())
