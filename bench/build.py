@@ -109,7 +109,7 @@ def build_explained(
             cannot be read off it.
     """
     score = str(config.explain.score or protocol.score)
-    if config.explain.get("backbone") is None:
+    if "_target_" not in (config.explain.get("backbone") or {}):
         check_score(score, backbone.output_kind)
         return Explained(backbone, score, is_what_scores=True)
     other: Backbone = _build(config.explain.backbone, "explain.backbone").to(device)

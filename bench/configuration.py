@@ -166,6 +166,9 @@ def check_arguments(arguments: Sequence[str]) -> None:
     for override in _overrides(_split(arguments)[2]):
         group = override.key_or_group
         if group in GROUPS.values() and not override.is_delete():
+            if override.package and override.value() is None:  # Hydra has no other word for it
+                name = f"{group}@{override.package}"
+                raise BenchError(f"{name}: expected a name; to do without say ~{name}")
             known = known_names(group, folders)
             for name in _names(override.value()):
                 require_known(group, name, known)

@@ -372,6 +372,18 @@ def test_a_run_on_a_selection_is_a_run_on_its_list(bench, image_folder):
     assert "To do" not in out
 
 
+def test_tables_are_whole_on_a_narrow_terminal(bench, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    _, out, _ = bench("method=[random]")
+    (head,) = [line for line in out.splitlines() if " ins ↑ " in line]
+    assert head.split() == "# method ins ↑ 95 % del ↓ 95 % SRG ↑ ties passes".split()
+
+
+def test_no_choice_is_said_with_a_tilde(bench):
+    assert_bad(bench("backbone@explain.backbone=null"), "say ~backbone@explain.backbone")
+    assert bench("method=[saliency]", "~backbone@explain.backbone")[0] == 0
+
+
 def test_a_run_says_what_it_will_cost(bench):
     code, out, _ = bench("method=[random,saliency]")
     assert code == 0

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from bench.files import file_name, write_atomically
 from bench.leaderboard.table import comparison, leaderboard, row_names
@@ -28,7 +30,7 @@ def write_leaderboard(
     runs = stored_runs(results_dir, name)
     table, remarks = leaderboard(runs, name, auc), _unverified(runs, name)
     for part in to_text(table, remarks):
-        console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+        _print_whole(part, console)
     paths = []
     for ending, content in (
         (".csv", to_csv(table)),
@@ -77,6 +79,14 @@ def write_figures(
         path = _path(results_dir, name, ending)
         write_atomically(path, content)
         console.print(f"Figure:      {path}", soft_wrap=True)
+
+
+def _print_whole(part: Table | str, console: Console) -> None:
+    """Prints a table as wide as it is: a narrow terminal breaks lines, but cells are not cut."""
+    before, wide = console.width, Console(width=1000)
+    console.width = max(before, Measurement.get(wide, wide.options, part).maximum)
+    console.print(part, highlight=False, soft_wrap=isinstance(part, str))
+    console.width = before
 
 
 def _unverified(runs: Sequence[Run], name: str) -> list[str]:
