@@ -20,6 +20,7 @@ from bench.identity import ROW_KEYS
 from bench.map_store import DTYPES
 from bench.metrics.protocol import Protocol
 from bench.metrics.score import check_score
+from bench.shard import read_shard
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def check_settings(config: DictConfig) -> None:
     require_integer("block_size", config.block_size, 1)
     require_integer("workers", config.workers, 1)
     require_integer("gallery", config.gallery, 0)
+    read_shard(config.shard)
     _check_assets(config)
     require_known("store.policy", str(config.store.policy), ("missing", "always", "never"))
     require_known("maps.dtype", str(config.maps.dtype), DTYPES)

@@ -1,7 +1,6 @@
 """The command line: bench run | select | check | leaderboard | list."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,6 @@ from bench.plugins import plugin_problems
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from bench.explain import Failed
 
 _DESCRIPTION = """\
 Insertion/deletion leaderboards for image attribution methods.
@@ -103,70 +100,13 @@ def _other(arguments: Sequence[str]) -> list[str]:
 
 
 def _run(arguments: Sequence[str]) -> list[str]:
-    """Hands the arguments to Hydra; returns what failed in any of the jobs."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
-    from omegaconf import DictConfig
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    from bench.configuration import (
-        check_arguments,
-        declared_runs,
-        flags_first,
-        name_other_methods,
-        user_folders,
-        with_assets,
-    )
+    """Runs what the arguments ask for; returns what failed in any of the jobs."""
+    from bench.configuration import check_arguments, with_assets
+    from bench.jobs import run_jobs
 
     arguments = with_assets(arguments)
     check_arguments(arguments)
-    declared = declared_runs(arguments)
-    folders = user_folders(arguments)
-    sys.path.append(str(Path.cwd()))  # where a user's own methods may lie
-    failures: list[str] = []
-    traces: list[str] = []
-
-    def job(config: DictConfig) -> None:
-        from bench.experiment import run_experiment
-        from bench.reproduction import changed_settings
-
-        try:
-            experiment = HydraConfig.get().runtime.choices.get("experiment")
-            changes = changed_settings(config, declared.get(experiment))
-            name_other_methods(config, folders)
-            failed = run_experiment(config, Console(), changes)
-            failures.extend(_summaries(failed))
-            traces.extend(first.trace for first in _first_of_each(failed) if first.trace)
-        except BenchError as error:  # so that Hydra prints no traceback and a sweep goes on
-            failures.append(str(error))
-
-    sys.argv = ["bench run", *flags_first(arguments)]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
-    try:
-        hydra.main(version_base="1.3", config_path="pkg://bench.conf", config_name="run")(job)()
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        reason = " ".join(str(error).split())
-        failures.append(f"{reason} (see `bench run --cfg job` for the settings there are)")
-    for trace in traces:
-        print(trace, file=sys.stderr)  # noqa: T201
-    return failures
-
-
-def _first_of_each(failed: Sequence["Failed"]) -> list["Failed"]:
-    """The first failure of each method."""
-    return list({own.method: own for own in reversed(failed)}.values())[::-1]
-
-
-def _summaries(failed: Sequence["Failed"]) -> list[str]:
-    """One line for each method that failed."""
-    lines = []
-    for first in _first_of_each(failed):
-        images = [own.image_id for own in failed if own.method == first.method]
-        more = f" and {len(images) - 1} more images" if len(images) > 1 else ""
-        lines.append(f"'{first.image_id}'{more}: {first.reason}")
-    return lines
+    return run_jobs(arguments)
 
 
 def _select(arguments: Sequence[str]) -> list[str]:

@@ -249,15 +249,14 @@ def declared_runs(arguments: Sequence[str]) -> dict[str, DictConfig]:
     kept = [
         text
         for own, text in parsed
-        if own.key_or_group.partition(".")[0] in ("assets", "hydra")
+        if own.key_or_group.startswith("assets.")
+        or own.key_or_group == "hydra.searchpath"
         or (own.key_or_group == "method" and not own.is_sweep_override())
     ]
     kept += ["--config-dir", config_dir] if config_dir else []
-    names = [own.value() for own, _ in parsed if own.key_or_group == "experiment"]
     return {
         name: compose_run([f"experiment={name}", *kept])
-        for value in names
-        for name in _names(value)
+        for name in override_names(arguments, "experiment")
     }
 
 
@@ -267,6 +266,13 @@ def named_groups(arguments: Sequence[str]) -> set[str]:
     # dataset@backbone.gallery=x is about the backbone.
     keys = {own.package or own.key_or_group for own in overrides}
     return {key.partition(".")[0] for key in keys} & set(GROUPS.values())
+
+
+def override_names(arguments: Sequence[str], group: str) -> list[str]:
+    """The names that a command line chooses for a group; none if it leaves the choice as it is."""
+    overrides = _overrides(_split(arguments)[2])
+    chosen = (own for own in overrides if own.key_or_group == group and not own.is_delete())
+    return [name for own in chosen for name in _names(own.value())]
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:

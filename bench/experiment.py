@@ -29,7 +29,7 @@ from bench.build import (
     method_settings,
 )
 from bench.cost import Cost, count_cost, duration, estimate_seconds
-from bench.datasets.dataset import Dataset
+from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError
@@ -43,12 +43,26 @@ from bench.provenance import provenance
 from bench.report.writer import write_figures, write_leaderboard
 from bench.reproduction import reproduction
 from bench.select import select
+from bench.shard import read_shard
 from bench.store import Run, open_run
 
 
-def run_experiment(
-    config: DictConfig, console: Console, changes: Sequence[str] = ()
-) -> list[Failed]:
+@dataclass(frozen=True)
+class Ended:
+    """What a run leaves behind.
+
+    Attributes:
+        leaderboard: Name of the one that its rows joined.
+        failures: The methods that failed. Whatever succeeded is stored.
+        runs: Where, by method.
+    """
+
+    leaderboard: str
+    failures: list[Failed]
+    runs: Mapping[str, Run]
+
+
+def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] = ()) -> Ended:
     """Runs what a configuration asks for and is not stored yet, and writes the leaderboard.
 
     Args:
@@ -56,9 +70,6 @@ def run_experiment(
         console: Where progress and the leaderboard go.
         changes: Settings in which it differs from the experiment that it names; see
             `bench.reproduction.changed_settings`.
-
-    Returns:
-        The methods that failed; empty if none did. Whatever succeeded is stored.
 
     Raises:
         BenchError: The configuration, the data or the results folder cannot be used.
@@ -78,8 +89,9 @@ def run_experiment(
     _set_aside_broken(runs, console)
     done = _done(experiment, runs)
     _tell_stored({method: run.image_ids() for method, run in runs.items()}, len(dataset), console)
+    _tell_shard(experiment, console)
     explained, methods = experiment.explained.backbone, experiment.methods
-    cost = count_cost(dataset.samples, methods, protocol, explained, done, kept)
+    cost = count_cost(experiment.samples, methods, protocol, explained, done, kept)
     _tell_cost(experiment, cost, console)
     with _progress(console, cost.passes) as advance:
         failures, elsewhere = _evaluate(experiment, runs, kept, done, results_dir, advance)
@@ -95,7 +107,7 @@ def run_experiment(
     console.print(
         f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
     )
-    return failures
+    return Ended(name, failures, runs)
 
 
 def _evaluate(
@@ -128,7 +140,7 @@ def _evaluate(
             yield ours
 
     for result in evaluate(
-        experiment.dataset.samples,
+        experiment.samples,
         scorer,
         experiment.methods,
         experiment.protocol,
@@ -190,6 +202,11 @@ class _Experiment:
     protocol: Protocol
     explained: Explained
     device: torch.device
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """The images to evaluate here: all of the data set's, or those of a share."""
+        return read_shard(self.config.shard).choose(self.dataset.samples)
 
     @property
     def batch_size(self) -> int:
@@ -382,6 +399,16 @@ def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) ->
             console.print(f"{direction} baseline: RGB ({colour})", highlight=False)
 
 
+def _tell_shard(experiment: _Experiment, console: Console) -> None:
+    shard, own, images = experiment.config.shard, experiment.samples, experiment.dataset.samples
+    if shard is not None:
+        console.print(
+            f"Shard {shard}: {len(own)} of {len(images)} images; the table is filled when all "
+            "shards have run",
+            highlight=False,
+        )
+
+
 def _tell_stored(done: Mapping[str, set[str]], images: int, console: Console) -> None:
     stored = [f"{method} {len(own)} of {images}" for method, own in done.items() if own]
     if stored:
@@ -441,7 +468,8 @@ def _report_accuracy(
 ) -> None:
     rows = max((run.rows() for run in runs.values()), key=len)
     right = int((rows["prediction"] == rows["target"]).sum())
+    missing = len(dataset) - len(rows)
     console.print(
         f"{backbone.name} on {dataset.name}: top-1 right on {right} of {len(rows)} images "
-        f"({right / max(len(rows), 1):.1%})"
+        f"({right / max(len(rows), 1):.1%})" + (f"; {missing} more are missing" if missing else "")
     )

@@ -1,4 +1,4 @@
-"""A small labelled data set on disk, and the toy pieces as configuration."""
+"""A small labelled data set on disk, the toy pieces as configuration, and the command line."""
 
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Small stand-ins for the real thing, also reachable from configuration as `toy.<name>`."""
 
+import os
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -103,6 +105,14 @@ class Slow(Method):
 class Raises(Method):
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         return batch.x / (1 // 0)
+
+
+class Killed(Method):
+    """Its process ends as if the kernel had run out of memory."""
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
 
 
 class WrongShape(Method):
