@@ -27,7 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
     Where the system or the file system has no locks, it does nothing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("a") as file:
         _lock(file.fileno(), wait=True)
         yield
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from bench.claims import locked
 from bench.files import file_name, write_atomically
 from bench.leaderboard.table import comparison, leaderboard, row_names
 from bench.report.figures import draw_curves, draw_maps
@@ -27,18 +28,19 @@ def write_leaderboard(
         console: Where it is printed.
         auc: An AUC rule other than the protocols' own; its name joins the files' names.
     """
-    runs = stored_runs(results_dir, name)
-    table, remarks = leaderboard(runs, name, auc), _unverified(runs, name)
+    with locked(results_dir / "runs"):  # of runs that end at once the last has read all rows
+        runs = stored_runs(results_dir, name)
+        table, remarks = leaderboard(runs, name, auc), _unverified(runs, name)
+        paths = []
+        for ending, content in (
+            (".csv", to_csv(table)),
+            (".md", to_markdown(table, name, remarks)),
+            (".tex", to_latex(table, name, remarks)),
+        ):
+            paths.append(_path(results_dir, name, (f"_{auc}" if auc else "") + ending))
+            write_atomically(paths[-1], content.encode())
     for part in to_text(table, remarks):
         _print_whole(part, console)
-    paths = []
-    for ending, content in (
-        (".csv", to_csv(table)),
-        (".md", to_markdown(table, name, remarks)),
-        (".tex", to_latex(table, name, remarks)),
-    ):
-        paths.append(_path(results_dir, name, (f"_{auc}" if auc else "") + ending))
-        write_atomically(paths[-1], content.encode())
     console.print("Leaderboard: " + "\n             ".join(map(str, paths)), soft_wrap=True)
 
 
