@@ -1,4 +1,4 @@
-"""The command line: bench run | select | check | leaderboard | list."""
+"""The command line: bench run | rerun | select | check | leaderboard | list."""
 
 import argparse
 import sys
@@ -20,6 +20,7 @@ Insertion/deletion leaderboards for image attribution methods.
 
   bench run experiment=demo             evaluate, store curves, write the leaderboard
   bench run --help                      all settings and choices
+  bench rerun MANIFEST                  run a stored run again, compare its rows
   bench select dataset=cub200 select.subset=correct
                                         write the list of images that a run would use
   bench check dataset=cub200 dataset.root=FOLDER
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"bench: warning: {problem}", file=sys.stderr)  # noqa: T201
     try:
         command, *rest = arguments or [""]
-        commands = {"run": _run, "select": _select, "check": _check}
+        commands = {"run": _run, "rerun": _rerun, "select": _select, "check": _check}
         if command in commands and not (command != "run" and {"-h", "--help"} & {*rest}):
             failures = commands[command](rest)
         else:
@@ -68,9 +69,15 @@ def _other(arguments: Sequence[str]) -> list[str]:
         prog="bench", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar="{run,select,check,leaderboard,list}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="{run,rerun,select,check,leaderboard,list}"
+    )
     commands.required = True
     commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
+    again = commands.add_parser("rerun", help="run again what a manifest describes, and compare")
+    again.add_argument("manifest", help="a run's manifest.json: RESULTS_DIR/runs/*/*/manifest.json")
+    again.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="results_dir=rerun, ...")
+    again.add_argument("--trust", action="store_true", help="load code that bench does not ship")
     for name, help_ in (
         ("select", "write the list of images that a run would use (settings as of `bench run`)"),
         (
@@ -107,6 +114,18 @@ def _run(arguments: Sequence[str]) -> list[str]:
     arguments = with_assets(arguments)
     check_arguments(arguments)
     return run_jobs(arguments)
+
+
+def _rerun(arguments: Sequence[str]) -> list[str]:
+    """Runs a manifest again; returns what failed."""
+    from bench.rerun import rerun
+
+    manifest, *settings = [own for own in arguments if own != "--trust"] or [""]
+    if not manifest or "=" in manifest.partition("/")[0]:
+        raise BenchError("rerun: expected MANIFEST [KEY=VALUE ...] [--trust], found no manifest")
+    sys.argv = ["bench rerun", *arguments]
+    sys.path.append(str(Path.cwd()))
+    return rerun(Path(manifest), settings, "--trust" in arguments, Console())
 
 
 def _select(arguments: Sequence[str]) -> list[str]:

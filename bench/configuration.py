@@ -92,6 +92,23 @@ def choices(group: str, folders: Sequence[Path] = ()) -> dict[str, Choice]:
     return found
 
 
+def shipped_targets() -> set[str]:
+    """The classes and functions that the shipped configuration builds, by their dotted paths."""
+    found: set[str] = set()
+
+    def visit(node: Any) -> None:
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if key == "_target_":
+                found.add(value)
+            elif isinstance(value, dict | list):
+                visit(value)
+
+    for group in GROUPS.values():
+        for path in (_SHIPPED / group).rglob("*.yaml"):
+            visit(OmegaConf.to_container(OmegaConf.load(path)))
+    return found
+
+
 def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
     """Names in a configuration group and what each is; see `choices`."""
     return {name: choice.description for name, choice in choices(group, folders).items()}
@@ -273,6 +290,21 @@ def override_names(arguments: Sequence[str], group: str) -> list[str]:
     overrides = _overrides(_split(arguments)[2])
     chosen = (own for own in overrides if own.key_or_group == group and not own.is_delete())
     return [name for own in chosen for name in _names(own.value())]
+
+
+def parsed_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """Arguments `key=value` as keys and values, the values as Hydra reads them.
+
+    Raises:
+        BenchError: One of them is something else.
+    """
+    found = {}
+    for argument, override in zip(arguments, _overrides(arguments), strict=True):
+        value = override.value()
+        if override.is_delete() or override.is_sweep_override() or override.package:
+            raise BenchError(f"expected key=value, found '{argument}'")
+        found[override.key_or_group] = value.text if isinstance(value, QuotedString) else value
+    return found
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:

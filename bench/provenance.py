@@ -1,12 +1,14 @@
 """What is needed to know where a number came from."""
 
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import torch
 
@@ -15,26 +17,27 @@ try:
 except ImportError:  # numpy 1
     from numpy.core import _multiarray_umath
 
-_PACKAGES = (
-    "insdel-bench torch torchvision timm facenet-pytorch hydra-core numpy scipy pandas pyarrow "
-    "opencv-python-headless scikit-image"
-).split()
+_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Versions, commit, command and device of this process, ready for JSON.
+    """Versions, commit, command, folder and device of this process, ready for JSON.
 
-    numpy's CPU features are part of it because the order of ties under `numpy_legacy` depends on
-    them.
+    Packages are all that are installed: methods may be anybody's code. numpy's CPU features are
+    part of it because the order of ties under `numpy_legacy` depends on them.
     """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
+        "directory": str(Path.cwd()),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {own.name: own.version for own in _distributions()},
         "git": _git(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
         "tf32": {
             "matmul": torch.backends.cuda.matmul.allow_tf32,
@@ -46,15 +49,20 @@ def provenance(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
+def _distributions() -> list[metadata.Distribution]:
+    return sorted(metadata.distributions(), key=lambda own: (own.name or "").lower())
+
+
+def _driver() -> str | None:
+    """Version of the NVIDIA driver, as its kernel module tells it; None: there is none."""
+    if not _DRIVER.exists():
         return None
+    found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", _DRIVER.read_text())
+    return found[1] if found else None
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit of the checkout that this package is run from; None for an installed package."""
+    """Origin and commit of the checkout that this package is run from; None: it is installed."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
@@ -64,9 +72,23 @@ def _git() -> dict[str, Any] | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        return {
+            "origin": _without_credentials(
+                git("config", "--get", "--default", "", "remote.origin.url")
+            ),
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(git("status", "--porcelain")),
+        }
     except (OSError, subprocess.CalledProcessError):
         return None  # no git here, or no commit yet
+
+
+def _without_credentials(url: str) -> str | None:
+    """A remote's URL without user, password, token or query; None: there is none."""
+    if "://" not in url:  # a path, or user@host:path, which holds no secret
+        return url or None
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _cpu() -> str:

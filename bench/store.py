@@ -197,7 +197,7 @@ class Run:
             reproduces: Which published row it repeats; see `bench.reproduction.reproduction`.
         """
         with locked(self.folder):  # another process may have named its own meanwhile
-            self.manifest = _read_run(self.folder / "manifest.json").manifest
+            self.manifest = read_run(self.folder / "manifest.json").manifest
             before = json.dumps(self.manifest)
             self.manifest["labels"][leaderboard] = label
             self.manifest.setdefault("reproduces", {})[leaderboard] = reproduces
@@ -246,7 +246,7 @@ def open_run(
     names = [identity[part]["name"] for part in ("dataset", "backbone", "protocol")]
     folder = results_dir / "runs" / file_name("_".join(names))
     for begun in folder.glob(f"*-{key[:12]}/manifest.json"):
-        return _read_run(begun)
+        return read_run(begun)
     run = Run(
         folder / f"{file_name(identity['method']['name'])}-{key[:12]}",
         {
@@ -275,13 +275,31 @@ def stored_runs(results_dir: Path, leaderboard: str | None = None) -> list[Run]:
         raise BenchError(
             f"results folder '{results_dir}' is missing or no folder: name the one of your runs"
         )
-    runs = [_read_run(path) for path in sorted(results_dir.glob("runs/*/*/manifest.json"))]
+    runs = [read_run(path) for path in sorted(results_dir.glob("runs/*/*/manifest.json"))]
     return [run for run in runs if leaderboard is None or leaderboard in run.manifest["labels"]]
 
 
 def leaderboard_names(results_dir: Path) -> list[str]:
     """Names of the leaderboards that the runs in a results folder are rows of, sorted."""
     return sorted({name for run in stored_runs(results_dir) for name in run.manifest["labels"]})
+
+
+def read_run(path: Path) -> Run:
+    """The run that a manifest belongs to.
+
+    Args:
+        path: Its manifest.json.
+
+    Raises:
+        BenchError: It cannot be read, or is no manifest.
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"'{path}' cannot be read: {error}") from None
+    if not isinstance(manifest, dict) or not {"key", "identity", "labels"} <= manifest.keys():
+        raise BenchError(f"'{path}' is no manifest: expected the keys key, identity and labels")
+    return Run(path.parent, manifest)
 
 
 def load_rows(
@@ -349,13 +367,3 @@ def _write_part(path: Path, rows: pd.DataFrame) -> None:
     buffer = io.BytesIO()
     rows.to_parquet(buffer, index=False)
     write_atomically(path, buffer.getvalue())
-
-
-def _read_run(path: Path) -> Run:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BenchError(f"'{path}' cannot be read: {error}") from None
-    if not isinstance(manifest, dict) or not {"key", "identity", "labels"} <= manifest.keys():
-        raise BenchError(f"'{path}' is no manifest: expected the keys key, identity and labels")
-    return Run(path.parent, manifest)
