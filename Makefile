@@ -37,7 +37,7 @@ oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting,
 	$(VENV)/bin/python -m pytest tests/backbones/test_keras_golden.py --golden $(GOLDEN)/full
 	@rm -rf $(GOLDEN)/full # gigabytes
 
-rehearsal: ## run the published experiments on stand-ins, compare with the real Xplique (FULL=1: full networks, hours)
+rehearsal: ## run the published experiments on stand-ins, compare with the real Xplique (FULL=1: full networks, about an hour)
 	@$(install) test
 	@PYTHON=$(ORACLE_PYTHON) sh scripts/oracle/install.sh $(ORACLE_VENV)
 	@rm -rf $(REHEARSAL)

@@ -201,8 +201,9 @@ def write_network(folder: Path, network: Network, listed: list[Listed], full: bo
     images = [read_image(each.path, size) for each in listed]
     images += [draw_image(random, size, size) for _ in range(CALIBRATION - len(listed))]
     x = preprocess(np.stack(images), network.preprocessing)
-    backbones.randomise(body, x=x, seed=network.seed)
-    backbones.randomise(model, settled=body, x=x, seed=network.seed)
+    calibration = np.concatenate([x, 0 * x[:1]])  # insertion begins there
+    backbones.randomise(body, x=calibration, seed=network.seed)
+    backbones.randomise(model, settled=body, x=calibration, seed=network.seed)
     x = x[: len(listed)]
     fit_head(model, listed, x)
     file = folder / "keras_model" / network.file
