@@ -39,6 +39,7 @@ from scipy.stats import spearmanr
 
 import bench
 from bench.cli import main as command_line
+from bench.metrics.confidence import Confidence
 from bench.store import stored_runs
 
 MAP_TOLERANCE, CUBIC_TOLERANCE, AUC_TOLERANCE = 1e-4, 1e-3, 1e-4
@@ -216,9 +217,9 @@ class Rehearsal:
                 deviation = abs(found[key].mean() - expected[key])
                 finding.check(column, deviation, tolerance, f"{key} by {prefix[:-1]} maps")
             if self.experiment.shows_on_black:
-                highest = np.array([curve[1:-1].max() for curve in found["confidence_curve"]])
+                highest = Confidence().highest(np.stack([*found[Confidence.column]]), 100)
                 deviation = abs(highest.mean() - expected["highest_confidence"])
-                finding.check("confidence", deviation, AUC_TOLERANCE, f"{prefix[:-1]} confidence")
+                finding.check("confidence", deviation, tolerance, f"{prefix[:-1]} confidence")
         reach = np.ptp(expected["insertion_curve"])
         if reach < MIN_RANGE:
             finding.problems.append(f"the mean insertion curve ranges over {reach:.2g} only")
