@@ -125,7 +125,7 @@ def _rerun(arguments: Sequence[str]) -> list[str]:
         raise BenchError("rerun: expected MANIFEST [KEY=VALUE ...] [--trust], found no manifest")
     sys.argv = ["bench rerun", *arguments]
     sys.path.append(str(Path.cwd()))
-    return rerun(Path(manifest), settings, "--trust" in arguments, Console())
+    return rerun(Path(manifest), settings, "--trust" in arguments, Console(markup=False))
 
 
 def _select(arguments: Sequence[str]) -> list[str]:
@@ -135,7 +135,7 @@ def _select(arguments: Sequence[str]) -> list[str]:
     config = compose_run(with_assets(arguments))
     from bench.experiment import write_selection
 
-    write_selection(config, Console())
+    write_selection(config, Console(markup=False))
     return []
 
 
@@ -146,7 +146,7 @@ def _check(arguments: Sequence[str]) -> list[str]:
     sys.path.append(str(Path.cwd()))
     arguments = with_assets(arguments)
     config = compose_run(arguments)
-    groups, console, problems = named_groups(arguments), Console(), []
+    groups, console, problems = named_groups(arguments), Console(markup=False), []
     if "experiment" in groups:
         return _check_experiment(arguments, config, console)
     if not groups & {"dataset", "backbone"}:
@@ -203,7 +203,7 @@ def _leaderboard(arguments: Sequence[str]) -> None:
     if not names:
         raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
     for name in names:
-        write_leaderboard(results_dir, name, Console(), *rules)
+        write_leaderboard(results_dir, name, Console(markup=False), *rules)
 
 
 def _list(group: str, config_dir: str | None) -> None:
@@ -212,4 +212,4 @@ def _list(group: str, config_dir: str | None) -> None:
 
     sys.path.append(str(Path.cwd()))
     folders = user_folders(["--config-dir", config_dir] if config_dir else [])
-    print_choices(group, folders, Console())
+    print_choices(group, folders, Console(markup=False))

@@ -121,12 +121,12 @@ class Job:
             with (folder / OUTPUT).open("w", encoding="utf-8") as file:
                 try:
                     _share_gpus(config, outcome.job)
-                    self._run(config, Console(file=file, width=200), outcome)
+                    self._run(config, Console(file=file, width=200, markup=False), outcome)
                 except Exception as error:  # the other jobs go on, and this one's end is told
                     outcome.failures.append(f"{type(error).__name__}: {_in_a_line(error)}")
                     outcome.traces.append(traceback.format_exc())
         else:
-            self._run(config, Console(), outcome)
+            self._run(config, Console(markup=False), outcome)
         write_atomically(folder / self.outcome, json.dumps(asdict(outcome)).encode())
 
     def _run(self, config: DictConfig, console: Console, outcome: Outcome) -> None:
@@ -253,7 +253,7 @@ def _write_leaderboards(outcomes: Sequence[Outcome]) -> None:
     """When all jobs have ended: each knew only the rows that were there when it ended itself."""
     from bench.report.writer import write_leaderboard
 
-    console = Console()
+    console = Console(markup=False)
     boards = ((own.results_dir, own.leaderboard) for own in outcomes if own.leaderboard)
     for results_dir, name in dict.fromkeys(boards):
         write_leaderboard(Path(results_dir).expanduser(), name, console)

@@ -68,11 +68,14 @@ def rerun(
     there, here = run.manifest.get("provenance", {}), provenance(resolve_device(config.device))
     there, here = ({k: v for k, v in own.items() if k not in _OWN} for own in (there, here))
     for line in _differences(there, here):
-        console.print(f"Differs: {line}", soft_wrap=True, highlight=False, markup=False)
-    ended = run_experiment(config, console)
+        console.print(f"Differs: {line}", soft_wrap=True, highlight=False)
+    try:
+        ended = run_experiment(config, console)
+    except OmegaConfBaseException as error:
+        raise _unusable(error) from None
     (again,) = ended.runs.values()
     for line in (*_differences(run.identity, again.identity), *compare(stored, again.rows())):
-        console.print(f"Rerun:   {line}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"Rerun:   {line}", soft_wrap=True, highlight=False)
     return [failure.reason for failure in ended.failures]
 
 
@@ -108,6 +111,11 @@ def _configuration(run: Run, path: Path) -> dict[str, Any]:
             f"'{path}': expected the resolved configuration of method '{method}' under config, "
             "found none; it is written by `bench run`"
         )
+    for group in ("dataset", "backbone", "protocol", "explain"):
+        if not isinstance(config.get(group), dict):
+            raise BenchError(
+                f"'{path}': expected settings under config.{group}, found {config.get(group)!r}"
+            )
     for key, value in _flat(config):
         if isinstance(value, str) and "${" in value:  # it would be looked up, or call a resolver
             raise BenchError(f"'{path}': expected plain values, found config.{key}={value!r}")
@@ -140,8 +148,7 @@ def _changed(config: Mapping[str, Any], arguments: Sequence[str]) -> DictConfig:
     try:
         made = OmegaConf.merge(ours, kept)
     except OmegaConfBaseException as error:
-        reason = " ".join(str(error).split())
-        raise BenchError(f"the manifest's configuration cannot be used: {reason}") from None
+        raise _unusable(error) from None
     OmegaConf.set_struct(made, True)
     # `shard` and the published table are those of the first run's command, not of this row.
     own = {"results_dir": results_dir, "shard": None, "reproduces": None}
@@ -157,6 +164,12 @@ def _changed(config: Mapping[str, Any], arguments: Sequence[str]) -> DictConfig:
         except OmegaConfBaseException:
             raise BenchError(f"rerun: expected a setting of the manifest, found '{key}'") from None
     return made
+
+
+def _unusable(error: Exception) -> BenchError:
+    return BenchError(
+        f"the manifest's configuration cannot be used: {' '.join(str(error).split())}"
+    )
 
 
 def _flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

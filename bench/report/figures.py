@@ -39,7 +39,9 @@ def draw_curves(
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(score.replace("_", " "))
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    legend = figure.legend(handles, labels, loc="outside right center", frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name is no formula
     return _png(figure, dpi=110)
 
 
@@ -67,7 +69,7 @@ def draw_maps(
                 grid[row, column].imshow(photo.mean(axis=2), cmap="gray")
                 grid[row, column].imshow(ranks, cmap="inferno", alpha=0.75)
             if row == 0:
-                grid[row, column].set_title(method, fontsize=9)
+                grid[row, column].set_title(method, fontsize=9, parse_math=False)
     grid[0, 0].set_title("photo", fontsize=9)
     for axes in grid.flat:
         axes.set_axis_off()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from bench.leaderboard.table import published_column
 from bench.metrics.confidence import Confidence
@@ -59,13 +60,14 @@ def to_markdown(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> 
         name: The leaderboard's.
         remarks: Lines that follow the tables.
     """
-    lines = [f"# {name}", ""]
+    lines = [f"# {_markdown(name)}", ""]
     for section in _sections(table):
-        lines += [section.title, "", _markdown_row(section.columns)]
+        lines += [_markdown(section.title), "", _markdown_row(section.columns)]
         lines.append("|" + "---|" * len(section.columns))
-        lines += [_markdown_row(cell.replace("|", "\\|") for cell in row) for row in section.rows]
-        lines += ["", *(f"- {note}" for note in section.notes), *([""] if section.notes else [])]
-    return "\n".join([*lines, *(f"- {remark}" for remark in _remarks(table, remarks))])
+        lines += [_markdown_row(map(_markdown, row)) for row in section.rows]
+        notes = [f"- {_markdown(note)}" for note in section.notes]
+        lines += ["", *notes, *([""] if notes else [])]
+    return "\n".join([*lines, *(f"- {_markdown(own)}" for own in _remarks(table, remarks))])
 
 
 def to_latex(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> str:
@@ -76,7 +78,7 @@ def to_latex(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> str
         name: The leaderboard's.
         remarks: Lines that follow the tables, as comments.
     """
-    lines = [f"% {name}: needs \\usepackage{{booktabs}}"]
+    lines = [f"% {_in_a_line(name)}: needs \\usepackage{{booktabs}}"]
     for section in _sections(table):
         align = "".join(own[0] for own in section.aligns)
         lines += [
@@ -93,7 +95,8 @@ def to_latex(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> str
             *(f"\\\\{{\\footnotesize {_latex(note)}}}" for note in section.notes),
             "\\end{table}",
         ]
-    return "\n".join([*lines, *(f"% {remark}" for remark in _remarks(table, remarks))]) + "\n"
+    remarks = [f"% {_in_a_line(remark)}" for remark in _remarks(table, remarks)]
+    return "\n".join([*lines, *remarks]) + "\n"
 
 
 def to_text(table: pd.DataFrame, remarks: Sequence[str] = ()) -> list[Table | str]:
@@ -106,7 +109,10 @@ def to_text(table: pd.DataFrame, remarks: Sequence[str] = ()) -> list[Table | st
     parts: list[Table | str] = []
     for section in _sections(table):
         text = Table(
-            title=section.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+            title=Text(_in_a_line(section.title)),
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
         )
         for title, align in zip(section.columns, section.aligns, strict=True):
             is_method = title == "method"
@@ -114,9 +120,9 @@ def to_text(table: pd.DataFrame, remarks: Sequence[str] = ()) -> list[Table | st
                 title, no_wrap=not is_method, min_width=14 if is_method else None, justify=align
             )
         for row in section.rows:
-            text.add_row(*row)
-        parts += [text, *section.notes]
-    return [*parts, *_remarks(table, remarks)]
+            text.add_row(*(Text(_in_a_line(cell)) for cell in row))
+        parts += [text, *map(_in_a_line, section.notes)]
+    return [*parts, *map(_in_a_line, _remarks(table, remarks))]
 
 
 def _remarks(table: pd.DataFrame, remarks: Sequence[str]) -> list[str]:
@@ -233,6 +239,17 @@ def _markdown_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _in_a_line(text: str) -> str:
+    """Text without line breaks or other characters that steer a terminal or a file's lines."""
+    return "".join(own if own.isprintable() else " " for own in text)
+
+
+def _markdown(text: str) -> str:
+    """Text in which no character means something to Markdown or HTML."""
+    special = {own: f"\\{own}" for own in "\\|`*[]"} | {"<": "&lt;"}
+    return "".join(special.get(own, own) for own in _in_a_line(text))
+
+
 def _latex_row(cells: Iterable[str]) -> str:
     return " & ".join(map(_latex, cells)) + " \\\\"
 
@@ -248,4 +265,4 @@ def _latex(text: str) -> str:
         "↓": "$\\downarrow$",
         "·": "$\\cdot$",
     }
-    return "".join(special.get(own, own) for own in text).replace("..", "--")
+    return "".join(special.get(own, own) for own in _in_a_line(text)).replace("..", "--")

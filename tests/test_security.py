@@ -1,0 +1,264 @@
+"""Files that somebody else made: nothing in them is run, none leads out of its place, and names
+that mean something to Markdown, HTML, LaTeX or a terminal are shown as they are written."""
+
+import json
+import os
+import pickle
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_store import begin, rows
+
+from bench.configuration import shipped_targets
+from bench.leaderboard.table import leaderboard
+from bench.report.figures import draw_curves, draw_maps
+from bench.report.tables import to_csv, to_latex, to_markdown
+from bench.store import stored_runs
+
+HOSTILE = (
+    "<script>alert(1)</script> | [x](http://x) `*b*` \\input{/etc/passwd} $\\bad$ [/red] "
+    "\x1b[2J\nnew"
+)
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("evil",)
+
+
+def assert_refused(outcome, *expected):
+    code, _, err = outcome
+    assert code == 1
+    assert "Traceback" not in err
+    (line,) = [line for line in err.splitlines() if line.startswith("bench: error: ")]
+    for text in expected:
+        assert text in line
+    assert not Path("evil").exists()
+
+
+def module(weights):
+    return [
+        "backbone=module",
+        "backbone.module={_target_:toy.ConvModel,classes:4}",
+        "backbone.name=mine",
+        "backbone.output_kind=logits",
+        "backbone.preprocessing={size:23,mean:[0,0,0],std:[1,1,1]}",
+        f"backbone.weights={weights}",
+    ]
+
+
+def test_a_checkpoint_with_code(bench):
+    torch.save({"state_dict": {"a": Evil()}}, "evil.pth")
+    assert_refused(bench(*module("evil.pth")), "'evil.pth' holds more than tensors (posix.mkdir)")
+    Path("bare.pth").write_bytes(pickle.dumps(Evil()))
+    assert_refused(bench(*module("bare.pth")), "weights: 'bare.pth'")
+
+
+def test_a_keras_file_with_code(bench):
+    layer = {"class_name": "Lambda", "name": "evil", "config": {"name": "evil", "function": "x"}}
+    settings = {"class_name": "Sequential", "config": {"name": "m", "layers": [layer]}}
+    with h5py.File("evil.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps(settings)
+        file.create_group("model_weights")
+    arguments = ["backbone=keras_h5", "backbone.weights=evil.h5", "backbone.preprocessing=tf"]
+    assert_refused(bench(*arguments), "evil.h5")
+
+
+@pytest.mark.parametrize("line", ["../secret.png 0", "a/../../secret.png 0", "/etc/hostname 0"])
+def test_a_list_that_leaves_its_root(bench, image_folder, line):
+    (image_folder.parent / "secret.png").write_bytes(
+        (image_folder / "class 0/photo 0.png").read_bytes()
+    )
+    (image_folder / "list.txt").write_text(line)
+    assert_refused(bench(), "paths that leave the root", line.removesuffix(" 0"))
+
+
+def test_a_link_to_what_is_no_image(bench, image_folder):
+    """Links are followed, as people's data sets consist of them; what is no image is refused."""
+    path = image_folder / "class 0/photo 0.png"
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    outcome = bench()
+    assert_refused(outcome, "photo 0.png")
+    assert "root:" not in "".join(map(str, outcome))
+
+
+def test_stored_maps_with_code(bench, image_folder):
+    for line in (image_folder / "list.txt").read_text().splitlines():
+        path = (Path("maps") / line.rpartition(" ")[0]).with_suffix(".npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.array([Evil()], dtype=object), allow_pickle=True)
+    code, _, err = bench("method=[stored]", "method.stored.root=maps")
+    assert code == 1
+    assert "cannot be read: Object arrays cannot be loaded" in err
+    assert not Path("evil").exists()
+
+
+def test_a_kept_map_with_code(bench):
+    bench("method=[random]", "gallery=1")
+    (path,) = Path("results/runs").rglob("map-*.npy")
+    np.save(path, np.array([Evil()], dtype=object), allow_pickle=True)
+    assert_refused(bench("method=[random]", "gallery=1", "figures=true"), f"{path}' is broken")
+
+
+def test_parts_with_code(bench):
+    """A pickle in a part's place is no Parquet file and no safetensors."""
+    bench("method=[saliency]")
+    (part,) = Path("results/runs").rglob("part-*.parquet")
+    part.write_bytes(pickle.dumps(Evil()))
+    assert_refused(bench("results", command="leaderboard"), f"{part}' cannot be read")
+    (maps,) = Path("results/maps").rglob("part-*.safetensors")
+    maps.write_bytes(pickle.dumps(Evil()))
+    bench("method=[saliency]")
+    assert not Path("evil").exists()
+
+
+@pytest.fixture
+def manifest(bench):
+    """Writes a stored manifest with changed values, by key with dots; returns its path."""
+    bench("method=[random]", "backbone=module", *module("null")[1:])
+    (path,) = Path("results/runs").rglob("manifest.json")
+    clean = json.loads(path.read_text())
+    clean["config"]["backbone"] = {
+        "_target_": "bench.backbones.torch_module.timm_model",
+        "name": "resnet18",
+        "weights": "random",
+        "preprocessing": {"size": 32},
+    }
+
+    def write(key="", value=None):
+        content = json.loads(json.dumps(clean))
+        if key:
+            *parents, last = key.split(".")
+            node = content
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[last] = value
+        path.write_text(json.dumps(content))
+        return str(path)
+
+    return write
+
+
+def test_a_manifest_of_shipped_pieces_needs_no_trust(bench, manifest):
+    code, out, err = bench(manifest(), command="rerun")
+    assert code == 0, err
+    assert "7 of 7 stored rows compared" in out
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("config.method.random._target_", "os.mkdir"),
+        ("config.method.random._target_", "bench.provenance.subprocess.run"),
+        ("config.method.random._target_", "bench.attribution.adapters.Function"),
+        ("config.method.random.of", {"_target_": "os.mkdir", "path": "evil"}),
+        ("config.dataset.samples", [[{"_target_": "os.mkdir", "path": "evil"}]]),
+        ("config.backbone._target_", ["os.mkdir"]),
+        ("config.explain.backbone", {"_target_": "toy.backbone"}),
+        ("config.anything", {"deep": {"_target_": "os.mkdir", "path": "evil"}}),
+    ],
+)
+def test_a_manifest_with_code(bench, manifest, key, value):
+    text = re.findall(r"[\w.]*\w", str(value).replace("_target_", "").replace("path", ""))[0]
+    outcome = bench(manifest(key, value), command="rerun")
+    assert_refused(outcome, "loads code that is not shipped", "_target_", text, "--trust")
+    assert not Path("rerun").exists()
+
+
+def test_code_of_ones_own_runs_when_it_is_trusted(bench, manifest):
+    path = manifest("config.method.random", {"_target_": "toy.Constant"})
+    assert_refused(bench(path, command="rerun"), "method.random._target_=toy.Constant;")
+    assert bench(path, "--trust", command="rerun")[0] == 0
+
+
+@pytest.mark.parametrize("value", ["${oc.env:HOME}", "${hydra:runtime.cwd}", "${seed}"])
+def test_a_manifest_that_looks_things_up(bench, manifest, value):
+    path = manifest("config.method.random.label", value)
+    assert_refused(bench(path, "--trust", command="rerun"), "expected plain values", value)
+
+
+def test_a_manifest_writes_nothing_elsewhere(bench, manifest, tmp_path):
+    places = {"results_dir": "a", "maps": {"keep": True, "dtype": "float32", "folder": "b"}}
+    path = manifest()
+    content = json.loads(Path(path).read_text())
+    content["config"] |= {
+        key: str(tmp_path / "outside" / own) if isinstance(own, str) else own
+        for key, own in places.items()
+    }
+    content["config"]["maps"]["folder"] = str(tmp_path / "outside/maps")
+    Path(path).write_text(json.dumps(content))
+    assert bench(path, "results_dir=mine", command="rerun")[0] == 0
+    assert not (tmp_path / "outside").exists()
+    assert {own.name for own in Path().iterdir()} == {"results", "mine"}
+    assert_refused(bench(manifest("config.name", "../../x"), command="rerun"), "name: '../../x'")
+
+
+@pytest.mark.parametrize("value", [None, 3, "x", [], {"random": 3}])
+def test_a_manifest_of_another_shape(bench, manifest, value):
+    assert_refused(bench(manifest("config.method", value), command="rerun"), "manifest.json")
+    assert_refused(bench(manifest("config", value), command="rerun"), "manifest.json")
+    assert_refused(bench(manifest("config.dataset", value), command="rerun"))
+    assert_refused(bench(manifest("config.select", value), command="rerun"))
+
+
+def test_what_is_shipped_is_listed_by_whole_paths():
+    known = shipped_targets()
+    assert "bench.attribution.gradient.Saliency" in known
+    assert "bench.backbones.arcface.edl_r100" in known  # inside another one's settings
+    assert all(own.startswith("bench.") for own in known)
+
+
+def test_hostile_names_in_leaderboards(bench, tmp_path):
+    dataset = {"name": HOSTILE, "num_images": 3, "list_sha256": "a", "pixels_sha256": "b"}
+    begin(tmp_path / "made", HOSTILE, dataset=dataset).append(rows("a", "b", "c"))
+    table = leaderboard(stored_runs(tmp_path / "made", "board"), "board")
+    remarks = [HOSTILE]
+    markdown = to_markdown(table, HOSTILE, remarks)
+    assert "<" not in markdown
+    assert "\x1b" not in markdown
+    for own in ("|", "[", "]", "`", "*"):
+        inside = [line for line in markdown.splitlines() if "script" in line]
+        assert len(inside) == 4  # heading, title, row, remark: no line was added
+        for line in inside:
+            bare = len(re.findall(rf"(?<!\\)(?:\\\\)*{re.escape(own)}", line))
+            assert bare == (0 if own != "|" or not line.startswith("| ") else line.count(" | ") + 2)
+    latex = to_latex(table, HOSTILE, remarks)
+    assert not re.search(r"^(?!%).*\\input", latex, flags=re.MULTILINE)
+    assert not re.search(r"^new", latex, flags=re.MULTILINE)
+    assert re.search(r"\\textbackslash\{\}input\\\{/etc/passwd\\\} \\\$", latex)
+    assert pd.read_csv(pd.io.common.StringIO(to_csv(table)))["method"].tolist() == [HOSTILE]
+    code, out, _ = bench(str(tmp_path / "made"), command="leaderboard")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "[/red]" in "".join(out.split())
+
+
+def test_hostile_names_in_figures():
+    curves = np.ones((2, 3), np.float32)
+    maps = {HOSTILE: {"a": np.ones((4, 4), np.float32)}}
+    assert draw_curves({HOSTILE: (curves, curves)}, "output").startswith(b"\x89PNG")
+    assert draw_maps({"a": np.zeros((4, 4, 3), np.uint8)}, maps).startswith(b"\x89PNG")
+
+
+def test_hostile_file_names(bench, image_folder):
+    """Image ids may hold anything that a path does."""
+    path = image_folder / "class 0/photo 0.png"
+    name = "class 0/<b>|$\\x$ [red].png"
+    path.rename(image_folder / name)
+    text = (image_folder / "list.txt").read_text()
+    (image_folder / "list.txt").write_text(text.replace("class 0/photo 0.png", name))
+    code, _, err = bench("method=[random]", "figures=true")
+    assert code == 0, err
+    assert name in set(pd.read_parquet(next(Path("results").rglob("part-*")))["image_id"])
+    (image_folder / name).write_bytes(b"")
+    code, _, err = bench("method=[edge]")
+    assert code == 1
+    assert name in err
