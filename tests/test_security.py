@@ -251,13 +251,18 @@ def test_hostile_names_in_figures():
 def test_hostile_file_names(bench, image_folder):
     """Image ids may hold anything that a path does."""
     path = image_folder / "class 0/photo 0.png"
-    name = "class 0/<b>|$\\x$ [red].png"
+    name = "<b>|$\\x$ [/red].png"  # a folder that ends in [
+    (image_folder / name).parent.mkdir()
     path.rename(image_folder / name)
     text = (image_folder / "list.txt").read_text()
     (image_folder / "list.txt").write_text(text.replace("class 0/photo 0.png", name))
     code, _, err = bench("method=[random]", "figures=true")
     assert code == 0, err
     assert name in set(pd.read_parquet(next(Path("results").rglob("part-*")))["image_id"])
+    code, out, err = bench("method=[random,wrong_shape]")
+    assert code == 1
+    assert f"'{name}' and 2 more images: method 'wrong_shape'" in err
+    assert f"(a) 3 failed, {name} first: " in out
     (image_folder / name).write_bytes(b"")
     code, _, err = bench("method=[edge]")
     assert code == 1

@@ -85,7 +85,7 @@ def write_figures(
 
 def _print_whole(part: Table | str, console: Console) -> None:
     """Prints a table as wide as it is: a narrow terminal breaks lines, but cells are not cut."""
-    before, wide = console.width, Console(width=1000)
+    before, wide = console.width, Console(width=1000, markup=False)
     console.width = max(before, Measurement.get(wide, wide.options, part).maximum)
     console.print(part, highlight=False, soft_wrap=isinstance(part, str))
     console.width = before
