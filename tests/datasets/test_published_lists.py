@@ -7,7 +7,7 @@ from bench.datasets.listed import ImageList
 from bench.datasets.published_lists import PUBLISHED_LISTS, PublishedList, find_published
 
 CONTENT = b"0/a.png 0\n1/b.png 1"
-KNOWN = PublishedList("set/eval", 2, "eval.txt", hashlib.sha256(CONTENT).hexdigest())
+KNOWN = PublishedList("set/eval", 2, "eval.txt", hashlib.sha256(CONTENT).hexdigest(), "entries")
 
 
 def test_the_seven_lists():
