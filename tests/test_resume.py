@@ -34,6 +34,8 @@ def start(toy_conf, image_folder, tmp_path):
         ]  # fmt: skip
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
         to = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        # Tests that run in the background may ignore interrupts, which children inherit.
+        to["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
         return subprocess.Popen(command, cwd=tmp_path, env=environment, **to)
 
     return process
