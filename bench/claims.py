@@ -6,10 +6,10 @@ however it ends, so a claim never outlives who made it.
 
 import errno
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 try:
     import fcntl
@@ -46,8 +46,7 @@ def claimed(folder: Path, image_ids: Sequence[str]) -> Iterator[list[str]]:
     with locked(folder):
         taken = _taken(folder)
         ours = [image_id for image_id in image_ids if image_id not in taken]
-        number = len(list(folder.glob(f".claim-{os.getpid()}-*")))
-        path = folder / f".claim-{os.getpid()}-{number}"
+        path = folder / f".claim-{uuid4().hex}"  # processes of two machines may share a number
         file = path.open("w")
         file.write(json.dumps(ours))
         file.flush()
