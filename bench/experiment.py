@@ -86,7 +86,7 @@ def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] 
         node = experiment.settings[method]
         repeats = reproduction(config, method, node, experiment.identities[method], changes)
         run.set_label(name, str(node.get("label") or method), repeats)
-    _set_aside_broken(runs, console)
+    _set_aside_broken(runs, kept, console)
     done = _done(experiment, runs)
     _tell_stored({method: run.image_ids() for method, run in runs.items()}, len(dataset), console)
     _tell_shard(experiment, console)
@@ -369,10 +369,15 @@ def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
         )
 
 
-def _set_aside_broken(runs: Mapping[str, Run], console: Console) -> None:
-    """Takes parts that cannot be read out of the way and says so: their rows are missing now."""
-    for run in runs.values():
-        for path in run.set_aside_broken():
+def _set_aside_broken(
+    runs: Mapping[str, Run], kept: Mapping[str, MapStore], console: Console
+) -> None:
+    """Takes parts that cannot be read out of the way and says so: what they held is missing now."""
+    for broken in (
+        *(run.set_aside_broken() for run in runs.values()),
+        *(store.broken for store in kept.values()),
+    ):
+        for path in broken:
             console.print(f"Broken, set aside, to be computed again: {path}", soft_wrap=True)
 
 

@@ -31,15 +31,16 @@ DTYPES = {"float32": np.float32, "float16": np.float16}
 class MapStore:
     """The maps that one method made of some images.
 
+    Attributes:
+        broken: Parts that could not be read, under the names that they were given: their maps are
+            missing.
+
     Args:
         folder: Where they are, or will be.
         dtype: A key of `DTYPES`. As float16, maps are scaled to -1..1 first; what is left of a map
             are about 2,000 values for each power of two, so neighbours in rank can become ties.
         keys: Image id -> `image_key`.
         again: Whether maps are to be made again, whatever is there.
-
-    Raises:
-        BenchError: A part cannot be read.
     """
 
     def __init__(
@@ -49,9 +50,13 @@ class MapStore:
         self.dtype = dtype
         self._keys = keys
         self._places: dict[str, tuple[Path, int]] = {}
+        self.broken: list[Path] = []
         for part in () if again else sorted(folder.glob("part-*.safetensors")):
-            with _opened(part) as file:
-                self._add(part, json.loads((file.metadata() or {}).get("keys", "[]")))
+            try:
+                with _opened(part) as file:
+                    self._add(part, json.loads((file.metadata() or {}).get("keys", "[]")))
+            except BenchError:
+                self.broken.append(part.rename(part.with_name(f"broken-{part.name}")))
 
     def __contains__(self, image_id: str) -> bool:
         return self._keys[image_id] in self._places
