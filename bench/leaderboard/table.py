@@ -1,14 +1,12 @@
 """Stored rows to the rows of a leaderboard."""
 
-import hashlib
-import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.leaderboard.comparison import comparison_key, row_names
 from bench.leaderboard.published import METRICS, published_cells
 from bench.leaderboard.statistics import bootstrap_interval
 from bench.metrics.confidence import Confidence
@@ -75,37 +73,6 @@ def leaderboard(runs: Sequence[Run], name: str, auc: str | None = None) -> pd.Da
     return table.sort_values(order, ignore_index=True)
 
 
-def comparison(identity: Mapping[str, Any]) -> str:
-    """Hash over what two rows must share for their ranks to mean anything.
-
-    Args:
-        identity: Of a run.
-    """
-    shared = json.dumps([identity[part] for part in ("dataset", "backbone", "protocol")])
-    return hashlib.sha256(shared.encode()).hexdigest()[:8]
-
-
-def row_names(runs: Sequence[Run], name: str) -> dict[str, str]:
-    """Names of rows by run key: their labels, and what differs where labels collide.
-
-    Args:
-        runs: The runs of a leaderboard.
-        name: The leaderboard.
-    """
-    collisions = defaultdict(list)
-    for run in runs:
-        collisions[comparison(run.identity), run.manifest["labels"][name]].append(run)
-    names = {}
-    for (_, label), same in collisions.items():
-        settings = [_flatten(run.identity) for run in same]
-        every = sorted(set().union(*settings))
-        differing = [k for k in every if len({str(s.get(k)) for s in settings}) > 1]
-        for run, own in zip(same, settings, strict=True):
-            told = [f"{key.rpartition('.')[2]}={own.get(key)}" for key in differing]
-            names[run.manifest["key"]] = f"{label} ({', '.join(told)})" if told else label
-    return names
-
-
 def _row(run: Run, rule: str | None) -> dict[str, Any]:
     identity, rows = run.identity, run.rows()
     row: dict[str, Any] = {
@@ -113,7 +80,7 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
         "backbone": identity["backbone"]["name"],
         "protocol": identity["protocol"]["name"],
         "auc": rule or identity["protocol"]["auc"],
-        "comparison": comparison(identity),
+        "comparison": comparison_key(identity),
         "n_images": len(rows),
         "n_missing": run.num_images - len(rows),
         "seed": identity["seed"],
@@ -185,7 +152,7 @@ def _not_run(runs: Sequence[Run], name: str) -> list[dict[str, Any]]:
                         "backbone": identity["backbone"]["name"],
                         "protocol": identity["protocol"]["name"],
                         "auc": identity["protocol"]["auc"],
-                        "comparison": comparison(identity),
+                        "comparison": comparison_key(identity),
                         "n_images": 0,
                         "n_missing": own["run"].num_images,
                         "insertion_auc": np.nan,
@@ -221,13 +188,3 @@ def _confidences(run: Run, rows: pd.DataFrame) -> dict[str, float]:
     low, high = bootstrap_interval(found[100])
     means = {f"confidence_{share}": own.mean() for share, own in found.items()}
     return means | {"confidence_ci_low": low, "confidence_ci_high": high}
-
-
-def _flatten(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in identity.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        elif (prefix, key) != ("method.", "name"):
-            flat[prefix + key] = value
-    return flat

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from bench.claims import locked
 from bench.files import file_name, write_atomically
-from bench.leaderboard.table import comparison, leaderboard, row_names
+from bench.leaderboard.comparison import comparison_key, row_names
+from bench.leaderboard.table import leaderboard
 from bench.report.figures import draw_curves, draw_maps
 from bench.report.tables import to_csv, to_latex, to_markdown, to_text
 from bench.store import Run, stored_runs
@@ -65,7 +66,10 @@ def write_figures(
     curves, maps = {}, {}
     for run in runs:
         rows, method = run.rows(), methods[run.manifest["key"]]
-        if comparison(run.identity) == comparison(like.identity) and len(rows) == run.num_images:
+        if (
+            comparison_key(run.identity) == comparison_key(like.identity)
+            and len(rows) == run.num_images
+        ):
             insertion, deletion = rows["insertion_curve"], rows["deletion_curve"]
             curves[method] = np.stack(insertion.tolist()), np.stack(deletion.tolist())
             maps[method] = {image_id: run.load_map(image_id) for image_id in photos}
