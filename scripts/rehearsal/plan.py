@@ -79,6 +79,10 @@ class Experiment:
         return self.deterministic + self.drawn
 
 
+GRADIENTS = ("saliency", "gradient_input", "guided_backprop", "integrated_gradients")
+"""A ReLU's input that is zero but for rounding is on or off by chance, which moves the gradients of
+the pixels behind it. In networks of full size that happens to most images, to Keras's own numbers
+as to ours; so there these methods are compared in float64, where it does not."""
 DELETION_STEPS = 10
 SHOWN_STEPS = 25
 """Steps of the confidence on black."""

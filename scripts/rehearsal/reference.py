@@ -35,6 +35,7 @@ from backbones import NormDense
 from plan import (
     DELETION_STEPS,
     EXPERIMENTS,
+    GRADIENTS,
     NETWORKS,
     SHOWN_STEPS,
     Experiment,
@@ -142,6 +143,17 @@ def score_cam(model: Model, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
     return np.array(maps, np.float32)
 
 
+def in_double(model: Model) -> Model:
+    """The same network, float32 outside and float64 inside; see `GRADIENTS`."""
+    keras.backend.set_floatx("float64")
+    as_double = model.to_json().replace('"float32"', '"float64"')
+    double = keras.models.model_from_json(as_double, {"keras_insightface>NormDense": NormDense})
+    double.set_weights(model.get_weights())
+    keras.backend.set_floatx("float32")
+    x = keras.Input(model.input_shape[1:])
+    return keras.Model(x, tf.cast(double(tf.cast(x, tf.float64)), tf.float32))
+
+
 def explain(method: str, model: Model, x: np.ndarray, hot: np.ndarray, full: bool) -> np.ndarray:
     """Maps (N, H, W) float32 of inputs (N, H, W, 3) with one-hot targets (N, classes)."""
     if method == "score_cam_paper":
@@ -220,7 +232,8 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
     results, times = {}, {}
     for method in methods(experiment, full):
         began = time.perf_counter()
-        maps = explain(method, explained, x, hot, full)
+        exactly = in_double(explained) if full and method in GRADIENTS else explained
+        maps = explain(method, exactly, x, hot, full)
         times[method] = time.perf_counter() - began
         orders = np.argsort(maps.reshape(len(maps), -1), axis=-1)[:, ::-1]
         save_maps(out / experiment.name / method, ids, maps, orders)
