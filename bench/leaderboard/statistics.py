@@ -139,8 +139,8 @@ def permutation_p_values(differences: ArrayLike, seed: int = 0) -> Floats:
     """
     differences = np.asarray(differences, dtype=np.float64)
     n, k = differences.shape
-    if not k:
-        return np.empty(0)
+    if n < 2 or not k:  # one sign has two patterns, both as likely as ours
+        return np.ones(k)
     largest = np.abs(differences).max(axis=0)
     scaled = differences / np.where(largest > 0, largest, 1)
 
@@ -342,7 +342,7 @@ def krippendorff_alpha(
     """
     values = np.asarray(values, dtype=np.float64)
     known = np.unique(values[~np.isnan(values)])
-    counts = np.array([(values == own).sum(axis=0) for own in known]).reshape(len(known), -1)
+    counts = np.array([(values == own).sum(axis=0) for own in known]).reshape(-1, values.shape[1])
     counts = counts[:, counts.sum(axis=0) >= 2].T  # (units, values); alone there is no agreement
     paired = counts / (counts.sum(axis=1, keepdims=True) - 1)
     coincidences = counts.T @ paired - np.diag(paired.sum(axis=0))

@@ -6,6 +6,9 @@ import pytest
 from rich.console import Console
 from test_store import begin, identity, rows
 
+from bench.errors import BenchError
+from bench.leaderboard.significance import TESTS
+from bench.leaderboard.statistics import bootstrap_interval
 from bench.leaderboard.table import COLUMNS, leaderboard
 from bench.metrics.mufidelity import MuFidelity
 from bench.report.tables import to_csv, to_markdown
@@ -77,6 +80,83 @@ def test_srg_needs_the_same_perturbation_in_both_directions(tmp_path):
     protocol = identity()["protocol"] | {"insertion": {"steps": 5}}
     begin(tmp_path, "RISE", protocol=protocol).append(rows("a", "b", "c"))
     assert table(tmp_path)["srg"].isna().all()
+
+
+def heights(folder, name, values, **settings):
+    """A row whose curves are flat: areas are their heights."""
+    dataset = identity()["dataset"] | {"num_images": len(values)}
+    run = begin(folder, name, dataset=dataset, method=method(name, tag=name, **settings))
+    for number, height in enumerate(values):
+        curve = np.full(3, height)
+        run.append(rows(f"{number}", insertion=curve, deletion=curve))
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_letters_and_p_values_against_the_best_of_each_column(tmp_path, test):
+    base = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    heights(tmp_path, "low", base - np.arange(8) / 100 - 0.01)
+    heights(tmp_path, "high", base)
+    heights(tmp_path, "near", base + np.array([-1, 1, -1, 1, -1, 1, -2, 1]) / 1000)
+    made = leaderboard(stored_runs(tmp_path, "board"), "board", test=test).set_index("method")
+    assert made["insertion_letters"].to_dict() == {"high": "a", "near": "a", "low": "b"}
+    assert made["deletion_letters"].to_dict() == {"high": "b", "near": "b", "low": "a"}
+    smallest = 3 * 2 / 2**8  # of three pairs, all images alike
+    assert np.isnan([made.loc["high", "insertion_p"], made.loc["low", "deletion_p"]]).all()
+    assert made.loc["low", "insertion_p"] == pytest.approx(smallest)
+    assert made.loc["near", "insertion_p"] > 0.5
+    assert made.loc[["high", "near"], "deletion_p"].tolist() == pytest.approx([smallest] * 2)
+
+
+def test_tests_are_of_complete_rows_of_one_comparison(tmp_path):
+    for seed, images in enumerate(["abc", "abc", "ab"]):
+        begin(tmp_path, f"seed {seed}", seed=seed).append(rows(*images))
+    other = {"name": "toy", "weights_sha256": "other"}
+    begin(tmp_path, "other", backbone=other).append(rows("a", "b", "c"))
+    made = table(tmp_path).set_index("method")
+    columns = ["insertion_letters", "insertion_p", "deletion_letters", "deletion_p"]
+    assert made.loc["seed 2", columns].isna().all()
+    assert made.loc["other", "insertion_letters"] == "a"
+    assert made["insertion_p"].notna().sum() == 1  # seed 0 and 1 are one pair
+    assert made["insertion_p"].max() == 1
+
+
+def test_one_image_has_no_p_values(tmp_path):
+    heights(tmp_path, "one", [0.2])
+    heights(tmp_path, "two", [0.4])
+    made = table(tmp_path)
+    assert made["insertion_p"].isna().all()
+    assert made["insertion_letters"].tolist() == ["a", "a"]
+
+
+def test_controls_are_marked_whether_complete_or_not(tmp_path):
+    control = "bench.attribution.control.Random"
+    heights(tmp_path, "random", [0.2, 0.3], _target_=control)
+    heights(tmp_path, "rise", [0.4, 0.3])
+    begin(tmp_path, "edge", method=method("edge", _target_=control))
+    made = table(tmp_path)
+    assert made["control"].dtype == bool
+    assert made.set_index("method")["control"].to_dict() == {
+        "rise": False, "random": True, "edge": True,
+    }  # fmt: skip
+
+
+def test_intervals_do_not_depend_on_the_rows_beside(tmp_path):
+    draws = np.random.default_rng(0)
+    first, second = draws.uniform(size=(2, 9))
+    heights(tmp_path, "first", first)
+    alone = table(tmp_path).iloc[0]
+    heights(tmp_path, "second", second)
+    beside = table(tmp_path).set_index("method").loc["first"]
+    for column in ("insertion_ci_low", "insertion_ci_high", "deletion_ci_low"):
+        assert beside[column] == pytest.approx(alone[column], rel=1e-9)
+    expected = bootstrap_interval(first.astype(np.float32).astype(float))
+    assert (alone["insertion_ci_low"], alone["insertion_ci_high"]) == pytest.approx(expected)
+
+
+def test_unknown_test_is_refused(tmp_path):
+    heights(tmp_path, "rise", [0.4, 0.3])
+    with pytest.raises(BenchError, match="test: unknown name 'wilcoxson'"):
+        leaderboard(stored_runs(tmp_path, "board"), "board", test="wilcoxson")
 
 
 def test_incomplete_cells_are_blank_and_counted(tmp_path):
