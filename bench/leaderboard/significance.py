@@ -18,7 +18,8 @@ TESTS = {
 
 LEVEL = 0.05
 
-_EFFICIENCY = {"wilcoxon": 3 / np.pi, "permutation": 1.0}  # see `statistics.images_needed`
+EFFICIENCY = {"wilcoxon": 3 / np.pi, "permutation": 1.0}
+"""Of the tests, relative to the t-test: see `bench.leaderboard.statistics.images_needed`."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def significance(comparison: Comparison, metric: str, test: str = "wilcoxon") ->
         deviation=deviations,
     )
     pairs["images_needed"] = [
-        statistics.images_needed(pair.difference, pair.deviation, efficiency=_EFFICIENCY[test])
+        statistics.images_needed(pair.difference, pair.deviation, efficiency=EFFICIENCY[test])
         for pair in pairs.itertuples()
     ]
     return Significance(

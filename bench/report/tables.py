@@ -60,14 +60,14 @@ def to_markdown(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> 
         name: The leaderboard's.
         remarks: Lines that follow the tables.
     """
-    lines = [f"# {_markdown(name)}", ""]
+    lines = [f"# {markdown(name)}", ""]
     for section in _sections(table):
-        lines += [_markdown(section.title), "", _markdown_row(section.columns)]
+        lines += [markdown(section.title), "", markdown_row(section.columns)]
         lines.append("|" + "---|" * len(section.columns))
-        lines += [_markdown_row(map(_markdown, row)) for row in section.rows]
-        notes = [f"- {_markdown(note)}" for note in section.notes]
+        lines += [markdown_row(map(markdown, row)) for row in section.rows]
+        notes = [f"- {markdown(note)}" for note in section.notes]
         lines += ["", *notes, *([""] if notes else [])]
-    return "\n".join([*lines, *(f"- {_markdown(own)}" for own in _remarks(table, remarks))])
+    return "\n".join([*lines, *(f"- {markdown(own)}" for own in _remarks(table, remarks))])
 
 
 def to_latex(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> str:
@@ -235,7 +235,8 @@ def _passes(row: pd.Series) -> str:
     return "+".join(str(count) for count in ways[: 1 + bool(ways[1])])
 
 
-def _markdown_row(cells: Iterable[str]) -> str:
+def markdown_row(cells: Iterable[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 
@@ -244,7 +245,7 @@ def _in_a_line(text: str) -> str:
     return "".join(own if own.isprintable() else " " for own in text)
 
 
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
     """Text in which no character means something to Markdown or HTML."""
     special = {own: f"\\{own}" for own in "\\|`*[]"} | {"<": "&lt;"}
     return "".join(special.get(own, own) for own in _in_a_line(text))

@@ -1,0 +1,167 @@
+"""What the statistics of a leaderboard say, as Markdown and CSV."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.leaderboard.comparison import HIGHER_IS_BETTER
+from bench.leaderboard.significance import EFFICIENCY, LEVEL, Significance
+from bench.leaderboard.statistics import images_needed
+from bench.report.tables import markdown, markdown_row
+
+PLANNED = (0.01, 0.02, 0.05, 0.1)
+"""Differences of which the text says how many images would find them."""
+
+_TESTS = {
+    "wilcoxon": "Wilcoxon's signed-rank test",
+    "permutation": "a paired permutation test of the mean",
+}
+
+_HOW_TO_READ = (
+    "Methods that share a letter cannot be told apart; that does not mean that they are the same.",
+    f"Difference: by how much the better mean is better. Interval: bootstrap over images (BCa, "
+    f"paired), {1 - LEVEL:.0%} for one pair, not for all at once. p: corrected over all pairs "
+    "(Holm), so an interval without zero may go with a p that finds nothing.",
+    "Effect: rank-biserial correlation, 1 where the better method leads on every image, 0 where "
+    "images for and against it weigh the same. Wins: share of images on which it leads; ties count "
+    "half.",
+    "Images: what this one pair needs for a power of 0.8, were the difference that was seen the "
+    "true one. Differences that were seen are uncertain, and the largest of many are too large.",
+)
+
+
+def to_markdown(significances: Sequence[Significance], title: str) -> str:
+    """What can be said of one comparison: a section for each metric.
+
+    Args:
+        significances: Of the same methods on the same images.
+        title: What the rows share.
+    """
+    lines = [f"## {markdown(title)}", ""]
+    if len(significances[0].methods) < 2:
+        return "\n".join([*lines, "One method: there is nothing to compare it with.", ""])
+    for found in significances:
+        arrow = "↑" if HIGHER_IS_BETTER[found.metric] else "↓"
+        lines += [f"### {markdown(found.metric)} {arrow}", "", *_methods(found), *_pairs(found)]
+        lines += [*_win_rates(found), *_planned(found)]
+    return "\n".join([*lines, *(f"- {own}" for own in _HOW_TO_READ), ""])
+
+
+def pairs_csv(significances: Mapping[str, Sequence[Significance]]) -> str:
+    """All pairs of all comparisons as CSV; six significant digits, blanks empty.
+
+    Args:
+        significances: By the comparisons' keys, which the leaderboard's CSV has, too.
+    """
+    tables = [
+        found.pairs.assign(comparison=key, metric=found.metric, test=found.test)
+        for key, several in significances.items()
+        for found in several
+    ]
+    if not tables:
+        return ""
+    table = pd.concat(tables, ignore_index=True)
+    first = ["comparison", "metric", "test"]
+    return table[[*first, *table.columns.drop(first)]].to_csv(index=False, float_format="%.6g")
+
+
+def _methods(found: Significance) -> list[str]:
+    ranks = found.average_ranks
+    rows = [[name, found.letters[name], f"{ranks[name]:.2f}"] for name in found.methods]
+    lines = _table(["method", "letters", "average rank"], rows)
+    if found.pairs["p_value"].isna().all():
+        lines.append("- One image tells nothing of others: nothing is tested.")
+    if np.isfinite(found.friedman_p):
+        p_value = _p_value(found.friedman_p)
+        lines.append(f"- That all methods are alike has p {p_value} (Friedman's test).")
+    if np.isfinite(found.critical_difference):
+        lines.append(
+            "- Average ranks that are further apart than "
+            f"{found.critical_difference:.2f} differ (Nemenyi, {LEVEL})."
+        )
+    if np.isfinite(found.alpha):
+        told = f"Krippendorff's alpha of the images' rankings is {found.alpha:.2f}."
+        lines.append(f"- {told} {_agreement(found.alpha)}")
+    return [*lines, ""]
+
+
+def _agreement(alpha: float) -> str:
+    """How to read an alpha, by Krippendorff's own bounds."""
+    if alpha >= 0.8:
+        return "Images agree on the order of the methods: most single images show it."
+    if alpha >= 0.667:
+        return "Images agree roughly on the order of the methods; some show another."
+    if alpha > 0:
+        return (
+            "Images agree on the order of the methods better than by chance, but a single image, "
+            "or a few, may show quite another (reliable from 0.80, with reserve from 0.67)."
+        )
+    return "Images do not agree on the order of the methods better than by chance."
+
+
+def _pairs(found: Significance) -> list[str]:
+    titles = ["better", "worse", "difference", "95 %", "p", "effect", "wins", "images"]
+    rows = [
+        [
+            pair.better,
+            pair.worse,
+            f"{pair.difference:.4f}",
+            _known(pair.ci_low, lambda low, high=pair.ci_high: f"{low:.4f}..{high:.4f}"),
+            _known(pair.p_value, lambda own: _p_value(own).removeprefix("= ")),
+            f"{pair.effect_size:.2f}",
+            f"{pair.win_rate:.0%}",
+            _known(pair.images_needed, _count),
+        ]
+        for pair in found.pairs.itertuples()
+    ]
+    return [f"Pairs, by {_TESTS[found.test]}:", "", *_table(titles, rows)]
+
+
+def _win_rates(found: Significance) -> list[str]:
+    rows = [
+        [
+            name,
+            *(
+                "" if name == other else f"{found.win_rates.loc[name, other]:.0%}"
+                for other in found.methods
+            ),
+        ]
+        for name in found.methods
+    ]
+    return [
+        "Share of images on which the row beats the column:",
+        "",
+        *_table(["", *found.methods], rows),
+    ]
+
+
+def _planned(found: Significance) -> list[str]:
+    """How many images differences of given sizes need, between methods as alike as the median."""
+    deviation = found.pairs["deviation"].median()
+    if not deviation > 0:
+        return []
+    needed = (images_needed(own, deviation, efficiency=EFFICIENCY[found.test]) for own in PLANNED)
+    told = ", ".join(f"{own:g}: {_count(n)}" for own, n in zip(PLANNED, needed, strict=True))
+    return [
+        "Images that a difference of a given size needs (one pair, power 0.8, at the median "
+        f"deviation of {deviation:.3f}): {told}.",
+        "",
+    ]
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [markdown_row(map(markdown, titles)), "|" + "---|" * len(titles)]
+    return [*lines, *(markdown_row(map(markdown, row)) for row in rows), ""]
+
+
+def _p_value(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"= {value:.4f}"
+
+
+def _count(value: float) -> str:
+    return "∞" if np.isinf(value) else f"{value:,.0f}" if value < 1e6 else "> 1,000,000"
+
+
+def _known(value: float, told: Callable[[float], str]) -> str:
+    return "" if np.isnan(value) else told(value)
