@@ -100,8 +100,8 @@ def wilcoxon_p_values(differences: ArrayLike) -> Floats:
     """Wilcoxon's signed-rank test, two-sided: do differences lean to one side of zero?
 
     Differences of zero are left out (`zero_method="wilcox"`, as Wilcoxon and R do); a column of
-    nothing else has p = 1. P-values are exact up to 50 images, by all patterns of signs up to 13
-    where differences tie, and normal with continuity correction otherwise.
+    nothing else has p = 1. P-values are exact up to 50 images, up to 13 where sizes of differences
+    tie, and by the normal approximation (no continuity correction) otherwise.
 
     Args:
         differences: (n, k) a pair of methods a column.
@@ -377,8 +377,9 @@ def letters(different: ArrayLike) -> list[str]:
     for first, second in np.argwhere(np.triu(different, 1)).tolist():
         split = {own for own in columns if {first, second} <= own}
         halves = {own - {gone} for own in split for gone in (first, second)}
-        columns = (columns - split) | halves
-        columns = {own for own in columns if not any(own < other for other in columns)}
+        columns = columns - split | halves
+        # What was there before lies within no half: it would have lain within what was split.
+        columns -= {own for own in halves if any(own < other for other in columns)}
     signs = [_letter(number) for number in range(len(columns))]
     columns = sorted(map(sorted, columns))
     return [

@@ -120,9 +120,17 @@ def test_wilcoxon_against_all_patterns_of_signs(integers):
         assert p_value == pytest.approx(np.mean(np.abs(patterns) >= abs(ours) - 1e-9))
 
 
-def test_wilcoxon_leaves_zeros_out():
-    columns = differences_of(12, 3, shift=0.4)
-    padded = np.insert(columns, [0, 4, 4, 12], 0, axis=0)
+def test_wilcoxon_of_many_images_is_normal():
+    columns = differences_of(60, 4, shift=0.2)
+    above = (stats.rankdata(np.abs(columns), axis=0) * (columns > 0)).sum(axis=0)
+    z = (above - 60 * 61 / 4) / np.sqrt(60 * 61 * 121 / 24)
+    assert wilcoxon_p_values(columns) == pytest.approx(2 * stats.norm.sf(np.abs(z)))
+
+
+@pytest.mark.parametrize("n", [12, 60])
+def test_wilcoxon_leaves_zeros_out(n):
+    columns = differences_of(n, 3, shift=0.4)
+    padded = np.insert(columns, [0, 4, 4, n], 0, axis=0)
     assert wilcoxon_p_values(padded).tolist() == wilcoxon_p_values(columns).tolist()
 
 
