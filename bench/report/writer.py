@@ -40,7 +40,7 @@ def write_leaderboard(
         ):
             paths.append(_path(results_dir, name, (f"_{auc}" if auc else "") + ending))
             write_atomically(paths[-1], content.encode())
-    for part in to_text(table, remarks):
+    for part in to_text(table, remarks, max(console.width, 120)):
         _print_whole(part, console)
     console.print("Leaderboard: " + "\n             ".join(map(str, paths)), soft_wrap=True)
 
