@@ -191,8 +191,9 @@ def _build(node: DictConfig, key: str) -> Any:
         raise BenchError(f"{key}: not everything it needs is set; add {names}")
     arguments = OmegaConf.to_container(node, resolve=True)
     arguments = {name: own for name, own in arguments.items() if name not in ROW_KEYS}
+    citation = None if key.startswith("method.") else _taken_citation(arguments)
     try:
-        return instantiate(arguments, _convert_="all")
+        made = instantiate(arguments, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, BenchError):
@@ -201,3 +202,14 @@ def _build(node: DictConfig, key: str) -> Any:
             raise BenchError(f"{key}.{cause}" if inside else str(cause)) from error
         reason = " ".join(str(cause if cause is not None else error).split())
         raise BenchError(f"{key}: cannot build {node['_target_']}: {reason}") from error
+    if citation is not None:
+        made.citation = citation
+    return made
+
+
+def _taken_citation(arguments: dict[str, Any]) -> str | None:
+    """What the node of a data set or network cites: nothing is built of it."""
+    if isinstance(arguments.get("gallery"), dict):
+        arguments["gallery"].pop("citation", None)
+    citation = arguments.pop("citation", None)
+    return None if citation is None else str(citation)

@@ -298,11 +298,18 @@ def _open_runs(experiment: _Experiment, results_dir: Path) -> dict[str, Run]:
         "dataset": experiment.dataset.notes,
         "weights_file_sha256": experiment.backbone.file_sha256,
     }
+    networks = (experiment.backbone.citation, experiment.explained.backbone.citation)
+    cited = {
+        "dataset": experiment.dataset.citation,
+        "backbone": "; ".join(dict.fromkeys(filter(None, networks))),
+        "protocol": "; ".join(experiment.protocol.citations),
+    }
     resolved = OmegaConf.to_container(experiment.config, resolve=True)
     runs = {}
     for name, identity in experiment.identities.items():
         passes = experiment.passes[name]
         own = origin | {"passes": passes._asdict() if passes else {}}
+        own["citations"] = cited | {"method": "; ".join(experiment.methods[name].citations)}
         runs[name] = open_run(results_dir, identity, resolved, own)
     return runs
 

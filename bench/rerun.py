@@ -30,7 +30,7 @@ _GROUPS = ("dataset", "backbone", "protocol", "method", "explain")
 
 _CURVES = ("insertion_curve", "deletion_curve", Confidence.column)
 
-_OWN = ("created", "command", "dataset", "passes", "weights_file_sha256")
+_OWN = ("citations", "created", "command", "dataset", "passes", "weights_file_sha256")
 """What provenance says of a run, not of the machine."""
 
 

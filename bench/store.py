@@ -63,6 +63,12 @@ class Run:
         """`forward` and `backward` passes for one image's map, where the run was told."""
         return self.manifest.get("provenance", {}).get("passes", {})
 
+    @property
+    def citations(self) -> dict[str, str]:
+        """What its `method`, `dataset`, `backbone` and `protocol` cite, where the run was told."""
+        kept = self.manifest.get("provenance", {}).get("citations", {})
+        return {part: str(own) for part, own in kept.items()}
+
     def rows(self) -> pd.DataFrame:
         """All rows so far, ordered by image id, with the columns `ROW_COLUMNS` and the run's own.
 

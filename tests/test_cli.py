@@ -47,7 +47,7 @@ def test_a_run_writes_everything_under_results_dir(bench):
     table = pd.read_csv(BOARD)
     assert sorted(table["method"]) == ["random", "saliency"]
     assert (table["n_images"] == 7).all()
-    endings = [".csv", ".md", ".tex", "_curves.png", "_maps.png"]
+    endings = [".bib", ".csv", ".md", ".tex", "_curves.png", "_maps.png"]
     names = {path.name for path in BOARD.parent.iterdir()}
     assert names == {BOARD.stem + ending for ending in endings}
 

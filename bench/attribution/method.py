@@ -81,6 +81,13 @@ class Method(ABC):
         """
         return {}
 
+    @property
+    def citations(self) -> list[str]:
+        """Its own citation and those of the methods that it calls."""
+        others = [own for own in vars(self).values() if isinstance(own, Method)]
+        found = [self.citation, *(line for other in others for line in other.citations)]
+        return list(dict.fromkeys(filter(None, found)))
+
     @abstractmethod
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """Computes attribution maps.

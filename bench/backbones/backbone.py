@@ -133,7 +133,10 @@ class Backbone:
         gallery: Hashes of the images that it was made from (`reading.pixels_sha256`).
         class_names: Name of each class as the gallery has them, or None.
         precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
+        citation: Where it comes from, as "Author et al. 2020, arXiv 2001.00001".
     """
+
+    citation: str = ""
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Networks that are plain torch modules: timm's models by name, and your own by dotted path."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from torch import nn
 from bench.backbones.backbone import AUTO, Backbone, Preprocessing, last_convolution
 from bench.backbones.checkpoint import load_strictly, read_state, verify
 from bench.errors import BenchError, require_integer, require_known
+
+_TIMM = "Wightman 2019, github.com/huggingface/pytorch-image-models"
+_RESNET = "He et al. 2016, arXiv 1512.03385"
 
 
 def timm_model(
@@ -54,7 +58,9 @@ def timm_model(
     }
     declared |= {key: value for key, value in preprocessing.items() if value is not None}
     file = None if weights in ("pretrained", "random") else weights
-    return torch_module(module, name, declared, output_kind, file, sha256, cam_layer, feature_layer)
+    made = torch_module(module, name, declared, output_kind, file, sha256, cam_layer, feature_layer)
+    made.citation = f"{_RESNET}; {_TIMM}" if re.fullmatch(r"resnet\d+", name) else _TIMM
+    return made
 
 
 def torch_module(

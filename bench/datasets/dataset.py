@@ -46,6 +46,7 @@ class Dataset:
         class_names: Name of each label, or None where they have none.
         notes: Lines that a run prints: which list it is, what was left out.
         root: Folder of the download, or None.
+        citation: Where it comes from, as "Author et al. 2020, arXiv 2001.00001".
         checksums: File name -> `md5:...` or `sha256:...` of the files of the download that are
             known; `bench check` looks for them in and beside the root.
 
@@ -61,6 +62,7 @@ class Dataset:
         BenchError: No samples, image ids twice, or `max_images` out of range.
     """
 
+    citation: str = ""
     checksums: ClassVar[dict[str, str]] = {}
 
     def __init__(

@@ -26,6 +26,7 @@ class Confidence:
     """
 
     column: ClassVar[str] = "confidence_curve"
+    citation: ClassVar[str] = "Chen et al. 2024, arXiv 2402.09164"
     shares: ClassVar[tuple[int, ...]] = (25, 50, 75, 100)
     """Percentages of the points of which the highest is taken."""
     steps: int = 25

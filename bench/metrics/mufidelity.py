@@ -35,6 +35,7 @@ class MuFidelity:
     """
 
     column: ClassVar[str] = "mufidelity_xplique_1_1"
+    citation: ClassVar[str] = "Bhatt et al. 2020, arXiv 2005.00631"
     num_masks: int = 200
     grid_size: int = 9
     subset: float = 0.2

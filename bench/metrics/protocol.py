@@ -69,6 +69,9 @@ class Perturbation:
 
 
 _OPTIONAL = {"mufidelity": MuFidelity, "confidence": Confidence}
+_CURVES = "Petsiuk et al. 2018, arXiv 1806.07421"
+"""Where insertion and deletion come from."""
+
 _PARTS = {"insertion": Perturbation, "deletion": Perturbation, **_OPTIONAL}
 """Parts of a protocol that have a baseline."""
 
@@ -86,6 +89,8 @@ class Protocol:
         deletion: Most important pixels first, from the image to the baseline.
         mufidelity: Settings of MuFidelity if it is asked for, else None.
         confidence: Settings of the highest confidence if it is asked for, else None.
+        citation: Where it comes from, as "Author et al. 2020, arXiv 2001.00001"; no part of what
+            is set.
     """
 
     name: str
@@ -96,6 +101,7 @@ class Protocol:
     deletion: Perturbation
     mufidelity: MuFidelity | None = None
     confidence: Confidence | None = None
+    citation: str = ""
 
     def __post_init__(self) -> None:
         require_known("protocol.score", self.score, SCORES)
@@ -105,10 +111,18 @@ class Protocol:
     def settings(self) -> dict[str, Any]:
         """Everything that is set as nested dictionaries, ready for JSON."""
         settings = {key: value for key, value in asdict(self).items() if value is not None}
+        del settings["citation"]
         for part in _PARTS.keys() & settings.keys():
             kind = type(getattr(self, part).baseline).__name__
             settings[part]["baseline"]["kind"] = kind
         return settings
+
+    @property
+    def citations(self) -> list[str]:
+        """Where it and what it measures come from."""
+        parts = [getattr(self, part) for part in _OPTIONAL]
+        found = [_CURVES, *(part.citation for part in parts if part is not None), self.citation]
+        return list(dict.fromkeys(filter(None, found)))
 
     @property
     def hash(self) -> str:
@@ -157,10 +171,11 @@ def shipped_protocols() -> dict[str, dict[str, Any]]:
 def _build(settings: Mapping[str, Any]) -> Protocol:
     given = {key: value for key, value in settings.items() if value is not None}
     known = set(Protocol.__dataclass_fields__)
-    if not known - _OPTIONAL.keys() <= set(given) <= known:
+    spare = [*_OPTIONAL, "citation"]
+    if not known - set(spare) <= set(given) <= known:
         raise BenchError(
             f"protocol: expected the keys {', '.join(sorted(known))}, of which "
-            f"{' and '.join(_OPTIONAL)} may be left out; found {', '.join(sorted(given))}"
+            f"{', '.join(spare)} may be left out; found {', '.join(sorted(given))}"
         )
     for part in _PARTS.keys() & given.keys():
         own = dict(given[part])

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from bench.citations import bibliography, cited_keys
 from bench.claims import locked
 from bench.files import file_name, write_atomically
 from bench.leaderboard.comparison import comparison_key, row_names
@@ -23,6 +24,8 @@ def write_leaderboard(
 ) -> None:
     """Writes one leaderboard from stored rows, as CSV, Markdown and LaTeX, and prints it.
 
+    Beside them goes a file of BibTeX with whatever its rows cite.
+
     Args:
         results_dir: The results folder.
         name: The leaderboard.
@@ -32,11 +35,12 @@ def write_leaderboard(
     with locked(results_dir / "runs"):  # of runs that end at once the last has read all rows
         runs = stored_runs(results_dir, name)
         table, remarks = leaderboard(runs, name, auc), _unverified(runs, name)
-        paths = []
+        cited, paths = _cited(runs, name), []
         for ending, content in (
             (".csv", to_csv(table)),
             (".md", to_markdown(table, name, remarks)),
-            (".tex", to_latex(table, name, remarks)),
+            (".tex", to_latex(table, name, [*remarks, *cited_keys(cited)])),
+            (".bib", bibliography(cited, f"What the leaderboard {name} cites")),
         ):
             paths.append(_path(results_dir, name, (f"_{auc}" if auc else "") + ending))
             write_atomically(paths[-1], content.encode())
@@ -102,6 +106,17 @@ def _unverified(runs: Sequence[Run], name: str) -> list[str]:
     if not files:
         return []
     return [f"Not verified, the record has no hashes: {', '.join(files)}"]
+
+
+def _cited(runs: Sequence[Run], name: str) -> list[tuple[str, str]]:
+    """The rows of a leaderboard, its data sets, networks and protocols, and what each cites."""
+    methods, cited = row_names(runs, name), {}
+    for part in ("method", "dataset", "backbone", "protocol"):
+        for run in runs:
+            is_row = part == "method"
+            own = methods[run.manifest["key"]] if is_row else f"{part} {run.identity[part]['name']}"
+            cited[own] = cited.get(own) or run.citations.get(part, "")
+    return list(cited.items())
 
 
 def _path(results_dir: Path, name: str, ending: str) -> Path:
