@@ -28,7 +28,7 @@ Insertion/deletion leaderboards for image attribution methods.
   bench check backbone=resnet101 backbone.weights=FILE
                                         load a network and say what it is
   bench check experiment=paper/cub      look for what is missing to repeat a published table
-  bench leaderboard [RESULTS_DIR] [auc=RULE]
+  bench leaderboard [RESULTS_DIR ...] [auc=RULE]
                                         write the leaderboards again from stored curves
   bench list methods                    what there is to choose from
 """
@@ -92,8 +92,9 @@ def _other(arguments: Sequence[str]) -> list[str]:
     board.add_argument(
         "arguments",
         nargs="*",
-        metavar="RESULTS_DIR | auc=RULE",
-        help="default: results, and each protocol's own AUC rule",
+        metavar="RESULTS_DIR ... | auc=RULE",
+        help="default: results, and each protocol's own AUC rule; several benchmarks or networks "
+        "also stand side by side, in the first folder",
     )
     listing = commands.add_parser("list", help="list what there is to choose from")
     listing.add_argument("what", choices=GROUPS)
@@ -189,21 +190,24 @@ def _check_experiment(
 
 def _leaderboard(arguments: Sequence[str]) -> None:
     from bench.metrics.auc import AUC_RULES
-    from bench.report.writer import write_leaderboard
+    from bench.report.writer import write_leaderboard, write_side_by_side
     from bench.store import leaderboard_names
 
     rules = [a.removeprefix("auc=") for a in arguments if a.startswith("auc=")]
-    folders = [a for a in arguments if not a.startswith("auc=")] or ["results"]
-    if len(folders) > 1 or len(rules) > 1:
-        raise BenchError(f"leaderboard: expected [RESULTS_DIR] [auc=RULE], found {arguments}")
+    folders = [Path(a) for a in arguments if not a.startswith("auc=")] or [Path("results")]
+    if len(rules) > 1:
+        raise BenchError(f"leaderboard: expected [RESULTS_DIR ...] [auc=RULE], found {arguments}")
     for rule in rules:
         require_known("auc", rule, AUC_RULES)
-    results_dir = Path(folders[0])
-    names = leaderboard_names(results_dir)
-    if not names:
-        raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
-    for name in names:
-        write_leaderboard(results_dir, name, Console(markup=False), *rules)
+    names = {folder: leaderboard_names(folder) for folder in folders}
+    for folder, own in names.items():
+        if not own:
+            raise BenchError(f"no runs in '{folder}': expected its runs/ folder to hold some")
+    console = Console(markup=False)
+    for folder, own in names.items():
+        for name in own:
+            write_leaderboard(folder, name, console, *rules)
+    write_side_by_side(folders, console, *rules)
 
 
 def _list(group: str, config_dir: str | None) -> None:

@@ -27,8 +27,6 @@ WITHIN_A_BACKBONE = (
 SIGNIFICANT = (0.05, 0.01, 0.001)
 """A star for each of these that a p-value is below."""
 
-DIFFERS = "*, **, ***: differs from the best, p < 0.05, 0.01, 0.001"
-
 
 class Cell(NamedTuple):
     """A cell of a table for people.
@@ -279,10 +277,12 @@ def legend(rows: Sequence[Sequence[Cell]], controls: Sequence[bool], letters: bo
     """
     cells = [cell for row in rows for cell in row]
     found = {own.place for own in cells}
+    whom = "the best, controls included" if any(controls) else "the best"
+    limits = ", ".join(map(str, SIGNIFICANT))
     said = [
         ("bold: the best of its column", "best" in found),
         ("underlined: the second best", "second" in found),
-        (DIFFERS, any(own.stars for own in cells)),
+        (f"*, **, ***: differs from {whom}, p < {limits}", any(own.stars for own in cells)),
         ("methods that share a letter cannot be told apart", letters),
         ("italics: controls, which are neither best nor second", any(controls)),
     ]

@@ -12,11 +12,12 @@ from rich.table import Table
 from bench.citations import bibliography, cited_keys
 from bench.claims import locked
 from bench.files import file_name, write_atomically
-from bench.leaderboard.comparison import comparison_key, row_names
+from bench.leaderboard.comparison import comparison_key, comparisons, row_names
 from bench.leaderboard.table import leaderboard
+from bench.report import side_by_side
 from bench.report.figures import draw_curves, draw_maps
 from bench.report.tables import to_csv, to_latex, to_markdown, to_text
-from bench.store import Run, stored_runs
+from bench.store import Run, leaderboard_names, stored_runs
 
 
 def write_leaderboard(
@@ -47,6 +48,36 @@ def write_leaderboard(
     for part in to_text(table, remarks, max(console.width, 120)):
         _print_whole(part, console)
     console.print("Leaderboard: " + "\n             ".join(map(str, paths)), soft_wrap=True)
+
+
+def write_side_by_side(
+    results_dirs: Sequence[Path], console: Console, auc: str | None = None
+) -> None:
+    """Writes one table of all benchmarks and networks in results folders, if there are several.
+
+    It goes beside the leaderboards of the first folder, as CSV, Markdown and LaTeX.
+
+    Args:
+        results_dirs: The results folders.
+        console: Where the files are named.
+        auc: An AUC rule other than the protocols' own; its name joins the files' names.
+    """
+    found = []
+    for folder in results_dirs:
+        for name in leaderboard_names(folder):
+            found += comparisons(stored_runs(folder, name), name, auc)
+    if not side_by_side.are_several(found):
+        return
+    table = side_by_side.side_by_side(found)
+    paths = []
+    for ending, content in (
+        (".csv", side_by_side.to_csv(table)),
+        (".md", side_by_side.to_markdown(table)),
+        (".tex", side_by_side.to_latex(table)),
+    ):
+        paths.append(_path(results_dirs[0], "side_by_side", (f"_{auc}" if auc else "") + ending))
+        write_atomically(paths[-1], content.encode())
+    console.print("Side by side: " + "\n              ".join(map(str, paths)), soft_wrap=True)
 
 
 def write_figures(

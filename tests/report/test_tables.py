@@ -13,8 +13,8 @@ from bench.report.tables import places, to_latex, to_markdown, to_text
 
 LEGEND = (
     "Bold: the best of its column; underlined: the second best; *, **, ***: differs from the best, "
-    "p < 0.05, 0.01, 0.001; methods that share a letter cannot be told apart; italics: controls, "
-    "which are neither best nor second."
+    "controls included, p < 0.05, 0.01, 0.001; methods that share a letter cannot be told apart; "
+    "italics: controls, which are neither best nor second."
 )
 
 
