@@ -214,6 +214,15 @@ class Run:
         """Which published row it repeats as a row of a leaderboard; None: it is none that does."""
         return self.manifest.get("reproduces", {}).get(leaderboard)
 
+    def _add_citations(self, citations: Mapping[str, str] | None) -> None:
+        """Keeps what the run cites, where it was begun before runs kept that."""
+        if citations is None or "citations" in self.manifest.get("provenance", {}):
+            return
+        with locked(self.folder):
+            self.manifest = read_run(self.folder / "manifest.json").manifest
+            self.manifest.setdefault("provenance", {})["citations"] = dict(citations)
+            self._write_manifest()
+
     def _write_manifest(self) -> None:
         content = json.dumps(self.manifest, indent=2).encode()
         write_atomically(self.folder / "manifest.json", content)
@@ -246,13 +255,15 @@ def open_run(
         results_dir: The results folder.
         identity: `dataset`, `backbone`, `explain`, `method`, `protocol`, `seed` and `precision`.
         config: Resolved configuration, for the manifest of a new run.
-        provenance: Likewise.
+        provenance: Likewise; of its `citations` also runs are told that were begun without.
     """
     key = run_key(identity)
     names = [identity[part]["name"] for part in ("dataset", "backbone", "protocol")]
     folder = results_dir / "runs" / file_name("_".join(names))
     for begun in folder.glob(f"*-{key[:12]}/manifest.json"):
-        return read_run(begun)
+        run = read_run(begun)
+        run._add_citations(provenance.get("citations"))
+        return run
     run = Run(
         folder / f"{file_name(identity['method']['name'])}-{key[:12]}",
         {

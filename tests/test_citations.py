@@ -13,7 +13,7 @@ from bench.attribution.masking import Rise
 from bench.backbones.torch_module import timm_model
 from bench.citations import bibliography, cited_keys, entries, references
 from bench.metrics.protocol import load_protocol, shipped_protocols
-from bench.store import stored_runs
+from bench.store import read_run, stored_runs
 
 ROOT = Path(__file__).parents[1]
 BIB = (ROOT / "bench/references.bib").read_text()
@@ -196,3 +196,11 @@ def test_a_run_remembers_and_its_leaderboard_has_a_bib_file(bench):
     assert "% no citation: center\n" in text
     latex = path.with_suffix(".tex").read_text()
     assert "% saliency: simonyan2014deep" in latex
+
+    run = runs["saliency"]  # as begun before runs kept what they cite
+    kept = run.manifest["provenance"].pop("citations")
+    run._write_manifest()
+    bench("method=[saliency,center]", "dataset.citation='Me 2026, arXiv 2601.00002'")
+    assert read_run(run.folder / "manifest.json").manifest["provenance"]["citations"] == kept
+    bench("method=[saliency,center]", "dataset.citation=another")  # nothing is taken back
+    assert read_run(run.folder / "manifest.json").manifest["provenance"]["citations"] == kept
