@@ -90,7 +90,8 @@ def citations():
                 yield path.stem, yaml.safe_load(path.read_text())["citation"]
     for name in shipped_protocols():
         yield name, "; ".join(load_protocol(name).citations)
-        yield name, load_protocol(name).citation
+        if name.startswith(("xplique", "rise", "smdl")):
+            yield name, load_protocol(name).citation
     for path in sorted((ROOT / "conf/experiment/paper").glob("*.yaml")):
         node = yaml.safe_load(path.read_text())
         if "name" in node["backbone"]:

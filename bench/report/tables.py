@@ -350,7 +350,7 @@ def _metric_columns(group: pd.DataFrame, metric: str, column: str, title: str) -
         _Column("95 %", _interval(metric), spare=3),
     ]
     letters = f"{metric}_letters"
-    if letters in group and group[letters].notna().any() and group[letters].ne("").any():
+    if letters in group and group[letters].fillna("").ne("").sum() > 1:
         columns.append(_Column(GROUP, _text(letters), "left", spare=2))
     theirs = published_column(metric)
     if theirs not in group or group[theirs].isna().all():

@@ -115,6 +115,11 @@ def test_legend_tells_only_of_what_occurs():
     assert alone.splitlines()[-1].startswith("| 2 | rise | 0.7000 |")
 
 
+def test_one_method_has_no_letters():
+    alone = board(run_key=["k", np.nan, np.nan, np.nan], insertion_letters=["a", np.nan, None, ""])
+    assert to_markdown(alone.assign(deletion_letters=np.nan), "b").count("group") == 0
+
+
 def test_rows_that_were_not_run_do_not_compete():
     table = board(run_key=[np.nan, "k", "k", "k"], control=[np.nan, False, False, True])
     blank = ["insertion_auc", "deletion_auc", "srg", "insertion_p", "rank"]
