@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.leaderboard.comparison import HIGHER_IS_BETTER
+from bench.leaderboard.published import METRICS
 from bench.leaderboard.table import published_column
 from bench.metrics.confidence import Confidence
 from bench.metrics.mufidelity import MuFidelity
@@ -42,7 +43,7 @@ class Cell(NamedTuple):
     stars: str = ""
 
 
-GROUP, TIES = "group", "ties"
+GROUP, TIES, DIFFERENCE = "group", "ties", "difference"
 _WIDE = Console(width=1000, markup=False)
 
 
@@ -125,7 +126,10 @@ def to_markdown(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> 
 
 
 def to_latex(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> str:
-    """The same tables for papers, without the fraction of ties; needs the package booktabs.
+    """The same tables for papers; needs the package booktabs.
+
+    The fraction of ties and differences from published cells, which a reader can take, are left
+    out: the page is narrow.
 
     Args:
         table: See `bench.leaderboard.table.leaderboard`.
@@ -134,7 +138,7 @@ def to_latex(table: pd.DataFrame, name: str, remarks: Sequence[str] = ()) -> str
     """
     lines = [f"% {in_a_line(name)}: needs \\usepackage{{booktabs}}"]
     for whole in _sections(table):
-        section = whole.with_columns(lambda own: own.title != TIES)
+        section = whole.with_columns(lambda own: own.title not in (TIES, DIFFERENCE))
         align = "".join(own.align[0] for own in section.columns)
         lines += [
             "\\begin{table}",
@@ -350,17 +354,23 @@ def _metric_columns(group: pd.DataFrame, metric: str, column: str, title: str) -
         _Column("95 %", _interval(metric), spare=3),
     ]
     letters = f"{metric}_letters"
-    if letters in group and group[letters].fillna("").ne("").sum() > 1:
+    # Beside a published table the question is another one, and there are columns enough.
+    if _count(group, letters) > 1 and not any(_count(group, published_column(m)) for m in METRICS):
         columns.append(_Column(GROUP, _text(letters), "left", spare=2))
     theirs = published_column(metric)
-    if theirs not in group or group[theirs].isna().all():
+    if not _count(group, theirs):
         return columns
     return [
         *columns,
         _Column("published", _number(theirs)),
-        _Column("difference", _number(f"{metric}_delta", "{:+.4f}"), spare=4),
+        _Column(DIFFERENCE, _number(f"{metric}_delta", "{:+.4f}"), spare=4),
         _Column("inside?", _yes_or_no(f"{metric}_inside")),
     ]
+
+
+def _count(group: pd.DataFrame, column: str) -> int:
+    """How many rows have something to say in a column, which may not be there."""
+    return 0 if column not in group else int((group[column].notna() & group[column].ne("")).sum())
 
 
 def _number(column: str, template: str = "{:.4f}") -> Callable[[pd.Series], str]:

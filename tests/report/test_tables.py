@@ -130,6 +130,8 @@ def test_rows_that_were_not_run_do_not_compete():
     text = to_markdown(table, "b")
     assert "**0.6500**" in cells(text, "lime")[2]
     assert "0.9900" in cells(text, "rise")  # published: a record, that wins nothing
+    assert "group" not in text  # nor have letters room beside a published table
+    assert "share a letter" not in text
     assert cells(text, "rise")[-1].startswith("not run")
 
 
