@@ -112,11 +112,11 @@ def test_everything_shipped_has_an_entry(name, citation):
         assert entry.fields["year"] == year or entry.key == "shrikumar2016not"
 
 
-def test_networks_of_timm_are_cited_by_their_names():
+@pytest.mark.parametrize("name", ["resnet18", "resnet18.a1_in1k"])
+def test_networks_of_timm_are_cited_by_their_names(name):
     settings = {"weights": "random", "preprocessing": {}}
-    assert [own.key for own in entries(timm_model("resnet18", **settings).citation)] == [
-        "he2016deep", "wightman2019timm",
-    ]  # fmt: skip
+    found = entries(timm_model(name, **settings).citation)
+    assert [own.key for own in found] == ["he2016deep", "wightman2019timm"]
     other = timm_model("mobilenetv3_small_050", **settings)
     assert [own.key for own in entries(other.citation)] == ["wightman2019timm"]
 

@@ -59,7 +59,8 @@ def timm_model(
     declared |= {key: value for key, value in preprocessing.items() if value is not None}
     file = None if weights in ("pretrained", "random") else weights
     made = torch_module(module, name, declared, output_kind, file, sha256, cam_layer, feature_layer)
-    made.citation = f"{_RESNET}; {_TIMM}" if re.fullmatch(r"resnet\d+", name) else _TIMM
+    is_resnet = re.match(r"resnet\d+(\.|$)", name)  # what follows is a tag of weights
+    made.citation = f"{_RESNET}; {_TIMM}" if is_resnet else _TIMM
     return made
 
 
