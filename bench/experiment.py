@@ -34,11 +34,14 @@ from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError
 from bench.evaluate import evaluate
-from bench.explain import Failed
+from bench.explain import Explainer, Failed
+from bench.gallery import MapKeeper, Painter, images_to_show
 from bench.identity import ROW_KEYS
+from bench.leaderboard.comparison import comparison_key, comparison_title
 from bench.map_store import MapStore, image_key, open_maps
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
+from bench.pictures import pictures_folder
 from bench.provenance import provenance
 from bench.report.writer import write_figures, write_leaderboard
 from bench.reproduction import reproduction
@@ -100,6 +103,8 @@ def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] 
 
     _report_accuracy(runs, backbone, dataset, console)
     write_leaderboard(results_dir, name, console)
+    if config.gallery:
+        _keep_gallery(experiment, runs, kept, results_dir, name, console)
     if config.figures:
         gallery, size = dataset.samples[: config.gallery], backbone.preprocessing.size
         photos = {s.image_id: cv2.resize(s.read(), (size, size)) for s in gallery}
@@ -169,6 +174,37 @@ def _evaluate(
         run.append(result.rows)
     missing = {method: ids - runs[method].image_ids() for method, ids in elsewhere.items()}
     return failures, {method: ids for method, ids in missing.items() if ids}
+
+
+def _keep_gallery(
+    experiment: "_Experiment",
+    runs: Mapping[str, Run],
+    kept: Mapping[str, MapStore],
+    results_dir: Path,
+    name: str,
+    console: Console,
+) -> None:
+    """Keeps pictures and maps of the first images and of the methods' best and worst ones."""
+    config, dataset, explained = experiment.config, experiment.dataset, experiment.explained
+    first = [sample.image_id for sample in dataset.samples[: config.gallery]]
+    shown = images_to_show(runs, name, first)
+    identity = next(iter(runs.values())).identity
+    title, key = comparison_title(identity), comparison_key(identity)
+    painter = Painter(dataset, experiment.backbone, experiment.protocol, config.seed)
+    painter.keep(pictures_folder(results_dir, title, key), set().union(*shown.values()))
+    scorer = experiment.scorer(explained.backbone, explained.score, lambda passes: None)
+    free = [method for method, passes in experiment.passes.items() if passes == Passes()]
+    sizes = experiment.remembered_batch_sizes(results_dir)
+    explainer = Explainer(scorer, experiment.methods, {}, sizes)
+    keeper = MapKeeper(explainer, kept, free, experiment.device, config.seed)
+    lacking = keeper.keep(dataset.samples, runs, shown)
+    if lacking:
+        told = ", ".join(f"{count} of {method}" for method, count in lacking.items())
+        console.print(
+            f"Maps that figures lack: {told} (they are in no store, and take passes to make)",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def write_selection(config: DictConfig, console: Console) -> None:

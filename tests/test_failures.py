@@ -166,9 +166,9 @@ def test_a_run_remembers_what_memory_left(bench, monkeypatch):
         return torch.ones(len(batch.x), *batch.x.shape[2:])
 
     monkeypatch.setattr(Random, "__call__", starved)
-    assert bench("method=[random]", "batch_size=auto")[0] == 0
+    assert bench("method=[random]", "batch_size=auto", "gallery=0")[0] == 0
     assert calls == [16, 8, 4]
-    assert bench("method=[random]", "batch_size=auto", "seed=1")[0] == 0
+    assert bench("method=[random]", "batch_size=auto", "gallery=0", "seed=1")[0] == 0
     assert calls == [16, 8, 4, 4]
     assert bench("method=[random]", "batch_size=16", "seed=2")[0] == 1  # asked for: not changed
     assert calls[4:] == [16, 16, 16, 16]

@@ -55,7 +55,9 @@ def test_the_same_rows_again(bench, rerun):
     (stored,) = (own for own in stored_runs(Path("results")) if "rise" in own.folder.name)
     assert again.identity == stored.identity
     assert again.manifest["provenance"]["command"][0] == "bench rerun"
-    assert {path.name for path in Path("rerun").iterdir()} == {"leaderboards", "maps", "runs"}
+    assert {path.name for path in Path("rerun").iterdir()} == {
+        "leaderboards", "maps", "pictures", "runs",
+    }  # fmt: skip
     assert len(load_rows("results")) == 14
 
 

@@ -54,7 +54,7 @@ def test_shards_are_the_whole_bit_for_bit(bench):
     assert boards[0].read_bytes() == boards[1].read_bytes()
     kept = [sorted(p.name for p in Path(own).rglob("map-*.npy")) for own in ("whole", "results")]
     assert kept[0] == kept[1]
-    assert len(kept[0]) == 9
+    assert len(kept[0]) > 9  # the first three images of each method, and its extremes
 
 
 def test_a_sweep_over_shards(bench):

@@ -47,10 +47,8 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """Benchmark, backbone and protocol."""
-        return " · ".join(
-            self.identity[part]["name"] for part in ("dataset", "backbone", "protocol")
-        )
+        """See `comparison_title`."""
+        return comparison_title(self.identity)
 
     @property
     def image_ids(self) -> list[str]:
@@ -135,6 +133,38 @@ def comparison_key(identity: Mapping[str, Any]) -> str:
     """
     shared = json.dumps([identity[part] for part in ("dataset", "backbone", "protocol")])
     return hashlib.sha256(shared.encode()).hexdigest()[:8]
+
+
+def comparison_title(identity: Mapping[str, Any]) -> str:
+    """Benchmark, backbone and protocol.
+
+    Args:
+        identity: Of a run.
+    """
+    return " · ".join(identity[part]["name"] for part in ("dataset", "backbone", "protocol"))
+
+
+def extremes(comparison: Comparison, method: str) -> dict[str, str]:
+    """The images that a method does best, typically and worst on.
+
+    Images are put in order by insertion minus deletion, equal ones by their ids.
+
+    Args:
+        comparison: What the method is compared in.
+        method: A key of its `runs`.
+
+    Returns:
+        `best`, `typical` (the median; of an even number the lower middle) and `worst` -> image
+        id. All three are always there: of one or two images some are the same.
+    """
+    rows, run = comparison.rows[method], comparison.runs[method]
+    insertion, deletion = (
+        curve_areas(run, rows, direction, comparison.rule)
+        for direction in ("insertion", "deletion")
+    )
+    values = pd.Series(insertion - deletion, index=rows["image_id"])  # image ids are sorted
+    order = values.sort_values(ascending=False, kind="stable").index
+    return {"best": order[0], "typical": order[len(order) // 2], "worst": order[-1]}
 
 
 def row_names(runs: Sequence[Run], name: str) -> dict[str, str]:
