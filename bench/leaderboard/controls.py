@@ -1,0 +1,64 @@
+"""Which methods of a comparison do no better than a control."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
+from bench.leaderboard.statistics import wilcoxon_p_values
+
+LEVEL = 0.05
+"""Differences whose p-value is not below this may be chance."""
+
+_METRICS = ("insertion", "deletion")
+
+
+def control_warnings(comparison: Comparison) -> list[str]:
+    """What a reader must know before a method's number impresses.
+
+    Args:
+        comparison: Methods and controls. Random, center and edge hold for all methods, a blurred or
+            inverted method for that method only.
+
+    Returns:
+        A line for each method and metric, insertion or deletion, where the method does not beat
+        every control that holds for it, or beats one by a difference that may be chance (Wilcoxon's
+        signed-rank test over the images, not corrected for the number of controls).
+    """
+    lines = []
+    for metric in _METRICS:
+        values = comparison.values(metric)
+        for method in values:
+            if method in comparison.controls:
+                continue
+            holding = [own for own, of in comparison.controls.items() if of in (None, method)]
+            lines.append(_judged(values, method, holding, metric))
+    return [line for line in lines if line]
+
+
+def _judged(values: pd.DataFrame, method: str, controls: list[str], metric: str) -> str:
+    """What there is to say of a method's values (n,), beside those of controls; may be nothing."""
+    advantage = values[controls].rsub(values[method], axis=0)
+    advantage *= 1 if HIGHER_IS_BETTER[metric] else -1
+    is_ahead = advantage.mean() > 0
+    may_be_chance = wilcoxon_p_values(advantage) >= LEVEL
+    behind, close = advantage.columns[~is_ahead], advantage.columns[is_ahead & may_be_chance]
+    own, means = values[method].mean(), values[controls].mean()
+    told = []
+    if len(behind):
+        theirs = _joined([f"{means[name]:.3f}" for name in behind])
+        told.append(f"does not beat {_named(behind)} on {metric}: {own:.3f} against {theirs}")
+    if len(close):
+        images = f"{len(values)} image{'s'[: len(values) != 1]}"
+        where = "" if told else f" on {metric}"
+        told.append(f"is ahead of {_named(close)}{where}, but {images} cannot tell them apart")
+    return f"{method} {'; it '.join(told)}" if told else ""
+
+
+def _named(controls: Sequence[str]) -> str:
+    return f"the control{'s'[: len(controls) != 1]} {_joined(controls)}"
+
+
+def _joined(words: Sequence[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
