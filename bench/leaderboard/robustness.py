@@ -1,0 +1,275 @@
+"""How far the order of methods depends on protocol and AUC rule.
+
+Rules that are affine in each other on every image put methods in the same order: all methods share
+an image's end points, so `mean` and `mean_without_end` are the trapezoid times a number, plus what
+is the same for all. They are no settings of their own.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
+from bench.leaderboard.statistics import holm, wilcoxon_p_values
+
+RULES = (
+    "trapezoid",
+    "mean_without_last_but_one",
+    "inner_trapezoid",
+    "relative_trapezoid",
+    "quantus",
+)
+"""The AUC rules that can put methods in different orders; see above on those that are not here."""
+
+LEVEL = 0.05
+"""Adjusted p-values below this are significant."""
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Methods under several settings: protocols, each with one or more AUC rules.
+
+    The first setting is the reference. Pairs of methods are named in its order.
+
+    Attributes:
+        title: Benchmark and backbone.
+        metric: `insertion` or `deletion`.
+        num_images: Images in each setting.
+        own_rules: The settings that have their protocol's own rule.
+        means: (methods, settings) mean over images; methods in the reference's order, best first.
+        p_values: (pairs, settings) of Wilcoxon's signed-rank test, by Holm's procedure within each
+            setting. The index holds both methods' names.
+        left_out: Methods that are not in every protocol with the same maps.
+    """
+
+    title: str
+    metric: str
+    num_images: int
+    own_rules: tuple[str, ...]
+    means: pd.DataFrame
+    p_values: pd.DataFrame
+    left_out: tuple[str, ...]
+
+    @property
+    def settings(self) -> list[str]:
+        """Their names; the first is the reference."""
+        return self.means.columns.tolist()
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """(methods, settings) 1 for the best; what looks equal as printed shares its rank."""
+        ascending = not HIGHER_IS_BETTER[self.metric]
+        return self.means.round(6).rank(method="min", ascending=ascending).astype(int)
+
+    @cached_property
+    def tau(self) -> pd.DataFrame:
+        """(settings, settings) Kendall's tau-b of the ranks; NaN where a setting ties all."""
+
+        def between(first: str, second: str) -> float:
+            return float(stats.kendalltau(self.ranks[first], self.ranks[second]).statistic)
+
+        values = [[between(first, second) for second in self.settings] for first in self.settings]
+        return pd.DataFrame(values, index=self.settings, columns=self.settings)
+
+    @cached_property
+    def conclusions(self) -> pd.DataFrame:
+        """What the reference says of each pair of methods, and how many settings say it, too.
+
+        Returns:
+            A row a pair: `better` and `worse` in the reference; of the `settings`, in how many the
+            first is `ahead` and in how many `significantly`; in how many it is `behind` and in how
+            many `significantly_behind`.
+        """
+        order, significant = self._order, self.p_values < LEVEL
+        return pd.DataFrame(
+            {
+                "better": order.index.get_level_values(0),
+                "worse": order.index.get_level_values(1),
+                "settings": len(self.settings),
+                "ahead": (order > 0).sum(axis=1).to_numpy(),
+                "significantly": ((order > 0) & significant).sum(axis=1).to_numpy(),
+                "behind": (order < 0).sum(axis=1).to_numpy(),
+                "significantly_behind": ((order < 0) & significant).sum(axis=1).to_numpy(),
+            }
+        )
+
+    @property
+    def holding(self) -> pd.DataFrame:
+        """The conclusions that hold everywhere: the same method is ahead in all settings."""
+        return self.conclusions[self.conclusions["ahead"] == len(self.settings)]
+
+    @cached_property
+    def swaps(self) -> pd.DataFrame:
+        """Pairs of methods that a setting puts in the other order than the reference.
+
+        Returns:
+            A row a setting and pair: `setting`; `better` and `worse` in the reference; by how much
+            the first was better there (`reference_difference`) and is better here (`difference`,
+            below zero), and both p-values. Ties are no swaps.
+        """
+        reference, better = self.settings[0], self._advantages
+        rows = [
+            {
+                "setting": setting,
+                "better": pair[0],
+                "worse": pair[1],
+                "reference_difference": better.loc[pair, reference],
+                "difference": better.loc[pair, setting],
+                "reference_p_value": self.p_values.loc[pair, reference],
+                "p_value": self.p_values.loc[pair, setting],
+            }
+            for setting in self.settings[1:]
+            for pair in self._order.index
+            if self._order.loc[pair, reference] * self._order.loc[pair, setting] < 0
+        ]
+        columns = (
+            "setting better worse reference_difference difference reference_p_value p_value"
+        ).split()
+        return pd.DataFrame(rows, columns=columns)
+
+    @cached_property
+    def _order(self) -> pd.DataFrame:
+        """(pairs, settings) 1 where the first of a pair is ahead, -1 where it is behind, 0: tie."""
+        return np.sign(-self._differences(self.ranks))
+
+    @property
+    def _advantages(self) -> pd.DataFrame:
+        """(pairs, settings) by how much the first of a pair is better."""
+        return self._differences(self.means) * (1 if HIGHER_IS_BETTER[self.metric] else -1)
+
+    def _differences(self, values: pd.DataFrame) -> pd.DataFrame:
+        """First of a pair minus second, (pairs, settings), of values (methods, settings)."""
+        index = self.p_values.index
+        first, second = (values.loc[index.get_level_values(own)].to_numpy() for own in (0, 1))
+        return pd.DataFrame(first - second, index=index, columns=values.columns)
+
+
+def comparable(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """Sets of comparisons of the same images by the same network, which differ in their protocol.
+
+    Args:
+        comparisons: Of a leaderboard.
+
+    Returns:
+        The sets that have at least two. The first of each shares the most settings of its protocol
+        with the others: where they change one thing each of one protocol, it is that one. The
+        others keep their order.
+    """
+    sets = defaultdict(list)
+    for comparison in comparisons:
+        shared = [comparison.identity[part] for part in ("dataset", "backbone")]
+        sets[json.dumps(shared)].append(comparison)
+    found = []
+    for own in sets.values():
+        if len(own) > 1:
+            reference = min(own, key=lambda one: sum(_distance(one, other) for other in own))
+            found.append([reference, *(other for other in own if other is not reference)])
+    return found
+
+
+def robustness(
+    comparisons: Sequence[Comparison], metric: str, rules: Sequence[str] = RULES
+) -> Robustness:
+    """Compares the orders that several settings put the same maps in.
+
+    Args:
+        comparisons: One of the sets that `comparable` gives; the first, by its protocol's own AUC
+            rule, is the reference.
+        metric: `insertion` or `deletion`.
+        rules: AUC rules that every protocol is read with, beside its own. `relative_trapezoid` is
+            left out where a clean score is not positive: divided by it, the order turns round.
+
+    Returns:
+        The settings ordered by protocol, each protocol's own rule first.
+    """
+    maps = [_methods_by_maps(comparison) for comparison in comparisons]
+    # Matched by what made the maps: under one name there may be maps of another score.
+    shared = [key for key in maps[0] if all(key in own for own in maps)]
+    names = [maps[0][key] for key in shared]
+    every = dict.fromkeys(name for own in maps for key, name in own.items() if key not in shared)
+    values, own_rules = {}, []
+    for protocol, comparison, own in zip(_protocols(comparisons), comparisons, maps, strict=True):
+        own_rules.append(protocol)
+        usual = comparison.identity["protocol"]["auc"]
+        for rule in dict.fromkeys((usual, *rules)):
+            if rule == usual or _is_meaningful(comparison, rule):
+                areas = replace(comparison, rule=rule).values(metric)[[own[key] for key in shared]]
+                setting = protocol if rule == usual else f"{protocol}, {rule}"
+                values[setting] = areas.set_axis(names, axis="columns")
+    means = pd.DataFrame({setting: areas.mean() for setting, areas in values.items()})
+    lowest_first = not HIGHER_IS_BETTER[metric]
+    means = means.sort_values(own_rules[0], ascending=lowest_first, kind="stable")
+    return Robustness(
+        title=" · ".join(comparisons[0].identity[part]["name"] for part in ("dataset", "backbone")),
+        metric=metric,
+        num_images=len(comparisons[0].image_ids),
+        own_rules=tuple(own_rules),
+        means=means,
+        p_values=_p_values(values, means.index.tolist()),
+        left_out=tuple(every),
+    )
+
+
+def _protocols(comparisons: Sequence[Comparison]) -> list[str]:
+    """Their names, with a part of the hash where two that differ are called the same."""
+    protocols = [own.identity["protocol"] for own in comparisons]
+    names = [own["name"] for own in protocols]
+    return [
+        own["name"] if names.count(own["name"]) == 1 else f"{own['name']} ({own['hash'][:4]})"
+        for own in protocols
+    ]
+
+
+def _p_values(values: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> pd.DataFrame:
+    pairs = list(combinations(methods, 2))
+    first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    found = {
+        setting: holm(wilcoxon_p_values(own[first].to_numpy() - own[second].to_numpy()))
+        for setting, own in values.items()
+    }
+    index = pd.MultiIndex.from_arrays([first, second], names=["better", "worse"])
+    return pd.DataFrame(found, index=index)
+
+
+def _methods_by_maps(comparison: Comparison) -> dict[str, str]:
+    """A hashable that decides the maps -> the method's name."""
+    found = {}
+    for name, run in comparison.runs.items():
+        parts = {
+            key: own
+            for key, own in run.identity.items()
+            if key not in ("dataset", "backbone", "protocol")
+        }
+        parts["method"] = {key: own for key, own in parts["method"].items() if key != "name"}
+        found[json.dumps(parts, sort_keys=True)] = name
+    return found
+
+
+def _is_meaningful(comparison: Comparison, rule: str) -> bool:
+    if rule != "relative_trapezoid":
+        return True
+    return all((rows["clean_score"] > 0).all() for rows in comparison.rows.values())
+
+
+def _distance(first: Comparison, second: Comparison) -> int:
+    """How many settings of their protocols differ."""
+    one, other = (_flat(own.identity["protocol"]) for own in (first, second))
+    return sum(one.get(key) != other.get(key) for key in {*one, *other} - {"name", "hash"})
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

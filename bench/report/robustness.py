@@ -1,0 +1,166 @@
+"""How far the order of methods depends on protocol and AUC rule, as Markdown and CSV."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import pandas as pd
+
+from bench.leaderboard.comparison import HIGHER_IS_BETTER
+from bench.leaderboard.robustness import LEVEL, Robustness
+from bench.report.tables import _markdown as markdown
+from bench.report.tables import _markdown_row as markdown_row
+
+_LEGEND = (
+    "Settings are protocols, each with its own AUC rule, and the same curves with other rules. "
+    "All judge the same maps.",
+    "mean and mean_without_end are no settings of their own: on curves that share their end points "
+    "they are the trapezoid times a number plus another, so they never change the order.",
+    "tau is Kendall's tau-b of two orders of methods: 1 the same, 0 unrelated, -1 turned round.",
+    f"Significant: Wilcoxon's signed-rank test over the images, p < {LEVEL} by Holm's procedure "
+    "over all pairs of a setting.",
+)
+
+
+def to_markdown(found: Sequence[Robustness], name: str) -> str:
+    """What holds whatever the setting, and what does not, for people.
+
+    Args:
+        found: For each set of comparable settings and each metric.
+        name: The leaderboard's.
+    """
+    lines = [f"# {markdown(name)}: robustness", ""]
+    for own in found:
+        lines += [f"## {markdown(_title(own))}", ""]
+        lines.append(markdown(" ".join(_summary(own))))
+        for title, table in _tables(own).items():
+            lines += ["", f"### {title}", "", *_table(table)]
+        lines += [""]
+    return "\n".join([*lines, *(f"- {markdown(line)}" for line in _LEGEND)]) + "\n"
+
+
+def _title(own: Robustness) -> str:
+    arrow = "↑" if HIGHER_IS_BETTER[own.metric] else "↓"
+    images = f"{own.num_images} image{'s'[: own.num_images != 1]}"
+    return f"{own.title} · {images} · {own.metric} {arrow}"
+
+
+def _summary(own: Robustness) -> list[str]:
+    lines = []
+    if own.left_out:
+        lines.append(f"Left out, not in all protocols with the same maps: {_list(own.left_out)}.")
+    if len(own.means) < 2:
+        return [*lines, "Fewer than two methods are in all protocols: there is no order."]
+    tau = own.tau.iloc[0, 1:]
+    pairs, everywhere = own.conclusions, own.holding
+    always = (everywhere["significantly"] == everywhere["settings"]).sum()
+    turned = ((pairs["significantly"] > 0) & (pairs["significantly_behind"] > 0)).sum()
+    return [
+        f"{len(own.means)} methods under {len(own.settings)} settings "
+        f"({len(own.own_rules)} protocols); the reference is {own.settings[0]}.",
+        f"tau with the reference: {tau.min():.2f}..{tau.max():.2f}, median {tau.median():.2f}.",
+        f"Of {len(pairs)} pairs of methods {len(everywhere)} are in the same order in all "
+        f"settings, {always} of them significantly in all; {turned} are significant one way in one "
+        "setting and the other way in another.",
+        *lines,
+    ]
+
+
+def _tables(own: Robustness) -> dict[str, pd.DataFrame]:
+    """By title; first columns are the index."""
+    if len(own.means) < 2:
+        return {}
+    protocols = list(own.own_rules)
+    tables = {
+        "Ranks": own.ranks[protocols].astype(str),
+        "tau between protocols": own.tau.loc[protocols, protocols].map("{:.2f}".format),
+    }
+    rules = _tau_of_rules(own)
+    if len(rules.columns):
+        tables["tau of other AUC rules with the protocol's own"] = rules
+    tables["What holds"] = _what_holds(own)
+    swaps = own.swaps[own.swaps["setting"].isin(protocols)]
+    if len(swaps):
+        pairs = swaps["worse"] + " before " + swaps["better"]
+        told = pairs.groupby(swaps["setting"], sort=False).agg(_list)
+        tables["Turned round, against the reference"] = told.to_frame("pairs")
+    return tables
+
+
+def _tau_of_rules(own: Robustness) -> pd.DataFrame:
+    """(protocols, rules) as text; blank where a rule means nothing."""
+    rows: dict[str, dict[str, str]] = {protocol: {} for protocol in own.own_rules}
+    for setting in own.settings:
+        protocol, comma, rule = setting.rpartition(", ")
+        if comma:
+            rows[protocol][rule] = f"{own.tau.loc[protocol, setting]:.2f}"
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("")
+
+
+def _what_holds(own: Robustness) -> pd.DataFrame:
+    """A row a method: whom it is ahead of in all settings, and whom in the reference only."""
+    rows = {}
+    for method, pairs in own.conclusions.groupby("better", sort=False):
+        holds = pairs["ahead"] == pairs["settings"]
+        rows[method] = {
+            "ahead in all settings (* significantly in all)": _list(
+                f"{pair.worse}{'*' * (pair.significantly == pair.settings)}"
+                for pair in pairs[holds].itertuples()
+            ),
+            "ahead in some": _list(
+                f"{pair.worse} ({pair.ahead} of {pair.settings})"
+                for pair in pairs[~holds].itertuples()
+            ),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _table(table: pd.DataFrame) -> list[str]:
+    header = ["", *table.columns]
+    rows = ([index, *cells] for index, *cells in table.itertuples())
+    return [
+        markdown_row(map(markdown, header)),
+        "|" + "---|" * len(header),
+        *(markdown_row(map(markdown, row)) for row in rows),
+    ]
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(words)
+
+
+def _settings(own: Robustness) -> pd.DataFrame:
+    means = own.means.rename_axis("method").reset_index()
+    table = means.melt("method", var_name="setting", value_name="mean")
+    ranks = own.ranks.rename_axis("method").reset_index()
+    table["rank"] = ranks.melt("method")["value"]
+    table["tau"] = table["setting"].map(own.tau.iloc[0])
+    return table[["setting", "tau", "method", "mean", "rank"]]
+
+
+def _taus(own: Robustness) -> pd.DataFrame:
+    table = own.tau.rename_axis("setting").reset_index()
+    return table.melt("setting", var_name="other", value_name="tau")
+
+
+CSV_PARTS: dict[str, Callable[[Robustness], pd.DataFrame]] = {
+    "settings": _settings,
+    "tau": _taus,
+    "swaps": lambda own: own.swaps,
+    "conclusions": lambda own: own.conclusions,
+}
+"""What there is as CSV: each method's mean and rank in each setting, with the setting's tau with
+the reference; tau of every two settings; `Robustness.swaps`; `Robustness.conclusions`."""
+
+
+def to_csv(found: Sequence[Robustness], part: str = "settings") -> str:
+    """One part for all sets and metrics; numbers with six decimals.
+
+    Args:
+        found: For each set of comparable settings and each metric.
+        part: A key of `CSV_PARTS`.
+    """
+    tables = [CSV_PARTS[part](own).assign(data=own.title, metric=own.metric) for own in found]
+    table = pd.concat(tables, ignore_index=True)
+    first = ["data", "metric"]
+    return table[first + [own for own in table if own not in first]].to_csv(
+        index=False, float_format="%.6f"
+    )
