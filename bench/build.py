@@ -110,6 +110,7 @@ def build_explained(
         BenchError: The network cannot be built or does not fit the one that scores, or the score
             cannot be read off it.
     """
+    check_score(protocol.score, backbone.output_kind)
     score = str(config.explain.score or protocol.score)
     if "_target_" not in (config.explain.get("backbone") or {}):
         check_score(score, backbone.output_kind)

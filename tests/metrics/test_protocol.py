@@ -1,8 +1,17 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.errors import BenchError
-from bench.metrics.baseline import BlurBaseline, ZeroBaseline
+from bench.metrics.baseline import (
+    BlurBaseline,
+    ConstantBaseline,
+    MeanBaseline,
+    UniformBaseline,
+    ZeroBaseline,
+)
 from bench.metrics.protocol import (
     Perturbation,
     load_protocol,
@@ -12,6 +21,14 @@ from bench.metrics.protocol import (
 
 # A shipped protocol never changes. If one of these hashes does, the change needs a new name.
 FROZEN = {
+    "log_probability-10-zero": "39c1ae288751c1f0",
+    "logit-10-zero": "2ad50cc053ac89b8",
+    "probability-10-black": "bd51acff0541445f",
+    "probability-10-blur": "65d4085193fd45cb",
+    "probability-10-mean": "b8815744023b8f32",
+    "probability-10-noise": "b6478511ed158801",
+    "probability-25-zero": "4ef95b193d59efe4",
+    "probability-50-zero": "45f345bb34d73228",
     "rise": "87aeabb55ec148aa",
     "smdl-cub": "c98c090c76e40b14",
     "smdl-cub-errors": "2dd044d10c590dc6",
@@ -41,6 +58,26 @@ def test_settings_of_the_record(name, insertion, deletion, score):
     assert (protocol.insertion.steps, protocol.deletion.steps) == (insertion, deletion)
     assert protocol.insertion.baseline == protocol.deletion.baseline == ZeroBaseline()
     assert (protocol.score, protocol.ties, protocol.auc) == (score, "numpy_legacy", "trapezoid")
+
+
+BASELINES = {
+    "zero": ZeroBaseline(),
+    "black": ConstantBaseline((0, 0, 0)),
+    "mean": MeanBaseline(),
+    "blur": BlurBaseline(11, 5),
+    "noise": UniformBaseline(),
+}
+
+
+@pytest.mark.parametrize("name", [own for own in FROZEN if re.fullmatch(r"\w+-\d+-\w+", own)])
+def test_protocols_of_the_robustness_experiment_are_what_their_names_say(name):
+    """Each changes one thing of xplique-probability, the reference."""
+    score, steps, baseline = name.split("-")
+    protocol, reference = load_protocol(name), load_protocol("xplique-probability")
+    change = Perturbation(BASELINES[baseline], steps=int(steps))
+    assert protocol == replace(reference, name=name, score=score, insertion=change, deletion=change)
+    changed = [score != "probability", steps != "10", baseline != "zero"]
+    assert sum(changed) == 1
 
 
 def test_rise_protocol_takes_a_row_of_pixels_a_step():
