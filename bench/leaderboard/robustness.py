@@ -71,9 +71,11 @@ class Robustness:
 
     @cached_property
     def tau(self) -> pd.DataFrame:
-        """(settings, settings) Kendall's tau-b of the ranks; NaN where a setting ties all."""
+        """(settings, settings) Kendall's tau-b of the ranks; NaN where there is no order."""
 
         def between(first: str, second: str) -> float:
+            if len(self.ranks) < 2:
+                return np.nan
             return float(stats.kendalltau(self.ranks[first], self.ranks[second]).statistic)
 
         values = [[between(first, second) for second in self.settings] for first in self.settings]

@@ -58,8 +58,8 @@ def _summary(own: Robustness) -> list[str]:
         f"({len(own.own_rules)} protocols); the reference is {own.settings[0]}.",
         f"tau with the reference: {tau.min():.2f}..{tau.max():.2f}, median {tau.median():.2f}.",
         f"Of {len(pairs)} pairs of methods {len(everywhere)} are in the same order in all "
-        f"settings, {always} of them significantly in all; {turned} are significant one way in one "
-        "setting and the other way in another.",
+        f"settings, {always} of them significantly in all. Significant one way in one setting and "
+        f"the other way in another: {turned}.",
         *lines,
     ]
 
@@ -71,7 +71,7 @@ def _tables(own: Robustness) -> dict[str, pd.DataFrame]:
     protocols = list(own.own_rules)
     tables = {
         "Ranks": own.ranks[protocols].astype(str),
-        "tau between protocols": own.tau.loc[protocols, protocols].map("{:.2f}".format),
+        "tau between protocols": own.tau.loc[protocols, protocols].map(_tau),
     }
     rules = _tau_of_rules(own)
     if len(rules.columns):
@@ -91,7 +91,7 @@ def _tau_of_rules(own: Robustness) -> pd.DataFrame:
     for setting in own.settings:
         protocol, comma, rule = setting.rpartition(", ")
         if comma:
-            rows[protocol][rule] = f"{own.tau.loc[protocol, setting]:.2f}"
+            rows[protocol][rule] = _tau(own.tau.loc[protocol, setting])
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 
@@ -121,6 +121,10 @@ def _table(table: pd.DataFrame) -> list[str]:
         "|" + "---|" * len(header),
         *(markdown_row(map(markdown, row)) for row in rows),
     ]
+
+
+def _tau(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.2f}"
 
 
 def _list(words: Iterable[str]) -> str:
