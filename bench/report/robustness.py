@@ -6,8 +6,7 @@ import pandas as pd
 
 from bench.leaderboard.comparison import HIGHER_IS_BETTER
 from bench.leaderboard.robustness import LEVEL, Robustness
-from bench.report.tables import _markdown as markdown
-from bench.report.tables import _markdown_row as markdown_row
+from bench.report.tables import markdown, markdown_row
 
 _LEGEND = (
     "Settings are protocols, each with its own AUC rule, and the same curves with other rules. "

@@ -12,9 +12,12 @@ from rich.table import Table
 from bench.citations import bibliography, cited_keys
 from bench.claims import locked
 from bench.files import file_name, write_atomically
-from bench.leaderboard.comparison import comparison_key, comparisons, row_names
+from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
+from bench.leaderboard.robustness import comparable, robustness
+from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
-from bench.report import side_by_side
+from bench.report import robustness as robustness_report
+from bench.report import side_by_side, statistics
 from bench.report.figures import draw_curves, draw_maps
 from bench.report.tables import to_csv, to_latex, to_markdown, to_text
 from bench.store import Run, leaderboard_names, stored_runs
@@ -25,7 +28,9 @@ def write_leaderboard(
 ) -> None:
     """Writes one leaderboard from stored rows, as CSV, Markdown and LaTeX, and prints it.
 
-    Beside them goes a file of BibTeX with whatever its rows cite.
+    Beside them go a file of BibTeX with whatever its rows cite; what can be told apart, and all
+    pairs, of each comparison of several methods; and how far the order depends on the protocol, if
+    the same images were judged by several.
 
     Args:
         results_dir: The results folder.
@@ -42,6 +47,7 @@ def write_leaderboard(
             (".md", to_markdown(table, name, remarks)),
             (".tex", to_latex(table, name, [*remarks, *cited_keys(cited)])),
             (".bib", bibliography(cited, f"What the leaderboard {name} cites")),
+            *_analyses(comparisons(runs, name, auc), name),
         ):
             paths.append(_path(results_dir, name, (f"_{auc}" if auc else "") + ending))
             write_atomically(paths[-1], content.encode())
@@ -120,6 +126,28 @@ def write_figures(
         path = _path(results_dir, name, ending)
         write_atomically(path, content)
         console.print(f"Figure:      {path}", soft_wrap=True)
+
+
+def _analyses(found: Sequence[Comparison], name: str) -> list[tuple[str, str]]:
+    """Endings and contents of the files that say how far a leaderboard can be trusted."""
+    files = []
+    compared = [own for own in found if len(own.runs) > 1]
+    tested = {own.key: [significance(own, metric) for metric in own.metrics] for own in compared}
+    if compared:
+        parts = (statistics.to_markdown(tested[own.key], own.title) for own in compared)
+        files += [
+            ("_statistics.md", "\n".join(parts)),
+            ("_pairs.csv", statistics.pairs_csv(tested)),
+        ]
+    several = [
+        robustness(own, metric) for own in comparable(found) for metric in ("insertion", "deletion")
+    ]
+    if several:
+        files += [
+            ("_robustness.md", robustness_report.to_markdown(several, name)),
+            ("_robustness.csv", robustness_report.to_csv(several)),
+        ]
+    return files
 
 
 def _print_whole(part: Table | str, console: Console) -> None:
