@@ -1,10 +1,10 @@
-"""The command line: bench run | rerun | select | check | leaderboard | list."""
+"""The command line: bench run | rerun | select | check | leaderboard | report | list."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -28,8 +28,10 @@ Insertion/deletion leaderboards for image attribution methods.
   bench check backbone=resnet101 backbone.weights=FILE
                                         load a network and say what it is
   bench check experiment=paper/cub      look for what is missing to repeat a published table
-  bench leaderboard [RESULTS_DIR ...] [auc=RULE]
+  bench leaderboard [RESULTS_DIR ...] [auc=RULE] [test=TEST]
                                         write the leaderboards again from stored curves
+  bench report RESULTS_DIR... --output FILE.html
+                                        write one page to look at, curves and maps of images in it
   bench list methods                    what there is to choose from
 """
 
@@ -70,7 +72,7 @@ def _other(arguments: Sequence[str]) -> list[str]:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(
-        dest="command", metavar="{run,rerun,select,check,leaderboard,list}"
+        dest="command", metavar="{run,rerun,select,check,leaderboard,report,list}"
     )
     commands.required = True
     commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
@@ -92,16 +94,26 @@ def _other(arguments: Sequence[str]) -> list[str]:
     board.add_argument(
         "arguments",
         nargs="*",
-        metavar="RESULTS_DIR ... | auc=RULE",
-        help="default: results, and each protocol's own AUC rule; several benchmarks or networks "
-        "also stand side by side, in the first folder",
+        metavar="RESULTS_DIR ... | auc=RULE | test=TEST",
+        help="default: results, each protocol's own AUC rule, and wilcoxon (or permutation); several "
+        "benchmarks or networks also stand side by side, in the first folder",
     )
+    page = commands.add_parser("report", help="write leaderboards, figures and images as a page")
+    page.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="RESULTS_DIR | auc=RULE | test=TEST",
+        help="one folder or more; default: results, each protocol's own AUC rule, and wilcoxon",
+    )
+    page.add_argument("--output", "-o", type=Path, required=True, metavar="FILE.html")
     listing = commands.add_parser("list", help="list what there is to choose from")
     listing.add_argument("what", choices=GROUPS)
     listing.add_argument("--config-dir", "-cd", help="a configuration folder of your own")
     given = parser.parse_args(arguments)
     if given.command == "leaderboard":
         _leaderboard(given.arguments)
+    elif given.command == "report":
+        _report(given.arguments, given.output)
     else:
         _list(GROUPS[given.what], given.config_dir)
     return []
@@ -189,16 +201,10 @@ def _check_experiment(
 
 
 def _leaderboard(arguments: Sequence[str]) -> None:
-    from bench.metrics.auc import AUC_RULES
     from bench.report.writer import write_leaderboard, write_side_by_side
     from bench.store import leaderboard_names
 
-    rules = [a.removeprefix("auc=") for a in arguments if a.startswith("auc=")]
-    folders = [Path(a) for a in arguments if not a.startswith("auc=")] or [Path("results")]
-    if len(rules) > 1:
-        raise BenchError(f"leaderboard: expected [RESULTS_DIR ...] [auc=RULE], found {arguments}")
-    for rule in rules:
-        require_known("auc", rule, AUC_RULES)
+    folders, rules = _folders_and_rules(arguments)
     names = {folder: leaderboard_names(folder) for folder in folders}
     for folder, own in names.items():
         if not own:
@@ -206,8 +212,31 @@ def _leaderboard(arguments: Sequence[str]) -> None:
     console = Console(markup=False)
     for folder, own in names.items():
         for name in own:
-            write_leaderboard(folder, name, console, *rules)
-    write_side_by_side(folders, console, *rules)
+            write_leaderboard(folder, name, console, **rules)
+    write_side_by_side(folders, console, rules["auc"])
+
+
+def _report(arguments: Sequence[str], output: Path) -> None:
+    from bench.report.html import write_report
+
+    folders, rules = _folders_and_rules(arguments)
+    write_report(folders, output, Console(markup=False), **rules)
+
+
+def _folders_and_rules(arguments: Sequence[str]) -> tuple[list[Path], dict[str, Any]]:
+    """Results folders, and what the arguments name of an AUC rule and a test."""
+    from bench.leaderboard.significance import TESTS
+    from bench.metrics.auc import AUC_RULES
+
+    folders, rules = [], {"auc": None, "test": "wilcoxon"}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key not in rules:
+            folders.append(Path(argument))
+            continue
+        require_known(key, value, {"auc": AUC_RULES, "test": TESTS}[key])
+        rules[key] = value
+    return folders or [Path("results")], rules
 
 
 def _list(group: str, config_dir: str | None) -> None:

@@ -1,0 +1,379 @@
+"""The report: leaderboards, figures and an explorer of images in one HTML file.
+
+The page asks nothing of the network, and a content security policy forbids it to. What it says of
+a run is what people may pass on: no folders, but for those that the command names.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from rich.console import Console
+
+from bench.errors import BenchError
+from bench.files import file_name, write_atomically
+from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
+from bench.leaderboard.table import leaderboard
+from bench.report.board import Board, board
+from bench.report.explorer import explorer
+from bench.report.figures import draw_curves
+from bench.report.prose import protocol_in_words
+from bench.report.tables import WITHIN_A_BACKBONE, to_csv
+from bench.store import Run, leaderboard_names, stored_runs
+
+LARGEST = 9_500_000
+"""Bytes of a page; pictures are left out before it grows larger."""
+
+_PACKAGES = ("insdel-bench", "torch", "torchvision", "timm", "numpy", "opencv-python-headless")
+_FOLDER = re.compile(r"(/(?:home|Users)/[^/\s'\"]+|/root|[A-Z]:\\Users\\[^\\\s'\"]+)")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure.
+
+    Attributes:
+        title: Its title.
+        caption: What it shows, and how to read it.
+        source: A data URI.
+    """
+
+    title: str
+    caption: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A method's colour and dashes, as SVG has them."""
+
+    colour: str
+    dashes: str
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What a method is.
+
+    Attributes:
+        name: Its row's.
+        citation: Where it comes from, if bench ships it.
+        settings: `key = value`, one a setting.
+        seed: Its seed.
+        key: The run's, shortened.
+    """
+
+    name: str
+    citation: str
+    settings: list[str]
+    seed: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A method that lacks images.
+
+    Attributes:
+        name: Its row's.
+        count: How many images it lacks.
+        of: How many there are.
+        failures: Reason -> the images that failed for it.
+    """
+
+    name: str
+    count: int
+    of: int
+    failures: Mapping[str, list[str]]
+
+
+@dataclass
+class Part:
+    """What the page says of one comparison."""
+
+    id: str
+    name: str
+    title: str
+    facts: list[str]
+    board: Board
+    csv: tuple[str, str]
+    marks: Mapping[str, Mark]
+    methods: list[MethodFacts]
+    protocol: list[str]
+    provenance: list[tuple[str, list[str]]]
+    missing: list[Missing]
+    comparison: Comparison | None
+    results_dir: Path
+    findings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    figures: list[Drawn] = field(default_factory=list)
+    explorer: dict[str, Any] | None = None
+
+
+def write_report(
+    results_dirs: Sequence[Path], output: Path, console: Console, auc: str | None = None
+) -> None:
+    """Writes one page on all leaderboards of results folders.
+
+    Args:
+        results_dirs: The results folders, in the order of the page.
+        output: The file.
+        console: Where it is named.
+        auc: An AUC rule other than the protocols' own.
+
+    Raises:
+        BenchError: A folder holds no runs, or something in it cannot be read.
+    """
+    parts: list[Part] = []
+    for results_dir in results_dirs:
+        names = leaderboard_names(results_dir)
+        if not names:
+            raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
+        for name in names:
+            parts += _parts(results_dir, name, auc, first=len(parts) + 1)
+    page = render(parts)
+    write_atomically(output, page.encode())
+    shown = [len(own.explorer["images"]) for own in parts if own.explorer]
+    console.print(f"Report: {output} ({len(page.encode()) / 1e6:.1f} MB, {sum(shown)} images)",
+                  soft_wrap=True, highlight=False)  # fmt: skip
+
+
+def render(parts: Sequence[Part]) -> str:
+    """The page; fills the parts' explorers with as many images as it may hold."""
+    bare = len(_page(parts).encode())
+    shows = [own for own in parts if own.comparison is not None]
+    for part in shows:
+        share = max(0, LARGEST - bare) // len(shows)
+        part.explorer = _explorer(part, share)
+    return _page(parts)
+
+
+def _page(parts: Sequence[Part]) -> str:
+    environment = Environment(
+        loader=PackageLoader("bench.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = list(dict.fromkeys(part.name for part in parts))
+    style, script = _file("style.css"), _file("script.js")
+    several = len({own.comparison.identity["backbone"]["name"] for own in parts if own.comparison})
+    return environment.get_template("page.html.j2").render(
+        title=names[0] if len(names) == 1 else f"{len(names)} leaderboards",
+        names=names,
+        parts=parts,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_csp_hash(style),
+        script_hash=_csp_hash(script),
+        remark=WITHIN_A_BACKBONE if several > 1 else "",
+    )
+
+
+def _parts(results_dir: Path, name: str, auc: str | None, first: int) -> list[Part]:
+    """One part for each set of rows of a leaderboard that may be compared."""
+    runs = stored_runs(results_dir, name)
+    table, labels = leaderboard(runs, name, auc), row_names(runs, name)
+    complete = {own.key: own for own in comparisons(runs, name, auc)}
+    parts = []
+    for key, group in table.groupby("comparison", sort=False):
+        own = {
+            labels[run.manifest["key"]]: run for run in runs if comparison_key(run.identity) == key
+        }
+        parts.append(
+            _part(f"p{first + len(parts)}", name, results_dir, group, own, complete.get(key))
+        )
+    return parts
+
+
+def _part(
+    part_id: str,
+    name: str,
+    results_dir: Path,
+    group: pd.DataFrame,
+    runs: Mapping[str, Run],
+    comparison: Comparison | None,
+) -> Part:
+    row = group.iloc[0]
+    controls = {} if comparison is None else comparison.controls
+    protocol = next(iter(runs.values())).identity["protocol"]
+    csv = to_csv(group)
+    part = Part(
+        id=part_id,
+        name=name,
+        title=f"{row['benchmark']} · {row['backbone']} · {row['protocol']}",
+        facts=_facts(group, controls),
+        board=board(group, controls),
+        csv=(f"{file_name(name)}.csv", _uri("text/csv", csv.encode())),
+        marks={} if comparison is None else _marks(comparison),
+        methods=[_method(label, run) for label, run in runs.items()],
+        protocol=protocol_in_words(protocol, row["auc"]),
+        provenance=_provenance(runs),
+        missing=[own for own in (_missing(*item) for item in runs.items()) if own.count],
+        comparison=comparison,
+        results_dir=results_dir,
+    )
+    if comparison is not None:
+        part.findings = _findings(group)
+        part.figures = _figures(comparison)
+    return part
+
+
+def _facts(group: pd.DataFrame, controls: Mapping[str, Any]) -> list[str]:
+    complete = group[group["n_missing"] == 0]
+    facts = []
+    if len(complete):
+        one = complete.iloc[0]
+        facts += [f"{one['n_images']} images", f"accuracy {one['clean_accuracy']:.1%}"]
+    facts.append(
+        f"{len(group)} methods" + (f", {len(controls)} of them controls" if controls else "")
+    )
+    if group["auc"].iloc[0] != "trapezoid":
+        facts.append(f"AUC: {group['auc'].iloc[0]}")
+    return facts
+
+
+def _findings(group: pd.DataFrame) -> list[str]:
+    """The best rows in words."""
+    said = []
+    for metric, word, best in (
+        ("insertion", "highest", "idxmax"),
+        ("deletion", "lowest", "idxmin"),
+    ):
+        row = group.loc[getattr(group[f"{metric}_auc"], best)()]
+        ends = row[f"{metric}_ci_low"], row[f"{metric}_ci_high"]
+        interval = "" if pd.isna(ends[0]) else " (95 % interval {:.3f} to {:.3f})".format(*ends)
+        value = f"{row[f'{metric}_auc']:.3f}{interval}"
+        said.append(f"{row['method']} has the {word} mean {metric} score, {value}.")
+    return said
+
+
+def _marks(comparison: Comparison) -> dict[str, Mark]:
+    colours = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "currentColor")
+    marks, used = {}, 0
+    for name in comparison.runs:
+        if name in comparison.controls:
+            marks[name] = Mark("#767676", "4 3")
+        else:
+            marks[name] = Mark(colours[used % len(colours)], "")
+            used += 1
+    return marks
+
+
+def _figures(comparison: Comparison) -> list[Drawn]:
+    curves = {
+        own: (comparison.curves(own, "insertion"), comparison.curves(own, "deletion"))
+        for own in comparison.runs
+    }
+    png = draw_curves(curves, comparison.identity["protocol"]["score"])
+    return [
+        Drawn(
+            "Mean curves",
+            "Mean score over images against the share of pixels inserted or deleted. Bands are "
+            "pointwise 95 % intervals of the mean.",
+            _uri("image/png", png),
+        )
+    ]
+
+
+def _explorer(part: Part, budget: int) -> dict[str, Any] | None:
+    comparison = part.comparison
+    found = explorer(comparison, part.results_dir, {}, budget)
+    if found is None:
+        return None
+    methods = [
+        {"name": own, "control": own in comparison.controls} | vars(part.marks[own])
+        for own in comparison.runs
+    ]
+    return found | {"methods": methods}
+
+
+def _method(name: str, run: Run) -> MethodFacts:
+    own = run.identity["method"]
+    settings = {key: value for key, value in own.get("settings", {}).items() if key != "_target_"}
+    return MethodFacts(
+        name,
+        _citation(own),
+        [f"{key} = {json.dumps(value)}" for key, value in settings.items()],
+        run.identity["seed"],
+        run.manifest["key"][:12],
+    )
+
+
+def _citation(method: Mapping[str, Any]) -> str:
+    """Of a method that bench ships: no other code is imported to read a report."""
+    target = str(method.get("settings", {}).get("_target_", ""))
+    module, _, name = target.rpartition(".")
+    if re.fullmatch(r"bench\.attribution\.[a-z_]+", module) is None:
+        return ""
+    return getattr(getattr(import_module(module), name, None), "citation", "")
+
+
+def _missing(name: str, run: Run) -> Missing:
+    rows = run.rows()
+    failures: dict[str, list[str]] = {}
+    for image_id, reason in run.failures(rows).items():
+        failures.setdefault(_without_folders(reason, run), []).append(image_id)
+    return Missing(name, run.num_images - len(rows), run.num_images, failures)
+
+
+def _provenance(runs: Mapping[str, Run]) -> list[tuple[str, list[str]]]:
+    """Where the numbers come from: terms, and what the runs say of them, each once."""
+    found: dict[str, dict[str, None]] = {}
+
+    def tell(term: str, value: Any) -> None:
+        if value:
+            found.setdefault(term, {})[str(value)] = None
+
+    for run in runs.values():
+        origin, identity = run.manifest.get("provenance", {}), run.identity
+        packages, git = origin.get("packages", {}), origin.get("git") or {}
+        tell("Command", _without_folders(" ".join(origin.get("command", [])), run))
+        tell("Begun", origin.get("created"))
+        tell("Device", origin.get("device"))
+        tell("Commit", git.get("commit", "") + (" and changes" if git.get("dirty") else ""))
+        tell("Python", origin.get("python"))
+        tell(
+            "Packages", ", ".join(f"{own} {packages[own]}" for own in _PACKAGES if own in packages)
+        )
+        tell("CUDA", origin.get("cuda") if origin.get("cudnn") else None)
+        tell("Precision", identity.get("precision"))
+        tell("Weights", _hash(identity["backbone"].get("weights_sha256")))
+        tell("List of images", _hash(identity["dataset"].get("list_sha256")))
+        tell("Pixels", _hash(identity["dataset"].get("pixels_sha256")))
+        tell("Protocol", _hash(identity["protocol"].get("hash")))
+    return [(term, list(values)) for term, values in found.items()]
+
+
+def _hash(digest: str | None) -> str | None:
+    return digest and f"sha256 {digest}"
+
+
+def _without_folders(text: str, run: Run) -> str:
+    """Text without the folder that the run was begun in, and without home folders."""
+    folder = run.manifest.get("provenance", {}).get("directory")
+    if folder and folder != "/":
+        text = text.replace(folder, ".")
+    return _FOLDER.sub("~", text)
+
+
+def _file(name: str) -> str:
+    return resources.files("bench.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _csp_hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _uri(mime: str, content: bytes) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"

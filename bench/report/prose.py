@@ -1,0 +1,96 @@
+"""A protocol in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SCORES = {
+    "output": "its output for the target, as it is",
+    "probability": "the probability of the target",
+    "logit": "the logit of the target",
+    "log_probability": "the logarithm of the target's probability",
+}
+BASELINES = {
+    "ZeroBaseline": "zero in the network's input space",
+    "ConstantBaseline": "the colour RGB ({rgb})",
+    "MeanBaseline": "the image's own mean colour",
+    "BlurBaseline": "the image blurred by a {kernel_size} by {kernel_size} kernel (sigma {sigma})",
+    "UniformBaseline": "uniform noise, the same for all methods",
+}
+TIES = {
+    "stable": "Equal values of a map go in raster order.",
+    "numpy_legacy": "Equal values of a map go in the order that numpy's unstable sort gives them.",
+}
+AUC_RULES = {
+    "trapezoid": "the area under its curve by the trapezoid rule, both ends included",
+    "mean": "the mean of its curve's points",
+    "mean_without_end": "the mean of its curve's points without the last",
+    "mean_without_last_but_one": "the mean of its curve's points without the last but one",
+    "inner_trapezoid": "the area under its curve without both ends, divided by the points left",
+    "relative_trapezoid": (
+        "the area under its curve in parts of the clean score, without the first point, divided by "
+        "the number of points"
+    ),
+    "quantus": "the area under its curve without the first point, with a spacing of 1",
+}
+
+
+def protocol_in_words(protocol: Mapping[str, Any], rule: str) -> list[str]:
+    """Sentences that say what was measured.
+
+    Args:
+        protocol: `identity["protocol"]` of a run.
+        rule: The AUC rule that the table goes by.
+    """
+    insertion, deletion = (_direction(protocol[own]) for own in ("insertion", "deletion"))
+    both = f"Both go {insertion['steps']}; a removed pixel is {insertion['baseline']}."
+    if insertion != deletion:
+        both = " ".join(
+            f"{name} goes {own['steps']}; a removed pixel is {own['baseline']}."
+            for name, own in (("Insertion", insertion), ("Deletion", deletion))
+        )
+    sentences = [
+        "A map puts the pixels of an image in order, the most important first.",
+        "Insertion starts without pixels and reveals them in this order; deletion starts from the "
+        "whole image and removes them.",
+        both,
+        f"At each step the network is asked for {SCORES[protocol['score']]}.",
+        f"An image's number is {AUC_RULES[rule]}; the table shows means over images.",
+        TIES[protocol["ties"]],
+    ]
+    if "mufidelity" in protocol:
+        own = protocol["mufidelity"]
+        sentences.append(
+            f"MuFidelity is the rank correlation, over {own['num_masks']} random subsets of a grid "
+            f"of {own['grid_size']} by {own['grid_size']} cells, of the drop in score with the sum "
+            "of the map over what was replaced."
+        )
+    if "confidence" in protocol:
+        own = protocol["confidence"]
+        counted = "counts" if own["whole_image"] else "does not count"
+        sentences.append(
+            "Confidence is the highest score while pixels are revealed on "
+            f"{_baseline(own['baseline'])}, in {own['steps']} steps; the whole image {counted}."
+        )
+    return sentences
+
+
+def _direction(settings: Mapping[str, Any]) -> dict[str, str]:
+    steps = f"in {settings['steps']} equal steps"
+    if settings["steps"] == -1:
+        steps = "one pixel a step"
+    elif settings["steps"] is None:
+        steps = f"by the pixels of {_counted(settings['rows_per_step'], 'image row')} a step"
+    if settings["max_fraction"] < 1:
+        steps += f", up to {settings['max_fraction']:.0%} of the pixels"
+    return {"steps": steps, "baseline": _baseline(settings["baseline"])}
+
+
+def _baseline(settings: Mapping[str, Any]) -> str:
+    shown = {key: own for key, own in settings.items() if key != "kind"}
+    if "rgb" in shown:
+        shown["rgb"] = ", ".join(f"{value:g}" for value in shown["rgb"])
+    return BASELINES[settings["kind"]].format(**shown)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("s" if count != 1 else "")
