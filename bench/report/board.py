@@ -1,6 +1,6 @@
 """A leaderboard's rows as the cells of a page: numbers that sort, and intervals as drawings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ class Head:
     Attributes:
         title: Its title.
         hint: What it says, in a sentence.
+        note: A word or two under the title.
         first: The order that a first click gives: `ascending` or `descending`.
         kind: `text`, `number` or `interval`.
     """
@@ -27,6 +28,7 @@ class Head:
     hint: str
     first: str = "ascending"
     kind: str = "number"
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,14 @@ class Row:
     """A row.
 
     Attributes:
+        rank: Its rank, blank where it has none.
         method: Its name.
         control: Whether it is a control.
         notes: Numbers of the notes under the table.
-        cells: Of all columns but the method's.
+        cells: Of all columns after the method's.
     """
 
+    rank: str
     method: str
     control: bool
     notes: list[int]
@@ -96,7 +100,7 @@ class Board:
 _Column = tuple[Head, Callable[[pd.Series], Cell]]
 
 
-def board(group: pd.DataFrame, controls: Mapping[str, Any]) -> Board:
+def board(group: pd.DataFrame, controls: Collection[str]) -> Board:
     """The rows of one comparison as a table.
 
     Args:
@@ -107,6 +111,7 @@ def board(group: pd.DataFrame, controls: Mapping[str, Any]) -> Board:
     notes = list(dict.fromkeys(own for own in group["notes"] if isinstance(own, str) and own))
     rows = [
         Row(
+            "" if pd.isna(row["rank"]) else str(row["rank"]),
             row["method"],
             row["method"] in controls,
             [notes.index(row["notes"]) + 1] if row["notes"] in notes else [],
@@ -147,15 +152,11 @@ def _metric(group: pd.DataFrame, metric: str, column: str, title: str, higher: b
     """A metric, its interval, which rows it cannot tell apart, and the published cells."""
     order = "descending" if higher else "ascending"
     way = f"{'higher' if higher else 'lower'} is better"
+    hint = f"Of the mean {metric}, bootstrapped over images"
     columns: list[_Column] = [
-        _number(column, f"{title} {'↑' if higher else '↓'}", f"Mean over images; {way}", "{:.4f}",
-                order),
-        (
-            Head("95 % interval", f"Of the mean {metric}, bootstrapped over images", order,
-                 "interval"),
-            _interval(group, metric, column),
-        ),
-    ]  # fmt: skip
+        _number(column, title, f"Mean over images; {way}", "{:.4f}", order, way),
+        (Head("95 % interval", hint, order, "interval"), _interval(group, metric, column)),
+    ]
     if _filled(group, f"{metric}_letters"):
         hint = f"Rows that share a letter cannot be told apart by {metric}"
         columns.append((Head("Group", hint, kind="text"), _text(f"{metric}_letters")))
@@ -179,13 +180,18 @@ def _filled(group: pd.DataFrame, column: str) -> bool:
 
 
 def _number(
-    column: str, title: str, hint: str, template: str = "{:.4f}", first: str = "descending"
+    column: str,
+    title: str,
+    hint: str,
+    template: str = "{:.4f}",
+    first: str = "descending",
+    note: str = "",
 ) -> _Column:
     def cell(row: pd.Series) -> Cell:
         value = row[column]
         return Cell("") if pd.isna(value) else Cell(template.format(value), float(value))
 
-    return Head(title, hint, first), cell
+    return Head(title, hint, first, note=note), cell
 
 
 def _text(column: str) -> Callable[[pd.Series], Cell]:
@@ -219,7 +225,7 @@ def _interval(group: pd.DataFrame, metric: str, column: str) -> Callable[[pd.Ser
         theirs = row.get(published_column(metric))
         published = None if pd.isna(theirs) else share(theirs)
         drawn = Interval(share(ends[0]), share(row[column]), share(ends[1]), published)
-        return Cell(f"{ends[0]:.3f} to {ends[1]:.3f}", float(ends[0]), drawn)
+        return Cell(f"[{ends[0]:.3f}, {ends[1]:.3f}]", float(ends[0]), drawn)
 
     return cell
 

@@ -104,7 +104,7 @@ def explorer(
     Args:
         comparison: The methods.
         results_dir: The results folder.
-        first: Image ids that come before all others -> why.
+        first: Image ids that come before others with as many maps -> why.
         budget: Bytes that images may take; the first one is always there.
 
     Returns:
@@ -112,7 +112,8 @@ def explorer(
     """
     folder = pictures_folder(results_dir, comparison.title, comparison.key)
     order = list(dict.fromkeys([*first, *comparison.image_ids]))
-    kept = [own for own in order if _has_map(comparison, own) and load_picture(folder, own)]
+    maps = {own: _count_maps(comparison, own) for own in order if load_picture(folder, own)}
+    kept = sorted(filter(maps.get, maps), key=maps.get, reverse=True)  # stable
     if not kept:
         return None
     photo, rows = load_picture(folder, kept[0]).photo, next(iter(comparison.rows.values()))
@@ -199,8 +200,8 @@ def _evenly(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count - 1, most) + 1).round().astype(np.int64))
 
 
-def _has_map(comparison: Comparison, image_id: str) -> bool:
-    return any(run.load_map(image_id) is not None for run in comparison.runs.values())
+def _count_maps(comparison: Comparison, image_id: str) -> int:
+    return sum(run.load_map(image_id) is not None for run in comparison.runs.values())
 
 
 def _photo(photo: NDArray[np.uint8], size: Sequence[int]) -> str:

@@ -21,7 +21,13 @@ from rich.console import Console
 
 from bench.errors import BenchError
 from bench.files import file_name, write_atomically
-from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
+from bench.leaderboard.comparison import (
+    Comparison,
+    comparison_key,
+    comparisons,
+    is_control,
+    row_names,
+)
 from bench.leaderboard.table import leaderboard
 from bench.report.board import Board, board
 from bench.report.explorer import explorer
@@ -205,7 +211,7 @@ def _part(
     comparison: Comparison | None,
 ) -> Part:
     row = group.iloc[0]
-    controls = {} if comparison is None else comparison.controls
+    controls = [label for label, run in runs.items() if is_control(run)]
     protocol = next(iter(runs.values())).identity["protocol"]
     csv = to_csv(group)
     part = Part(
@@ -229,7 +235,7 @@ def _part(
     return part
 
 
-def _facts(group: pd.DataFrame, controls: Mapping[str, Any]) -> list[str]:
+def _facts(group: pd.DataFrame, controls: Sequence[str]) -> list[str]:
     complete = group[group["n_missing"] == 0]
     facts = []
     if len(complete):

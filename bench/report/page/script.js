@@ -285,7 +285,9 @@ function explore(section) {
         const caption = make("figcaption", {}, swatch(method), " ", method.name, " ", make("b"));
         return make("figure", { "data-method": number }, picture, caption);
       });
-      place.querySelector(".pictures").replaceChildren(...figures);
+      const pictures = place.querySelector(".pictures");
+      pictures.replaceChildren(...figures);
+      pictures.style.setProperty("--columns", Math.max(2, Math.min(figures.length, 4)));
       drawChart(place.querySelector(".chart"), state, direction);
     }
     showStep();
@@ -315,8 +317,11 @@ function explore(section) {
       const canvas = label.querySelector("canvas");
       if (levels) paint(canvas, mapped(loaded.photo, levels), image.size);
       else paint(canvas, filled([128, 128, 128], image.size), image.size);
-      const [insertion, deletion] = ["insertion", "deletion"].map((own) => told(image.areas[own][number]));
-      label.querySelector(".areas").textContent = `↑ ${insertion} ↓ ${deletion}`;
+      const areas = ["insertion", "deletion"].flatMap((own) => [
+        make("span", {}, own),
+        make("b", {}, told(image.areas[own][number])),
+      ]);
+      label.querySelector(".areas").replaceChildren(...areas);
     });
     showMethods();
     section.dataset.shown = image.id;
