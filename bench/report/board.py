@@ -1,15 +1,17 @@
 """A leaderboard's rows as the cells of a page: numbers that sort, and intervals as drawings."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.leaderboard.significance import Significance
 from bench.leaderboard.table import published_column
 from bench.metrics.confidence import Confidence
 from bench.metrics.mufidelity import MuFidelity
+from bench.report.tables import places
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Head:
         title: Its title.
         hint: What it says, in a sentence.
         note: A word or two under the title.
+        competes: Of numbers that compete, whether higher is better; else None.
         first: The order that a first click gives: `ascending` or `descending`.
         kind: `text`, `number` or `interval`.
     """
@@ -29,6 +32,7 @@ class Head:
     first: str = "ascending"
     kind: str = "number"
     note: str = ""
+    competes: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,15 @@ class Cell:
         text: What it says.
         value: What it sorts by; None sorts last.
         interval: What is drawn beside the text.
+        place: `best` or `second` of its column, or empty.
+        shade: How dark its ground is, 0 to 10, or None.
     """
 
     text: str
     value: float | str | None = None
     interval: Interval | None = None
+    place: str = ""
+    shade: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,39 +95,125 @@ class Board:
     """A table.
 
     Attributes:
+        first: The head of the methods' column.
         heads: Of the columns after the method's.
         rows: Best first.
         notes: What the footnotes say, the first one number 1.
     """
 
+    first: str
     heads: list[Head]
     rows: list[Row]
     notes: list[str]
 
+    @property
+    def ranked(self) -> bool:
+        """Whether rows have ranks."""
+        return any(row.rank for row in self.rows)
 
+
+_GROUP = "Methods that share a letter cannot be told apart"
 _Column = tuple[Head, Callable[[pd.Series], Cell]]
 
 
-def board(group: pd.DataFrame, controls: Collection[str]) -> Board:
+def leaderboard_board(group: pd.DataFrame) -> Board:
     """The rows of one comparison as a table.
 
     Args:
         group: Rows of `bench.leaderboard.table.leaderboard` that share their `comparison`.
-        controls: Names of the rows that are controls.
     """
     columns = _columns(group)
     notes = list(dict.fromkeys(own for own in group["notes"] if isinstance(own, str) and own))
+    cells = [_column(head, cell, group) for head, cell in columns]
     rows = [
         Row(
             "" if pd.isna(row["rank"]) else str(row["rank"]),
             row["method"],
-            row["method"] in controls,
+            bool(row["control"]),
             [notes.index(row["notes"]) + 1] if row["notes"] in notes else [],
-            [cell(row) for _, cell in columns],
+            list(own),
         )
-        for _, row in group.iterrows()
+        for (_, row), own in zip(group.iterrows(), zip(*cells, strict=True), strict=True)
     ]
-    return Board([head for head, _ in columns], rows, notes)
+    return Board("Method", [head for head, _ in columns], rows, notes)
+
+
+def win_rate_board(found: Significance, controls: Collection[str]) -> Board:
+    """On which share of the images a row beats a column.
+
+    Args:
+        found: Of one metric.
+        controls: Names of the rows that are controls.
+    """
+    heads = [Head("Mean rank", "Over images, 1 = best"), Head("Group", _GROUP, kind="text")]
+    heads += [
+        Head(name, f"Share of the images on which the row beats {name}", "descending")
+        for name in found.methods
+    ]
+    rows = []
+    for name in found.methods:
+        rank, letters = found.average_ranks[name], found.letters[name]
+        shares = [
+            _share(found.win_rates.loc[name, other], name == other) for other in found.methods
+        ]
+        cells = [Cell(f"{rank:.2f}", float(rank)), Cell(letters, letters or None), *shares]
+        rows.append(Row("", name, name in controls, [], cells))
+    return Board("Row beats column", heads, rows, [])
+
+
+def pair_board(found: Significance, controls: Collection[str]) -> Board:
+    """Each pair of methods.
+
+    Args:
+        found: Of one metric.
+        controls: Names of the rows that are controls.
+    """
+    heads = [
+        Head("Worse", "The one with the worse mean", kind="text"),
+        Head("Difference", "By how much the better one is better", "descending"),
+        Head("95 % interval", "Of the difference, paired, for this pair alone"),
+        Head("p", "Corrected by Holm over all pairs"),
+        Head("Effect size", "Rank-biserial correlation, 1 at most", "descending"),
+        Head("Win rate", "Share of images on which the better one wins", "descending"),
+        Head("Images needed", "To find such a difference of one pair with power 0.8"),
+    ]
+    rows = []
+    for _, pair in found.pairs.iterrows():
+        interval = "" if pd.isna(pair["ci_low"]) else _brackets(pair["ci_low"], pair["ci_high"])
+        cells = [
+            Cell(pair["worse"], pair["worse"]),
+            _value(pair["difference"], "{:.4f}"),
+            Cell(interval, float(pair["ci_low"]) if interval else None),
+            _value(pair["p_value"], "{:.3g}"),
+            _value(pair["effect_size"], "{:.2f}"),
+            _value(pair["win_rate"], "{:.0%}"),
+            _value(pair["images_needed"], "{:,.0f}"),
+        ]
+        rows.append(Row("", pair["better"], pair["better"] in controls, [], cells))
+    return Board("Better", heads, rows, [])
+
+
+def _share(rate: float, same: bool) -> Cell:
+    if same or np.isnan(rate):
+        return Cell("")
+    return Cell(f"{rate:.0%}", float(rate), shade=round(10 * rate))
+
+
+def _value(value: float, template: str) -> Cell:
+    return Cell(template.format(value), float(value)) if np.isfinite(value) else Cell("")
+
+
+def _brackets(low: float, high: float) -> str:
+    return f"[{low:.3f}, {high:.3f}]"
+
+
+def _column(head: Head, cell: Callable[[pd.Series], Cell], group: pd.DataFrame) -> list[Cell]:
+    """A column's cells, the best and the second best marked as other tables mark them."""
+    cells = [cell(row) for _, row in group.iterrows()]
+    if head.competes is None:
+        return cells
+    marked = places([own.text for own in cells], group["control"].tolist(), head.competes)
+    return [replace(own, place=place) for own, place in zip(cells, marked, strict=True)]
 
 
 def _columns(group: pd.DataFrame) -> list[_Column]:
@@ -139,9 +233,10 @@ def _columns(group: pd.DataFrame) -> list[_Column]:
         columns += _metric(group, "confidence", "confidence_100", "Confidence", higher=True)
     if MuFidelity.column in group:
         hint = "Mean rank correlation of score drops with the map's sums; higher is better"
-        columns.append(_number(MuFidelity.column, "MuFidelity", hint))
+        columns.append(_number(MuFidelity.column, "MuFidelity", hint, competes=True))
     if group["srg"].notna().any():
-        columns.append(_number("srg", "SRG", "Insertion minus deletion; higher is better"))
+        hint = "Insertion minus deletion; higher is better"
+        columns.append(_number("srg", "SRG", hint, competes=True))
     ties = "Share of a map's pixels whose value another pixel has, too"
     columns.append(_number("tied_fraction", "Ties", ties, "{:.1%}", "ascending"))
     passes = "Forward + backward passes through the network for one map"
@@ -154,12 +249,11 @@ def _metric(group: pd.DataFrame, metric: str, column: str, title: str, higher: b
     way = f"{'higher' if higher else 'lower'} is better"
     hint = f"Of the mean {metric}, bootstrapped over images"
     columns: list[_Column] = [
-        _number(column, title, f"Mean over images; {way}", "{:.4f}", order, way),
+        _number(column, title, f"Mean over images; {way}", "{:.4f}", order, way, higher),
         (Head("95 % interval", hint, order, "interval"), _interval(group, metric, column)),
     ]
     if _filled(group, f"{metric}_letters"):
-        hint = f"Rows that share a letter cannot be told apart by {metric}"
-        columns.append((Head("Group", hint, kind="text"), _text(f"{metric}_letters")))
+        columns.append((Head("Group", _GROUP, kind="text"), _text(f"{metric}_letters")))
     if _filled(group, f"{metric}_p"):
         hint = f"p-value of the difference in {metric} from the best row, Holm-adjusted"
         columns.append(_number(f"{metric}_p", "p", hint, "{:.3g}", "descending"))
@@ -186,12 +280,13 @@ def _number(
     template: str = "{:.4f}",
     first: str = "descending",
     note: str = "",
+    competes: bool | None = None,
 ) -> _Column:
     def cell(row: pd.Series) -> Cell:
         value = row[column]
         return Cell("") if pd.isna(value) else Cell(template.format(value), float(value))
 
-    return Head(title, hint, first, note=note), cell
+    return Head(title, hint, first, note=note, competes=competes), cell
 
 
 def _text(column: str) -> Callable[[pd.Series], Cell]:
@@ -225,7 +320,7 @@ def _interval(group: pd.DataFrame, metric: str, column: str) -> Callable[[pd.Ser
         theirs = row.get(published_column(metric))
         published = None if pd.isna(theirs) else share(theirs)
         drawn = Interval(share(ends[0]), share(row[column]), share(ends[1]), published)
-        return Cell(f"[{ends[0]:.3f}, {ends[1]:.3f}]", float(ends[0]), drawn)
+        return Cell(_brackets(*ends), float(ends[0]), drawn)
 
     return cell
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,14 @@ from bench.leaderboard.comparison import (
     Comparison,
     comparison_key,
     comparisons,
-    is_control,
     row_names,
 )
+from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
-from bench.report.board import Board, board
+from bench.report.board import Board, leaderboard_board, pair_board, win_rate_board
 from bench.report.explorer import explorer
 from bench.report.figures import draw_curves
-from bench.report.prose import protocol_in_words
+from bench.report.prose import protocol_in_words, significance_in_words
 from bench.report.tables import WITHIN_A_BACKBONE, to_csv
 from bench.store import Run, leaderboard_names, stored_runs
 
@@ -72,7 +72,7 @@ class MethodFacts:
 
     Attributes:
         name: Its row's.
-        citation: Where it comes from, if bench ships it.
+        citation: Where it comes from, as the run was told.
         settings: `key = value`, one a setting.
         seed: Its seed.
         key: The run's, shortened.
@@ -102,6 +102,23 @@ class Missing:
     failures: Mapping[str, list[str]]
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What tests say of one metric.
+
+    Attributes:
+        metric: Its name.
+        sentences: In words.
+        win_rates: Each method against each.
+        pairs: Each pair, with all that is known.
+    """
+
+    metric: str
+    sentences: list[str]
+    win_rates: Board
+    pairs: Board
+
+
 @dataclass
 class Part:
     """What the page says of one comparison."""
@@ -122,6 +139,7 @@ class Part:
     findings: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     figures: list[Drawn] = field(default_factory=list)
+    tests: list[Tested] = field(default_factory=list)
     explorer: dict[str, Any] | None = None
 
 
@@ -211,7 +229,7 @@ def _part(
     comparison: Comparison | None,
 ) -> Part:
     row = group.iloc[0]
-    controls = [label for label, run in runs.items() if is_control(run)]
+    controls = group.loc[group["control"], "method"].tolist()
     protocol = next(iter(runs.values())).identity["protocol"]
     csv = to_csv(group)
     part = Part(
@@ -219,7 +237,7 @@ def _part(
         name=name,
         title=f"{row['benchmark']} · {row['backbone']} · {row['protocol']}",
         facts=_facts(group, controls),
-        board=board(group, controls),
+        board=leaderboard_board(group),
         csv=(f"{file_name(name)}.csv", _uri("text/csv", csv.encode())),
         marks={} if comparison is None else _marks(comparison),
         methods=[_method(label, run) for label, run in runs.items()],
@@ -232,6 +250,7 @@ def _part(
     if comparison is not None:
         part.findings = _findings(group)
         part.figures = _figures(comparison)
+        part.tests = _tests(comparison)
     return part
 
 
@@ -292,6 +311,17 @@ def _figures(comparison: Comparison) -> list[Drawn]:
     ]
 
 
+def _tests(comparison: Comparison) -> list[Tested]:
+    """What tests say of each metric; nothing of a single method."""
+    tested, controls = [], comparison.controls
+    for metric in comparison.metrics if len(comparison.runs) > 1 else ():
+        found = significance(comparison, metric)
+        sentences = significance_in_words(found, len(comparison.image_ids))
+        boards = win_rate_board(found, controls), pair_board(found, controls)
+        tested.append(Tested(metric, sentences, *boards))
+    return tested
+
+
 def _explorer(part: Part, budget: int) -> dict[str, Any] | None:
     comparison = part.comparison
     found = explorer(comparison, part.results_dir, {}, budget)
@@ -305,24 +335,15 @@ def _explorer(part: Part, budget: int) -> dict[str, Any] | None:
 
 
 def _method(name: str, run: Run) -> MethodFacts:
-    own = run.identity["method"]
-    settings = {key: value for key, value in own.get("settings", {}).items() if key != "_target_"}
+    settings = run.identity["method"].get("settings", {})
+    cited = run.manifest.get("provenance", {}).get("citations", {})
     return MethodFacts(
         name,
-        _citation(own),
-        [f"{key} = {json.dumps(value)}" for key, value in settings.items()],
+        cited.get("method", ""),
+        [f"{key} = {json.dumps(own)}" for key, own in settings.items() if key != "_target_"],
         run.identity["seed"],
         run.manifest["key"][:12],
     )
-
-
-def _citation(method: Mapping[str, Any]) -> str:
-    """Of a method that bench ships: no other code is imported to read a report."""
-    target = str(method.get("settings", {}).get("_target_", ""))
-    module, _, name = target.rpartition(".")
-    if re.fullmatch(r"bench\.attribution\.[a-z_]+", module) is None:
-        return ""
-    return getattr(getattr(import_module(module), name, None), "citation", "")
 
 
 def _missing(name: str, run: Run) -> Missing:

@@ -1,7 +1,11 @@
-"""A protocol in words."""
+"""A protocol, and what tests say, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+
+from bench.leaderboard.significance import Significance
 
 SCORES = {
     "output": "its output for the target, as it is",
@@ -32,6 +36,7 @@ AUC_RULES = {
     ),
     "quantus": "the area under its curve without the first point, with a spacing of 1",
 }
+TESTS = {"wilcoxon": "Wilcoxon's signed-rank test", "permutation": "a paired permutation test"}
 
 
 def protocol_in_words(protocol: Mapping[str, Any], rule: str) -> list[str]:
@@ -72,6 +77,45 @@ def protocol_in_words(protocol: Mapping[str, Any], rule: str) -> list[str]:
             f"{_baseline(own['baseline'])}, in {own['steps']} steps; the whole image {counted}."
         )
     return sentences
+
+
+def significance_in_words(found: Significance, images: int) -> list[str]:
+    """Sentences on which methods of a comparison can be told apart.
+
+    Args:
+        found: Of one metric.
+        images: How many there are.
+    """
+    best, *others = found.methods
+    same = [own for own in others if set(found.letters[own]) & set(found.letters[best])]
+    if images < 2:
+        return ["One image tells nothing about other images: nothing is tested."]
+    alike = "no other method has such a mean"
+    if same:
+        alike = f"{_listed(same)} cannot be told apart from it"
+    sentences = [f"{best} has the best mean; {alike} ({TESTS[found.test]}, Holm-corrected)."]
+    if np.isfinite(found.friedman_p):
+        sentences.append(
+            f"That all methods are alike has p = {found.friedman_p:.2g} by Friedman's test."
+        )
+    if np.isfinite(found.alpha):
+        sentences.append(
+            f"Krippendorff's alpha of the images' rankings of methods is {found.alpha:.2f}: "
+            "1 where all images agree, 0 where they agree by chance only."
+        )
+    if np.isfinite(found.critical_difference):
+        sentences.append(
+            "Mean ranks that differ by less than Nemenyi's critical difference, "
+            f"{found.critical_difference:.2f}, are not told apart by that test."
+        )
+    return sentences
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    if len(names) > most:
+        return f"{len(names)} others"
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _direction(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -301,7 +301,7 @@ function explore(section) {
       showMethods();
     });
     const areas = make("span", { class: "areas" });
-    const name = make("span", { class: "name" }, swatch(method), " ", method.name);
+    const name = make("span", { class: "name", title: method.name }, swatch(method), " ", method.name);
     return make("label", {}, box, make("canvas", { "aria-hidden": "true" }), name, areas);
   }
 
