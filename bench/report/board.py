@@ -184,7 +184,7 @@ def pair_board(found: Significance, controls: Collection[str]) -> Board:
             Cell(pair["worse"], pair["worse"]),
             _value(pair["difference"], "{:.4f}"),
             Cell(interval, float(pair["ci_low"]) if interval else None),
-            _value(pair["p_value"], "{:.3g}"),
+            _p_value(pair["p_value"]),
             _value(pair["effect_size"], "{:.2f}"),
             _value(pair["win_rate"], "{:.0%}"),
             _value(pair["images_needed"], "{:,.0f}"),
@@ -201,6 +201,13 @@ def _share(rate: float, same: bool) -> Cell:
 
 def _value(value: float, template: str) -> Cell:
     return Cell(template.format(value), float(value)) if np.isfinite(value) else Cell("")
+
+
+def _p_value(value: float) -> Cell:
+    """A p-value; of small ones more would say no more."""
+    if pd.isna(value):
+        return Cell("")
+    return Cell("<0.001" if value < 0.001 else f"{value:.2g}", float(value))
 
 
 def _brackets(low: float, high: float) -> str:
@@ -247,16 +254,17 @@ def _metric(group: pd.DataFrame, metric: str, column: str, title: str, higher: b
     """A metric, its interval, which rows it cannot tell apart, and the published cells."""
     order = "descending" if higher else "ascending"
     way = f"{'higher' if higher else 'lower'} is better"
+    note = f"{'↑' if higher else '↓'} better"
     hint = f"Of the mean {metric}, bootstrapped over images"
     columns: list[_Column] = [
-        _number(column, title, f"Mean over images; {way}", "{:.4f}", order, way, higher),
+        _number(column, title, f"Mean over images; {way}", "{:.4f}", order, note, higher),
         (Head("95 % interval", hint, order, "interval"), _interval(group, metric, column)),
     ]
     if _filled(group, f"{metric}_letters"):
         columns.append((Head("Group", _GROUP, kind="text"), _text(f"{metric}_letters")))
     if _filled(group, f"{metric}_p"):
         hint = f"p-value of the difference in {metric} from the best row, Holm-adjusted"
-        columns.append(_number(f"{metric}_p", "p", hint, "{:.3g}", "descending"))
+        columns.append((Head("p", hint, "descending"), lambda row: _p_value(row[f"{metric}_p"])))
     theirs = published_column(metric)
     if not _filled(group, theirs):
         return columns

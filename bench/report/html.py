@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich.console import Console
 
+from bench.citations import bibliography, entries
 from bench.errors import BenchError
 from bench.files import file_name, write_atomically
 from bench.leaderboard.comparison import (
@@ -34,6 +35,7 @@ from bench.report.explorer import explorer
 from bench.report.figures import draw_curves
 from bench.report.prose import protocol_in_words, significance_in_words
 from bench.report.tables import WITHIN_A_BACKBONE, to_csv
+from bench.report.writer import citations, unverified
 from bench.store import Run, leaderboard_names, stored_runs
 
 LARGEST = 9_500_000
@@ -67,19 +69,32 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Cited:
+    """A citation.
+
+    Attributes:
+        text: As the run was told.
+        link: Where it leads to, or empty.
+    """
+
+    text: str
+    link: str
+
+
+@dataclass(frozen=True)
 class MethodFacts:
     """What a method is.
 
     Attributes:
         name: Its row's.
-        citation: Where it comes from, as the run was told.
+        cited: Where it comes from.
         settings: `key = value`, one a setting.
         seed: Its seed.
         key: The run's, shortened.
     """
 
     name: str
-    citation: str
+    cited: list[Cited]
     settings: list[str]
     seed: int
     key: str
@@ -132,10 +147,13 @@ class Part:
     marks: Mapping[str, Mark]
     methods: list[MethodFacts]
     protocol: list[str]
+    cited: list[tuple[str, list[Cited]]]
+    bibliography: tuple[str, str]
     provenance: list[tuple[str, list[str]]]
     missing: list[Missing]
     comparison: Comparison | None
     results_dir: Path
+    remarks: list[str]
     findings: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     figures: list[Drawn] = field(default_factory=list)
@@ -232,6 +250,9 @@ def _part(
     controls = group.loc[group["control"], "method"].tolist()
     protocol = next(iter(runs.values())).identity["protocol"]
     csv = to_csv(group)
+    bibtex = bibliography(
+        citations(list(runs.values()), name), f"What the leaderboard {name} cites"
+    )
     part = Part(
         id=part_id,
         name=name,
@@ -240,12 +261,15 @@ def _part(
         board=leaderboard_board(group),
         csv=(f"{file_name(name)}.csv", _uri("text/csv", csv.encode())),
         marks={} if comparison is None else _marks(comparison),
-        methods=[_method(label, run) for label, run in runs.items()],
+        methods=[_method(own, runs[own]) for own in group["method"] if own in runs],
         protocol=protocol_in_words(protocol, row["auc"]),
+        cited=_cited_by_all(runs),
+        bibliography=(f"{file_name(name)}.bib", _uri("application/x-bibtex", bibtex.encode())),
         provenance=_provenance(runs),
         missing=[own for own in (_missing(*item) for item in runs.items()) if own.count],
         comparison=comparison,
         results_dir=results_dir,
+        remarks=unverified(list(runs.values()), name),
     )
     if comparison is not None:
         part.findings = _findings(group)
@@ -336,14 +360,36 @@ def _explorer(part: Part, budget: int) -> dict[str, Any] | None:
 
 def _method(name: str, run: Run) -> MethodFacts:
     settings = run.identity["method"].get("settings", {})
-    cited = run.manifest.get("provenance", {}).get("citations", {})
     return MethodFacts(
         name,
-        cited.get("method", ""),
+        _cited(run.citations.get("method", "")),
         [f"{key} = {json.dumps(own)}" for key, own in settings.items() if key != "_target_"],
         run.identity["seed"],
         run.manifest["key"][:12],
     )
+
+
+def _cited(citation: str) -> list[Cited]:
+    """Citations, with links to where the record says they are."""
+    texts = [own.strip() for own in citation.split(";") if own.strip()]
+    return [Cited(text, _link(entry.fields)) for text in texts for entry in entries(text)]
+
+
+def _cited_by_all(runs: Mapping[str, Run]) -> list[tuple[str, list[Cited]]]:
+    """What data set, network and protocol cite."""
+    found = []
+    for part, term in (("dataset", "Data set"), ("backbone", "Network"), ("protocol", "Protocol")):
+        told = next(filter(None, (run.citations.get(part) for run in runs.values())), "")
+        found += [(term, _cited(told))] if told else []
+    return found
+
+
+def _link(fields: Mapping[str, str]) -> str:
+    if "eprint" in fields:
+        return f"https://arxiv.org/abs/{fields['eprint']}"
+    if "doi" in fields:
+        return f"https://doi.org/{fields['doi']}"
+    return fields.get("url", "") if fields.get("url", "").startswith("https://") else ""
 
 
 def _missing(name: str, run: Run) -> Missing:

@@ -40,8 +40,8 @@ def write_leaderboard(
     """
     with locked(results_dir / "runs"):  # of runs that end at once the last has read all rows
         runs = stored_runs(results_dir, name)
-        table, remarks = leaderboard(runs, name, auc), _unverified(runs, name)
-        cited, paths = _cited(runs, name), []
+        table, remarks = leaderboard(runs, name, auc), unverified(runs, name)
+        cited, paths = citations(runs, name), []
         for ending, content in (
             (".csv", to_csv(table)),
             (".md", to_markdown(table, name, remarks)),
@@ -158,8 +158,13 @@ def _print_whole(part: Table | str, console: Console) -> None:
     console.width = before
 
 
-def _unverified(runs: Sequence[Run], name: str) -> list[str]:
-    """One line on the files whose authors' hashes are not on record."""
+def unverified(runs: Sequence[Run], name: str) -> list[str]:
+    """At most one line, on the files whose authors' hashes are not on record.
+
+    Args:
+        runs: The runs of the leaderboard.
+        name: The leaderboard.
+    """
     repeated = (run.reproduces(name) or {} for run in runs)
     files = sorted({file for own in repeated for file in own.get("unverified", ())})
     if not files:
@@ -167,8 +172,13 @@ def _unverified(runs: Sequence[Run], name: str) -> list[str]:
     return [f"Not verified, the record has no hashes: {', '.join(files)}"]
 
 
-def _cited(runs: Sequence[Run], name: str) -> list[tuple[str, str]]:
-    """The rows of a leaderboard, its data sets, networks and protocols, and what each cites."""
+def citations(runs: Sequence[Run], name: str) -> list[tuple[str, str]]:
+    """The rows of a leaderboard, its data sets, networks and protocols, and what each cites.
+
+    Args:
+        runs: The runs of the leaderboard.
+        name: The leaderboard.
+    """
     methods, cited = row_names(runs, name), {}
     for part in ("method", "dataset", "backbone", "protocol"):
         for run in runs:
