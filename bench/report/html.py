@@ -8,8 +8,9 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -175,13 +176,16 @@ def write_report(
     Raises:
         BenchError: A folder holds no runs, or something in it cannot be read.
     """
-    parts: list[Part] = []
+    boards = []
     for results_dir in results_dirs:
         names = leaderboard_names(results_dir)
         if not names:
             raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
-        for name in names:
-            parts += _parts(results_dir, name, auc, first=len(parts) + 1)
+        boards += [(results_dir, name) for name in names]
+    times, parts = Counter(name for _, name in boards), []
+    for results_dir, name in boards:
+        title = f"{name} ({results_dir.resolve().name})" if times[name] > 1 else name
+        parts += _parts(results_dir, name, title, auc, first=len(parts) + 1)
     page = render(parts)
     write_atomically(output, page.encode())
     shown = [len(own.explorer["images"]) for own in parts if own.explorer]
@@ -222,19 +226,24 @@ def _page(parts: Sequence[Part]) -> str:
     )
 
 
-def _parts(results_dir: Path, name: str, auc: str | None, first: int) -> list[Part]:
+def _parts(results_dir: Path, name: str, title: str, auc: str | None, first: int) -> list[Part]:
     """One part for each set of rows of a leaderboard that may be compared."""
     runs = stored_runs(results_dir, name)
     table, labels = leaderboard(runs, name, auc), row_names(runs, name)
+    origins = {run.manifest["key"]: run for run in runs}
+    table["notes"] = [
+        _without_folders(note, origins[key]) if isinstance(note, str) and key in origins else note
+        for note, key in zip(table["notes"], table["run_key"], strict=True)
+    ]
     complete = {own.key: own for own in comparisons(runs, name, auc)}
     parts = []
     for key, group in table.groupby("comparison", sort=False):
         own = {
             labels[run.manifest["key"]]: run for run in runs if comparison_key(run.identity) == key
         }
-        parts.append(
-            _part(f"p{first + len(parts)}", name, results_dir, group, own, complete.get(key))
-        )
+        part_id = f"p{first + len(parts)}"
+        part = _part(part_id, name, results_dir, group, own, complete.get(key))
+        parts.append(replace(part, name=title))
     return parts
 
 

@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.leaderboard.significance import TESTS, Significance
+from bench.metrics import auc, baseline, perturbation, score
+from bench.metrics.protocol import load_protocol, shipped_protocols
+from bench.report import prose
+from bench.report.prose import protocol_in_words, significance_in_words
+
+
+def test_there_are_words_for_everything():
+    assert set(prose.SCORES) == set(score.SCORES)
+    assert set(prose.BASELINES) == {own.__name__ for own in baseline.BASELINES.values()}
+    assert set(prose.TIES) == set(perturbation.TIE_RULES)
+    assert set(prose.AUC_RULES) == set(auc.AUC_RULES)
+    assert set(prose.TESTS) == set(TESTS)
+
+
+@pytest.mark.parametrize("name", shipped_protocols())
+def test_every_shipped_protocol_has_words(name):
+    settings = load_protocol(name).settings()
+    words = " ".join(protocol_in_words(settings, settings["auc"]))
+    assert "{" not in words
+    assert "None" not in words
+    assert ("MuFidelity" in words) == ("mufidelity" in settings)
+    assert ("Confidence" in words) == ("confidence" in settings)
+
+
+def test_words_of_both_directions():
+    words = " ".join(protocol_in_words(load_protocol("rise").settings(), "mean"))
+    assert (
+        "Insertion goes by the pixels of 1 image row a step; a removed pixel is the image " in words
+    )
+    assert "blurred by a 11 by 11 kernel (sigma 5)" in words
+    assert "Deletion goes by the pixels of 1 image row a step; a removed pixel is zero" in words
+    assert "is the mean of its curve's points; the table shows means over images" in words
+    settings = load_protocol("xplique").settings()
+    settings["insertion"] = settings["deletion"] = {
+        "steps": -1, "rows_per_step": None, "max_fraction": 0.5,
+        "baseline": {"kind": "ConstantBaseline", "rgb": (1, 2.5, 3)},
+    }  # fmt: skip
+    words = " ".join(protocol_in_words(settings, "trapezoid"))
+    assert (
+        "Both go one pixel a step, up to 50% of the pixels; a removed pixel is the colour" in words
+    )
+    assert "RGB (1, 2.5, 3)" in words
+
+
+def found(letters, **changes):
+    names = list(letters)
+    settings = {
+        "metric": "insertion", "methods": names, "letters": letters, "pairs": pd.DataFrame(),
+        "win_rates": pd.DataFrame(), "average_ranks": pd.Series(dtype=float),
+        "critical_difference": np.nan, "friedman_p": np.nan, "alpha": np.nan,
+    }  # fmt: skip
+    return Significance(**settings | changes)
+
+
+def test_words_of_what_can_be_told_apart():
+    (told,) = significance_in_words(found({"x": "a", "y": "ab", "z": "b"}), 9)
+    assert told.startswith("x has the best mean; y cannot be told apart from it (Wilcoxon's")
+    (told,) = significance_in_words(found({"x": "a", "y": "b"}), 9)
+    assert "no other method has such a mean" in told
+    (told,) = significance_in_words(found(dict.fromkeys("vwxyz", "a"), test="permutation"), 9)
+    assert "w, x, y and z cannot" in told
+    assert "permutation" in told
+    (told,) = significance_in_words(found(dict.fromkeys("uvwxyz", "a")), 9)
+    assert "5 others cannot be told apart" in told
+    numbers = {"critical_difference": 2.344, "friedman_p": 0.0123, "alpha": 0.456}
+    told = " ".join(significance_in_words(found({"x": "a", "y": "b"}, **numbers), 9))
+    for expected in ("0.012 by Friedman", "rankings of methods is 0.46", "difference, 2.34,"):
+        assert expected in told
+
+
+def test_one_image_tells_nothing():
+    (told,) = significance_in_words(found({"x": "a", "y": "a"}), 1)
+    assert "One image" in told
