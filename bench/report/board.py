@@ -24,7 +24,7 @@ class Head:
         note: A word or two under the title.
         competes: Of numbers that compete, whether higher is better; else None.
         first: The order that a first click gives: `ascending` or `descending`.
-        kind: `text`, `number` or `interval`.
+        kind: `text`, `words`, `number` or `interval`.
     """
 
     title: str
@@ -191,6 +191,22 @@ def pair_board(found: Significance, controls: Collection[str]) -> Board:
         ]
         rows.append(Row("", pair["better"], pair["better"] in controls, [], cells))
     return Board("Better", heads, rows, [])
+
+
+def text_board(table: pd.DataFrame, first: str, controls: Collection[str]) -> Board:
+    """Any table of text.
+
+    Args:
+        table: Text; its index are the rows' names.
+        first: The title of the names' column.
+        controls: Names of the rows that are controls.
+    """
+    heads = [Head(str(title), "", kind="words") for title in table.columns]
+    rows = [
+        Row("", name, name in controls, [], [Cell(own, own or None) for own in cells])
+        for name, *cells in table.itertuples()
+    ]
+    return Board(first, heads, rows, [])
 
 
 def _share(rate: float, same: bool) -> Cell:

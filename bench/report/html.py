@@ -27,14 +27,18 @@ from bench.leaderboard.comparison import (
     Comparison,
     comparison_key,
     comparisons,
+    extremes,
     row_names,
 )
+from bench.leaderboard.controls import control_warnings
+from bench.leaderboard.robustness import comparable, robustness
 from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
-from bench.report.board import Board, leaderboard_board, pair_board, win_rate_board
+from bench.report.board import Board, leaderboard_board, pair_board, text_board, win_rate_board
 from bench.report.explorer import explorer
 from bench.report.figures import draw_curves
 from bench.report.prose import protocol_in_words, significance_in_words
+from bench.report.robustness import summary, tables
 from bench.report.tables import WITHIN_A_BACKBONE, to_csv
 from bench.report.writer import citations, unverified
 from bench.store import Run, leaderboard_names, stored_runs
@@ -135,6 +139,25 @@ class Tested:
     pairs: Board
 
 
+@dataclass(frozen=True)
+class Robust:
+    """How far the order of methods depends on the protocol, for one data set and network.
+
+    Attributes:
+        id: Of its place on the page.
+        name: The leaderboard's.
+        title: Data set and network.
+        marks: Of the methods.
+        metrics: Metric -> sentences, and tables by their titles.
+    """
+
+    id: str
+    name: str
+    title: str
+    marks: Mapping[str, Mark]
+    metrics: Mapping[str, tuple[list[str], Mapping[str, Board]]]
+
+
 @dataclass
 class Part:
     """What the page says of one comparison."""
@@ -182,28 +205,29 @@ def write_report(
         if not names:
             raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
         boards += [(results_dir, name) for name in names]
-    times, parts = Counter(name for _, name in boards), []
+    times, parts, robust = Counter(name for _, name in boards), [], []
     for results_dir, name in boards:
         title = f"{name} ({results_dir.resolve().name})" if times[name] > 1 else name
         parts += _parts(results_dir, name, title, auc, first=len(parts) + 1)
-    page = render(parts)
+        robust += _robust(results_dir, name, title, first=len(robust) + 1)
+    page = render(parts, robust)
     write_atomically(output, page.encode())
     shown = [len(own.explorer["images"]) for own in parts if own.explorer]
     console.print(f"Report: {output} ({len(page.encode()) / 1e6:.1f} MB, {sum(shown)} images)",
                   soft_wrap=True, highlight=False)  # fmt: skip
 
 
-def render(parts: Sequence[Part]) -> str:
+def render(parts: Sequence[Part], robust: Sequence[Robust]) -> str:
     """The page; fills the parts' explorers with as many images as it may hold."""
-    bare = len(_page(parts).encode())
+    bare = len(_page(parts, robust).encode())
     shows = [own for own in parts if own.comparison is not None]
     for part in shows:
         share = max(0, LARGEST - bare) // len(shows)
         part.explorer = _explorer(part, share)
-    return _page(parts)
+    return _page(parts, robust)
 
 
-def _page(parts: Sequence[Part]) -> str:
+def _page(parts: Sequence[Part], robust: Sequence[Robust]) -> str:
     environment = Environment(
         loader=PackageLoader("bench.report", "page"),
         autoescape=True,
@@ -218,6 +242,7 @@ def _page(parts: Sequence[Part]) -> str:
         title=names[0] if len(names) == 1 else f"{len(names)} leaderboards",
         names=names,
         parts=parts,
+        robust=robust,
         style=Markup(style),
         script=Markup(script),
         style_hash=_csp_hash(style),
@@ -282,6 +307,7 @@ def _part(
     )
     if comparison is not None:
         part.findings = _findings(group)
+        part.warnings = control_warnings(comparison)
         part.figures = _figures(comparison)
         part.tests = _tests(comparison)
     return part
@@ -355,9 +381,27 @@ def _tests(comparison: Comparison) -> list[Tested]:
     return tested
 
 
+def _robust(results_dir: Path, name: str, title: str, first: int) -> list[Robust]:
+    """What a leaderboard's protocols agree on, where it has several of the same images."""
+    found = []
+    for own in comparable(comparisons(stored_runs(results_dir, name), name)):
+        reference = own[0]
+        metrics = {}
+        for metric in ("insertion", "deletion"):
+            of = robustness(own, metric)
+            boards = {
+                heading: text_board(table, "", reference.controls)
+                for heading, table in tables(of).items()
+            }
+            metrics[metric] = (summary(of), boards)
+        part_id = f"r{first + len(found)}"
+        found.append(Robust(part_id, title, of.title, _marks(reference), metrics))
+    return found
+
+
 def _explorer(part: Part, budget: int) -> dict[str, Any] | None:
     comparison = part.comparison
-    found = explorer(comparison, part.results_dir, {}, budget)
+    found = explorer(comparison, part.results_dir, _extremes(comparison), budget)
     if found is None:
         return None
     methods = [
@@ -365,6 +409,16 @@ def _explorer(part: Part, budget: int) -> dict[str, Any] | None:
         for own in comparison.runs
     ]
     return found | {"methods": methods}
+
+
+def _extremes(comparison: Comparison) -> dict[str, str]:
+    """Images that methods do best, typically and worst on -> which ones do."""
+    found: dict[str, list[str]] = {}
+    for method in comparison.runs:
+        if method not in comparison.controls:
+            for place, image_id in extremes(comparison, method).items():
+                found.setdefault(image_id, []).append(f"{place} of {method}")
+    return {image_id: ", ".join(own) for image_id, own in found.items()}
 
 
 def _method(name: str, run: Run) -> MethodFacts:

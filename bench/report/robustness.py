@@ -29,8 +29,8 @@ def to_markdown(found: Sequence[Robustness], name: str) -> str:
     lines = [f"# {markdown(name)}: robustness", ""]
     for own in found:
         lines += [f"## {markdown(_title(own))}", ""]
-        lines.append(markdown(" ".join(_summary(own))))
-        for title, table in _tables(own).items():
+        lines.append(markdown(" ".join(summary(own))))
+        for title, table in tables(own).items():
             lines += ["", f"### {title}", "", *_table(table)]
         lines += [""]
     return "\n".join([*lines, *(f"- {markdown(line)}" for line in _LEGEND)]) + "\n"
@@ -42,7 +42,8 @@ def _title(own: Robustness) -> str:
     return f"{own.title} · {images} · {own.metric} {arrow}"
 
 
-def _summary(own: Robustness) -> list[str]:
+def summary(own: Robustness) -> list[str]:
+    """Sentences on how far the order of methods holds."""
     lines = []
     if own.left_out:
         lines.append(f"Left out, not in all protocols with the same maps: {_list(own.left_out)}.")
@@ -63,8 +64,8 @@ def _summary(own: Robustness) -> list[str]:
     ]
 
 
-def _tables(own: Robustness) -> dict[str, pd.DataFrame]:
-    """By title; first columns are the index."""
+def tables(own: Robustness) -> dict[str, pd.DataFrame]:
+    """What there is to look up, as text, by title; first columns are the index."""
     if len(own.means) < 2:
         return {}
     protocols = list(own.own_rules)
