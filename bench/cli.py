@@ -95,8 +95,8 @@ def _other(arguments: Sequence[str]) -> list[str]:
         "arguments",
         nargs="*",
         metavar="RESULTS_DIR ... | auc=RULE | test=TEST",
-        help="default: results, each protocol's own AUC rule, and wilcoxon (or permutation); several "
-        "benchmarks or networks also stand side by side, in the first folder",
+        help="default: results, each protocol's own AUC rule, and wilcoxon (or permutation); "
+        "several benchmarks or networks also stand side by side, in the first folder",
     )
     page = commands.add_parser("report", help="write leaderboards, figures and images as a page")
     page.add_argument(
@@ -228,15 +228,19 @@ def _folders_and_rules(arguments: Sequence[str]) -> tuple[list[Path], dict[str, 
     from bench.leaderboard.significance import TESTS
     from bench.metrics.auc import AUC_RULES
 
-    folders, rules = [], {"auc": None, "test": "wilcoxon"}
+    known = {"auc": AUC_RULES, "test": TESTS}
+    folders: list[Path] = []
+    named: dict[str, str] = {}
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if key not in rules:
+        if key not in known:
             folders.append(Path(argument))
             continue
-        require_known(key, value, {"auc": AUC_RULES, "test": TESTS}[key])
-        rules[key] = value
-    return folders or [Path("results")], rules
+        require_known(key, value, known[key])
+        if key in named:
+            raise BenchError(f"{key}: expected one, found {named[key]} and {value}")
+        named[key] = value
+    return folders or [Path("results")], {"auc": None, "test": "wilcoxon"} | named
 
 
 def _list(group: str, config_dir: str | None) -> None:

@@ -186,7 +186,11 @@ class Part:
 
 
 def write_report(
-    results_dirs: Sequence[Path], output: Path, console: Console, auc: str | None = None
+    results_dirs: Sequence[Path],
+    output: Path,
+    console: Console,
+    auc: str | None = None,
+    test: str = "wilcoxon",
 ) -> None:
     """Writes one page on all leaderboards of results folders.
 
@@ -195,6 +199,7 @@ def write_report(
         output: The file.
         console: Where it is named.
         auc: An AUC rule other than the protocols' own.
+        test: A key of `bench.leaderboard.significance.TESTS`.
 
     Raises:
         BenchError: A folder holds no runs, or something in it cannot be read.
@@ -208,7 +213,7 @@ def write_report(
     times, parts, robust = Counter(name for _, name in boards), [], []
     for results_dir, name in boards:
         title = f"{name} ({results_dir.resolve().name})" if times[name] > 1 else name
-        parts += _parts(results_dir, name, title, auc, first=len(parts) + 1)
+        parts += _parts(results_dir, name, title, auc, test, first=len(parts) + 1)
         robust += _robust(results_dir, name, title, first=len(robust) + 1)
     page = render(parts, robust)
     write_atomically(output, page.encode())
@@ -251,10 +256,12 @@ def _page(parts: Sequence[Part], robust: Sequence[Robust]) -> str:
     )
 
 
-def _parts(results_dir: Path, name: str, title: str, auc: str | None, first: int) -> list[Part]:
+def _parts(
+    results_dir: Path, name: str, title: str, auc: str | None, test: str, first: int
+) -> list[Part]:
     """One part for each set of rows of a leaderboard that may be compared."""
     runs = stored_runs(results_dir, name)
-    table, labels = leaderboard(runs, name, auc), row_names(runs, name)
+    table, labels = leaderboard(runs, name, auc, test), row_names(runs, name)
     origins = {run.manifest["key"]: run for run in runs}
     table["notes"] = [
         _without_folders(note, origins[key]) if isinstance(note, str) and key in origins else note
@@ -267,7 +274,7 @@ def _parts(results_dir: Path, name: str, title: str, auc: str | None, first: int
             labels[run.manifest["key"]]: run for run in runs if comparison_key(run.identity) == key
         }
         part_id = f"p{first + len(parts)}"
-        part = _part(part_id, name, results_dir, group, own, complete.get(key))
+        part = _part(part_id, name, results_dir, group, own, complete.get(key), test)
         parts.append(replace(part, name=title))
     return parts
 
@@ -279,6 +286,7 @@ def _part(
     group: pd.DataFrame,
     runs: Mapping[str, Run],
     comparison: Comparison | None,
+    test: str,
 ) -> Part:
     row = group.iloc[0]
     controls = group.loc[group["control"], "method"].tolist()
@@ -309,7 +317,7 @@ def _part(
         part.findings = _findings(group)
         part.warnings = control_warnings(comparison)
         part.figures = _figures(comparison)
-        part.tests = _tests(comparison)
+        part.tests = _tests(comparison, test)
     return part
 
 
@@ -370,11 +378,11 @@ def _figures(comparison: Comparison) -> list[Drawn]:
     ]
 
 
-def _tests(comparison: Comparison) -> list[Tested]:
+def _tests(comparison: Comparison, test: str) -> list[Tested]:
     """What tests say of each metric; nothing of a single method."""
     tested, controls = [], comparison.controls
     for metric in comparison.metrics if len(comparison.runs) > 1 else ():
-        found = significance(comparison, metric)
+        found = significance(comparison, metric, test)
         sentences = significance_in_words(found, len(comparison.image_ids))
         boards = win_rate_board(found, controls), pair_board(found, controls)
         tested.append(Tested(metric, sentences, *boards))

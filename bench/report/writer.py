@@ -13,43 +13,52 @@ from bench.citations import bibliography, cited_keys
 from bench.claims import locked
 from bench.files import file_name, write_atomically
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
+from bench.leaderboard.controls import control_warnings
 from bench.leaderboard.robustness import comparable, robustness
 from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
 from bench.report import robustness as robustness_report
 from bench.report import side_by_side, statistics
 from bench.report.figures import draw_curves, draw_maps
-from bench.report.tables import to_csv, to_latex, to_markdown, to_text
+from bench.report.tables import markdown, to_csv, to_latex, to_markdown, to_text
 from bench.store import Run, leaderboard_names, stored_runs
 
 
 def write_leaderboard(
-    results_dir: Path, name: str, console: Console, auc: str | None = None
+    results_dir: Path,
+    name: str,
+    console: Console,
+    auc: str | None = None,
+    test: str = "wilcoxon",
 ) -> None:
     """Writes one leaderboard from stored rows, as CSV, Markdown and LaTeX, and prints it.
 
     Beside them go a file of BibTeX with whatever its rows cite; what can be told apart, and all
-    pairs, of each comparison of several methods; and how far the order depends on the protocol, if
-    the same images were judged by several.
+    pairs, of each comparison of several methods; and how far the order depends on protocol and AUC
+    rule, if the same images were judged by several protocols.
 
     Args:
         results_dir: The results folder.
         name: The leaderboard.
         console: Where it is printed.
         auc: An AUC rule other than the protocols' own; its name joins the files' names.
+        test: A key of `bench.leaderboard.significance.TESTS`; likewise, but for Wilcoxon's.
     """
+    variant = "".join(f"_{own}" for own in (auc, test) if own and own != "wilcoxon")
     with locked(results_dir / "runs"):  # of runs that end at once the last has read all rows
         runs = stored_runs(results_dir, name)
-        table, remarks = leaderboard(runs, name, auc), unverified(runs, name)
+        table, found = leaderboard(runs, name, auc, test), comparisons(runs, name, auc)
+        remarks = [*_warnings(found), *unverified(runs, name)]
         cited, paths = citations(runs, name), []
         for ending, content in (
             (".csv", to_csv(table)),
             (".md", to_markdown(table, name, remarks)),
             (".tex", to_latex(table, name, [*remarks, *cited_keys(cited)])),
             (".bib", bibliography(cited, f"What the leaderboard {name} cites")),
-            *_analyses(comparisons(runs, name, auc), name),
+            *_statistics(found, name, test),
+            *(_robustness(found, name) if auc is None else ()),
         ):
-            paths.append(_path(results_dir, name, (f"_{auc}" if auc else "") + ending))
+            paths.append(_path(results_dir, name, variant + ending))
             write_atomically(paths[-1], content.encode())
     for part in to_text(table, remarks, max(console.width, 120)):
         _print_whole(part, console)
@@ -128,26 +137,45 @@ def write_figures(
         console.print(f"Figure:      {path}", soft_wrap=True)
 
 
-def _analyses(found: Sequence[Comparison], name: str) -> list[tuple[str, str]]:
-    """Endings and contents of the files that say how far a leaderboard can be trusted."""
-    files = []
+def _warnings(found: Sequence[Comparison]) -> list[str]:
+    """A line for each method that does not beat a control; see `control_warnings`."""
+    several = len(found) > 1
+    return [
+        f"Warning: {f'{own.title}: ' * several}{line}"
+        for own in found
+        for line in control_warnings(own)
+    ]
+
+
+def _statistics(found: Sequence[Comparison], name: str, test: str) -> list[tuple[str, str]]:
+    """Endings and contents of the files that say which methods can be told apart."""
     compared = [own for own in found if len(own.runs) > 1]
-    tested = {own.key: [significance(own, metric) for metric in own.metrics] for own in compared}
-    if compared:
-        parts = (statistics.to_markdown(tested[own.key], own.title) for own in compared)
-        files += [
-            ("_statistics.md", "\n".join(parts)),
-            ("_pairs.csv", statistics.pairs_csv(tested)),
-        ]
+    if not compared:
+        return []
+    tested = {
+        own.key: [significance(own, metric, test) for metric in own.metrics] for own in compared
+    }
+    parts = (
+        statistics.to_markdown(tested[own.key], f"{own.title} · {len(own.image_ids)} images")
+        for own in compared
+    )
+    return [
+        ("_statistics.md", "\n".join([f"# {markdown(name)}: statistics\n", *parts])),
+        ("_pairs.csv", statistics.pairs_csv(tested)),
+    ]
+
+
+def _robustness(found: Sequence[Comparison], name: str) -> list[tuple[str, str]]:
+    """Endings and contents of the files that say how far the order depends on the protocol."""
     several = [
         robustness(own, metric) for own in comparable(found) for metric in ("insertion", "deletion")
     ]
-    if several:
-        files += [
-            ("_robustness.md", robustness_report.to_markdown(several, name)),
-            ("_robustness.csv", robustness_report.to_csv(several)),
-        ]
-    return files
+    if not several:
+        return []
+    return [
+        ("_robustness.md", robustness_report.to_markdown(several, name)),
+        ("_robustness.csv", robustness_report.to_csv(several)),
+    ]
 
 
 def _print_whole(part: Table | str, console: Console) -> None:

@@ -218,7 +218,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
         (["nowhere", "-o", "x.html"], "results folder 'nowhere' is missing"),
         ([".", "-o", "x.html"], "no runs in '.'"),
         ([".", "auc=own", "-o", "x.html"], "auc: unknown name 'own'"),
-        ([".", "auc=mean", "auc=mean", "-o", "x.html"], "auc: expected one rule, found 2"),
+        ([".", "auc=mean", "auc=mean", "-o", "x.html"], "auc: expected one, found mean and mean"),
     ],
 )
 def test_mistakes_are_told(arguments, expected, tmp_path, capsys, monkeypatch):
