@@ -5,7 +5,8 @@ and a few levels between them: one 8-bit picture a map serves for both curves an
 """
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def explorer(
             "why": first.get(image_id, ""),
             "areas": {own: _numbers(areas[own].loc[image_id], 4) for own in DIRECTIONS},
         }
-        budget -= sum(map(len, _texts(image)))
+        budget -= len(json.dumps(image))
         if budget < 0 and images:
             break
         images.append(image)
@@ -225,13 +226,3 @@ def _uri(kind: str, image: NDArray[np.uint8], settings: Sequence[int] = ()) -> s
 
 def _numbers(values: Any, digits: int) -> list[float | None]:
     return [round(float(own), digits) if np.isfinite(own) else None for own in values]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for own in value:
-            yield from _texts(own)
-    else:
-        yield str(value)
