@@ -28,7 +28,11 @@ LARGEST = 9_500_000
 
 
 def write_report(
-    results_dirs: Sequence[Path], output: Path, console: Console, auc: str | None = None
+    results_dirs: Sequence[Path],
+    output: Path,
+    console: Console,
+    auc: str | None = None,
+    test: str = "wilcoxon",
 ) -> None:
     """Writes one page on all leaderboards of results folders.
 
@@ -37,6 +41,7 @@ def write_report(
         output: The file.
         console: Where it is named.
         auc: An AUC rule other than the protocols' own.
+        test: A key of `bench.leaderboard.significance.TESTS`.
 
     Raises:
         BenchError: A folder holds no runs, or something in it cannot be read.
@@ -50,7 +55,7 @@ def write_report(
     times, parts, robust = Counter(name for _, name in boards), [], []
     for results_dir, name in boards:
         title = f"{name} ({results_dir.resolve().name})" if times[name] > 1 else name
-        parts += parts_of(results_dir, name, title, auc, first=len(parts) + 1)
+        parts += parts_of(results_dir, name, title, auc, test, first=len(parts) + 1)
         robust += robust_of(results_dir, name, title, first=len(robust) + 1)
     page = render(parts, robust)
     write_atomically(output, page.encode())

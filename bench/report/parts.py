@@ -120,7 +120,9 @@ class Part:
     explorer: dict[str, Any] | None = None
 
 
-def parts_of(results_dir: Path, name: str, title: str, auc: str | None, first: int) -> list[Part]:
+def parts_of(
+    results_dir: Path, name: str, title: str, auc: str | None, test: str, first: int
+) -> list[Part]:
     """One part for each set of rows of a leaderboard that may be compared.
 
     Args:
@@ -128,10 +130,11 @@ def parts_of(results_dir: Path, name: str, title: str, auc: str | None, first: i
         name: The leaderboard.
         title: What the page calls it.
         auc: An AUC rule other than the protocols' own.
+        test: A key of `bench.leaderboard.significance.TESTS`.
         first: Number of the first part.
     """
     runs = stored_runs(results_dir, name)
-    table, labels = leaderboard(runs, name, auc), row_names(runs, name)
+    table, labels = leaderboard(runs, name, auc, test), row_names(runs, name)
     origins = {run.manifest["key"]: run for run in runs}
     table["notes"] = [
         without_folders(note, origins[key]) if isinstance(note, str) and key in origins else note
@@ -144,7 +147,7 @@ def parts_of(results_dir: Path, name: str, title: str, auc: str | None, first: i
             labels[run.manifest["key"]]: run for run in runs if comparison_key(run.identity) == key
         }
         part_id = f"p{first + len(parts)}"
-        part = _part(part_id, name, results_dir, group, own, complete.get(key))
+        part = _part(part_id, name, results_dir, group, own, complete.get(key), test)
         parts.append(replace(part, name=title))
     return parts
 
@@ -156,6 +159,7 @@ def _part(
     group: pd.DataFrame,
     runs: Mapping[str, Run],
     comparison: Comparison | None,
+    test: str,
 ) -> Part:
     row = group.iloc[0]
     controls = group.loc[group["control"], "method"].tolist()
@@ -187,7 +191,7 @@ def _part(
         part.warnings = control_warnings(comparison)
         part.figures = _figures(comparison)
         several = len(comparison.runs) > 1
-        found = [significance(comparison, own) for own in comparison.metrics if several]
+        found = [significance(comparison, own, test) for own in comparison.metrics if several]
         part.tests = [_tested(comparison, own) for own in found]
     return part
 

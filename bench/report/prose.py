@@ -96,7 +96,7 @@ def significance_in_words(found: Significance, images: int) -> list[str]:
     sentences = [f"{best} has the best mean; {alike} ({TESTS[found.test]}, Holm-corrected)."]
     if np.isfinite(found.friedman_p):
         sentences.append(
-            f"That all methods are alike has p = {found.friedman_p:.2g} by Friedman's test."
+            f"Friedman's test of all methods being alike gives p = {found.friedman_p:.2g}."
         )
     if np.isfinite(found.alpha):
         sentences.append(
