@@ -139,6 +139,8 @@ def test_sorting_by_click(page):
     insertion.find_element(By.TAG_NAME, "button").click()
     assert insertion.get_attribute("aria-sort") == "ascending"
     assert column(page, 3) == before[::-1]
+    insertion.find_element(By.TAG_NAME, "button").click()
+    assert column(page, 3) == before
     deletion = head(page, "Deletion")
     deletion.find_element(By.TAG_NAME, "button").click()
     assert deletion.get_attribute("aria-sort") == "ascending"
@@ -277,6 +279,17 @@ def test_a_phone_scrolls_down_only(page, width):
     assert measured == [width, width]
     table = find(page, ".scroll")
     assert page.execute_script("return arguments[0].scrollWidth > arguments[0].clientWidth", table)
+
+
+def test_paper_holds_the_tables(page):
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": False},  # A4, 96 dpi
+    )
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 718
+    assert not find(page, "#theme").is_displayed()
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def luminance(page):
