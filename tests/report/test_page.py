@@ -39,8 +39,10 @@ HOSTILE = "</script><img src=x onerror='window.fooled = true'>"
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
+    if not (CHROMIUM and DRIVER):  # selenium would look for some elsewhere
+        pytest.fail("BENCH_TEST_BROWSER=1 asks for chromium and chromedriver: install both")
     options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
+    options.binary_location = CHROMIUM
     for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
