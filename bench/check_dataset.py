@@ -15,7 +15,7 @@ from bench.datasets.problems import Problems
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError
 from bench.files import file_name, write_atomically
-from bench.report.figures import draw_contact_sheet
+from bench.report.figures import draw_contact_sheet, to_png
 
 SHOWN = 48
 """Images on a contact sheet, spread evenly over the data set."""
@@ -58,7 +58,7 @@ def check_dataset(
     )
     if tiles:
         sheet = output_dir / f"{file_name(dataset.name)}.png"
-        write_atomically(sheet, draw_contact_sheet(tiles))
+        write_atomically(sheet, to_png(draw_contact_sheet(tiles), dpi=100))
         console.print(f"Contact sheet: {sheet}", soft_wrap=True, highlight=False)
     return problems.lines()
 

@@ -7,7 +7,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -106,9 +105,7 @@ def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] 
     if config.gallery:
         _keep_gallery(experiment, runs, kept, results_dir, name, console)
     if config.figures:
-        gallery, size = dataset.samples[: config.gallery], backbone.preprocessing.size
-        photos = {s.image_id: cv2.resize(s.read(), (size, size)) for s in gallery}
-        write_figures(results_dir, name, next(iter(runs.values())), photos, console)
+        write_figures(results_dir, name, next(iter(runs.values())), console)
     console.print(
         f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
     )

@@ -21,7 +21,7 @@ from bench.datasets.reading import read_image
 from bench.device import resolve_device
 from bench.errors import BenchError
 from bench.files import write_atomically
-from bench.report.figures import draw_contact_sheet
+from bench.report.figures import draw_contact_sheet, to_png
 
 
 def main() -> None:
@@ -66,7 +66,8 @@ def _align(given: argparse.Namespace) -> None:
         if path.exists():
             tiles[f"{image_id}{' NO FACE' if image_id in lost else ''}"] = read_image(path)
     if tiles:
-        write_atomically(given.output / "contact_sheet.png", draw_contact_sheet(tiles))
+        sheet = to_png(draw_contact_sheet(tiles), dpi=100)
+        write_atomically(given.output / "contact_sheet.png", sheet)
     console.print(f"Aligned: {given.output}/list.txt, manifest.jsonl, contact_sheet.png")
 
 

@@ -23,6 +23,9 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in Path(folder).rglob("*") if path.is_file()}
 
 
+DIAGRAMS = "curves distributions scatter ranks cost_passes cost_seconds".split()
+
+
 def assert_bad(outcome, *expected):
     code, _, err = outcome
     assert code == 1
@@ -47,9 +50,11 @@ def test_a_run_writes_everything_under_results_dir(bench):
     table = pd.read_csv(BOARD)
     assert sorted(table["method"]) == ["random", "saliency"]
     assert (table["n_images"] == 7).all()
-    endings = [".bib", ".csv", ".md", ".tex", "_curves.png", "_maps.png"]
+    tables = (".bib", ".csv", ".md", ".tex", "_statistics.md", "_pairs.csv")
     names = {path.name for path in BOARD.parent.iterdir()}
-    assert names == {BOARD.stem + ending for ending in endings}
+    figures = {f"_{own}.{kind}" for own in DIAGRAMS for kind in ("png", "svg")}
+    assert names == {BOARD.stem + ending for ending in (*tables, *figures)}
+    assert f"{BOARD.stem}_*.png, .svg" in out
 
 
 def test_the_same_command_again_recomputes_nothing(bench):
@@ -293,9 +298,12 @@ def test_names_that_look_like_numbers(bench):
 
 def test_figures_show_the_whole_table(bench, monkeypatch):
     drawn = []
-    monkeypatch.setattr(
-        "bench.report.writer.draw_curves", lambda curves, score: drawn.append(set(curves)) or b""
-    )
+
+    def draw(comparison):
+        drawn.append(set(comparison.runs))
+        return []
+
+    monkeypatch.setattr("bench.report.writer.diagrams", draw)
     bench("method=[random,wrong_shape]", "figures=true")
     bench("method=[edge]", "figures=true")
     bench("method=[edge]", "figures=true", "seed=1")

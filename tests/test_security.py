@@ -16,7 +16,6 @@ from test_store import begin, rows
 
 from bench.configuration import shipped_targets
 from bench.leaderboard.table import leaderboard
-from bench.report.figures import draw_curves, draw_maps
 from bench.report.tables import to_csv, to_latex, to_markdown
 from bench.store import stored_runs
 
@@ -242,13 +241,6 @@ def test_hostile_names_in_leaderboards(bench, tmp_path):
     assert code == 0
     assert "\x1b" not in out
     assert "[/red]" in "".join(out.split())
-
-
-def test_hostile_names_in_figures():
-    curves = np.ones((2, 3), np.float32)
-    maps = {HOSTILE: {"a": np.ones((4, 4), np.float32)}}
-    assert draw_curves({HOSTILE: (curves, curves)}, "output").startswith(b"\x89PNG")
-    assert draw_maps({"a": np.zeros((4, 4, 3), np.uint8)}, maps).startswith(b"\x89PNG")
 
 
 def test_hostile_file_names(bench, image_folder):

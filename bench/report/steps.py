@@ -81,5 +81,5 @@ def step_pictures(
 
 def _perturbation(protocol: Mapping[str, Any], direction: str) -> Perturbation:
     """The direction's steps; its baseline says nothing of them and stays out."""
-    own = {key: protocol[direction][key] for key in ("steps", "rows_per_step", "max_fraction")}
+    own = {key: value for key, value in protocol[direction].items() if key != "baseline"}
     return Perturbation(ZeroBaseline(), **own)

@@ -1,10 +1,9 @@
 """Leaderboards and figures as files under `results_dir/leaderboards`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -19,7 +18,7 @@ from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
 from bench.report import robustness as robustness_report
 from bench.report import side_by_side, statistics
-from bench.report.figures import draw_curves, draw_maps
+from bench.report.figures import diagrams, photographs, ranks_over_benchmarks, to_png, to_svg
 from bench.report.tables import markdown, to_csv, to_latex, to_markdown, to_text
 from bench.store import Run, leaderboard_names, stored_runs
 
@@ -95,46 +94,31 @@ def write_side_by_side(
     console.print("Side by side: " + "\n              ".join(map(str, paths)), soft_wrap=True)
 
 
-def write_figures(
-    results_dir: Path,
-    name: str,
-    like: Run,
-    photos: Mapping[str, NDArray[np.uint8]],
-    console: Console,
-) -> None:
-    """Draws the mean curves of a leaderboard's complete rows and the maps that they kept.
+def write_figures(results_dir: Path, name: str, like: Run, console: Console) -> None:
+    """Draws all that can be drawn of a leaderboard's complete rows, as PNG and SVG.
 
     Args:
         results_dir: The results folder.
         name: The leaderboard.
         like: The rows drawn are those that may be compared with this one.
-        photos: Image id -> RGB uint8 (H, W, 3) at the size of the maps.
-        console: Where the files are named.
+        console: Where the folder is named.
+
+    Raises:
+        BenchError: A picture or a map that was kept cannot be read.
     """
-    runs = stored_runs(results_dir, name)
-    methods = row_names(runs, name)
-    curves, maps = {}, {}
-    for run in runs:
-        rows, method = run.rows(), methods[run.manifest["key"]]
-        if (
-            comparison_key(run.identity) == comparison_key(like.identity)
-            and len(rows) == run.num_images
-        ):
-            insertion, deletion = rows["insertion_curve"], rows["deletion_curve"]
-            curves[method] = np.stack(insertion.tolist()), np.stack(deletion.tolist())
-            maps[method] = {image_id: run.load_map(image_id) for image_id in photos}
-    figures = {}
-    if curves:
-        figures["_curves.png"] = draw_curves(curves, like.identity["protocol"]["score"])
-    if curves and photos:
-        figures["_maps.png"] = draw_maps(photos, maps)
-    missing = sum(saliency_map is None for own in maps.values() for saliency_map in own.values())
-    if missing:
-        console.print(f"{missing} maps were not kept (gallery=): their places stay empty")
-    for ending, content in figures.items():
-        path = _path(results_dir, name, ending)
-        write_atomically(path, content)
-        console.print(f"Figure:      {path}", soft_wrap=True)
+    found = comparisons(stored_runs(results_dir, name), name)
+    drawn = []
+    for own in found:
+        if own.key == comparison_key(like.identity):
+            drawn = [diagrams(own), photographs(own, results_dir), ranks_over_benchmarks(found)]
+    names = []
+    for plate in chain(*drawn):
+        for ending, content in (("png", to_png(plate.figure)), ("svg", to_svg(plate.figure))):
+            write_atomically(_path(results_dir, name, f"_{plate.name}.{ending}"), content)
+        names.append(plate.name)
+    if names:
+        figures = _path(results_dir, name, "_*.png, .svg")
+        console.print(f"Figures:     {figures} ({len(names)})", soft_wrap=True, highlight=False)
 
 
 def _warnings(found: Sequence[Comparison]) -> list[str]:

@@ -1,0 +1,74 @@
+"""What single images give a method."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.leaderboard.comparison import Comparison
+from bench.report.figures.means import Mean, finite_values, means_of
+from bench.report.figures.style import Mark, marks_of, metric_title, name_rows, new_figure, styled
+
+_MANY = 300
+"""More points than these are drawn as pixels: as shapes they would make an SVG of megabytes."""
+
+
+@styled()
+def draw_distributions(comparison: Comparison) -> Figure:
+    """The areas of single images: a row a method, in the order of the table.
+
+    Boxes go from quartile to quartile, their whiskers to the farthest image within 1.5 times that
+    length; the methods' own markers are the means, with the bootstrap intervals of the table.
+
+    Args:
+        comparison: Whose insertion and deletion areas.
+    """
+    methods = marks_of(comparison)
+    figure = new_figure(0.65 + 0.3 * len(methods))
+    panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
+    for axes, metric in zip(panels, ("insertion", "deletion"), strict=True):
+        _draw_rows(axes, finite_values(comparison, metric), means_of(comparison, metric), methods)
+        axes.set_xlabel(metric_title(metric))
+        axes.grid(axis="x")
+    panels[0].set_ylim(len(methods) - 0.4, -0.6)
+    name_rows(panels[0], list(methods), comparison.controls)
+    panels[1].tick_params(axis="y", length=0)
+    return figure
+
+
+def _draw_rows(
+    axes: Axes, values: pd.DataFrame, means: Mapping[str, Mean], methods: Mapping[str, Mark]
+) -> None:
+    thin = {"linewidth": 0.7, "color": "#444444"}
+    axes.boxplot(
+        values.to_numpy(),
+        orientation="horizontal",
+        positions=range(len(methods)),
+        widths=0.62,
+        showfliers=False,
+        manage_ticks=False,
+        boxprops=thin,
+        whiskerprops=thin,
+        capprops=thin,
+        medianprops=thin,
+    )
+    scatter = np.random.default_rng(0).uniform(-0.24, 0.24, len(values))
+    many = len(values) > _MANY
+    size, alpha = (1.2, 0.25) if many else (2.4, 0.5)
+    for row, (method, mark) in enumerate(methods.items()):
+        axes.plot(
+            values[method],
+            row + scatter,
+            "o",
+            markersize=size,
+            color=mark.colour,
+            alpha=alpha,
+            markeredgewidth=0,
+            rasterized=many,
+            zorder=1,
+        )
+        mean, low, high = means[method]
+        axes.plot([low, high], [row, row], color="black", linewidth=2.2, zorder=4)
+        axes.plot(mean, row, **{**mark.point, "markeredgewidth": 0.9}, markersize=6, zorder=5)

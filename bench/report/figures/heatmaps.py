@@ -1,0 +1,110 @@
+"""Tables of numbers as colours, with the numbers in them."""
+
+from collections.abc import Callable, Collection, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
+from bench.report.figures.style import (
+    letters_wide,
+    metric_title,
+    name_rows,
+    new_figure,
+    shown,
+    styled,
+)
+
+_CELL = 0.25, 0.46
+"""Inches; height and width."""
+
+
+@styled()
+def draw_ranks(comparisons: Sequence[Comparison], metric: str = "insertion") -> Figure:
+    """Ranks of methods in every benchmark, the best mean rank first.
+
+    Args:
+        comparisons: Of one leaderboard. Where a method lacks, its cell is blank.
+        metric: One of the `metrics` of all.
+    """
+    names, shared = _headings(comparisons)
+    columns = [_ranks(comparison, metric) for comparison in comparisons]
+    ranks = pd.concat(columns, axis=1, keys=range(len(columns)))
+    order = ranks.mean(axis=1).sort_values(kind="stable").index
+    ranks = ranks.loc[order].set_axis(names, axis=1)
+    title = f"Rank by {metric_title(metric).partition(',')[0]}, 1 is best"
+    if shared:
+        title += f"\n{shown(shared, 60)}"
+    colours = Normalize(1, max(float(ranks.max(axis=None)), 2))
+    controls = set().union(*(own.controls for own in comparisons))
+    return _draw(ranks, title, "cividis", colours, "{:.0f}".format, controls)
+
+
+@styled()
+def draw_agreement(taus: pd.DataFrame) -> Figure:
+    """Kendall's tau between the rankings of methods that settings give.
+
+    Args:
+        taus: Settings x settings, in -1..1; NaN stays blank.
+    """
+    title = "Kendall's tau between rankings"
+    return _draw(taus, title, "PuOr", Normalize(-1, 1), "{:+.2f}".format)
+
+
+def _ranks(comparison: Comparison, metric: str) -> pd.Series:
+    """As the table ranks: what looks equal shares its rank."""
+    means = comparison.values(metric).mean().round(6)
+    return means.rank(method="min", ascending=not HIGHER_IS_BETTER[metric])
+
+
+def _headings(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
+    """What tells comparisons apart, for each, and what all of them share."""
+    parts = pd.DataFrame([own.title.split(" · ") for own in comparisons])
+    differ = parts.nunique() > 1
+    names = parts.loc[:, differ].agg(" · ".join, axis=1)
+    keys = pd.Series([f" {own.key}" for own in comparisons])
+    # The same names may stand for other images, weights or settings.
+    names = names.where(~names.duplicated(keep=False), names + keys)
+    return names.str.strip().tolist(), " · ".join(parts.loc[0, ~differ])
+
+
+def _draw(
+    table: pd.DataFrame,
+    title: str,
+    colourmap: str,
+    norm: Normalize,
+    write: Callable[[float], str],
+    controls: Collection[str] = (),
+) -> Figure:
+    rows, columns = ([shown(str(own)) for own in axis] for axis in table.axes)
+    tilt = np.deg2rad(45)
+    figure = new_figure(
+        height=0.5 + _CELL[0] * len(rows) + letters_wide(columns) * np.sin(tilt),
+        width=0.4 + _CELL[1] * len(columns) + letters_wide([*rows, title[: len(title) // 2]]),
+    )
+    axes = figure.subplots()
+    colours = mpl.colormaps[colourmap]
+    values = np.ma.masked_invalid(table.to_numpy(np.float64))
+    edges = [np.arange(length + 1) - 0.5 for length in (len(columns), len(rows))]
+    axes.pcolormesh(*edges, values, cmap=colours, norm=norm, edgecolor="white", lw=1)
+    for (row, column), value in np.ndenumerate(values.filled(np.nan)):
+        if np.isfinite(value):
+            is_dark = np.dot(colours(norm(value))[:3], (0.299, 0.587, 0.114)) < 0.5
+            axes.text(
+                column,
+                row,
+                write(value),
+                ha="center",
+                va="center",
+                color="white" if is_dark else "black",
+            )
+    axes.invert_yaxis()
+    name_rows(axes, [str(own) for own in table.index], controls)
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title)
+    return figure

@@ -1,0 +1,62 @@
+"""Comparisons of methods whose curves and maps are given."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from test_store import identity, rows
+
+from bench.leaderboard.comparison import Comparison, comparisons
+from bench.store import open_run, stored_runs
+
+
+def comparison(
+    folder: Path,
+    insertion: dict[str, NDArray],
+    deletion: dict[str, NDArray] | None = None,
+    controls: tuple[str, ...] = (),
+    passes: dict[str, tuple[int, int]] | None = None,
+    maps: dict[str, dict[str, NDArray]] | None = None,
+    **parts: dict,
+) -> Comparison:
+    """Stores runs and compares them.
+
+    Args:
+        folder: The results folder.
+        insertion: Method -> curves (n, S+1); the images are a, b, c, ...
+        deletion: Likewise; the insertion's if None.
+        controls: The methods that are controls.
+        passes: Method -> forward and backward passes, where they are known.
+        maps: Method -> image -> map.
+        parts: Changes to parts of the identity: `dataset`, `backbone`, `protocol`.
+    """
+    count = len(next(iter(insertion.values())))
+    for method, curves in insertion.items():
+        target = "bench.attribution.control.X" if method in controls else "x.X"
+        settings = {"name": method, "version": 1, "settings": {"_target_": target, "own": method}}
+        own = identity(method=settings)
+        own["dataset"]["num_images"] = count
+        own["protocol"]["ties"] = "stable"
+        for part, changes in parts.items():
+            own[part] |= changes
+        known = dict(zip(("forward", "backward"), (passes or {}).get(method, ()), strict=False))
+        run = open_run(folder, own, {}, {"passes": known})
+        run.set_label("board", method)
+        images = [chr(ord("a") + number) for number in range(count)]
+        stored = rows(*images)
+        stored["insertion_curve"] = list(np.float32(curves))
+        stored["deletion_curve"] = list(np.float32((deletion or insertion)[method]))
+        run.append(stored)
+        for image_id, saliency_map in (maps or {}).get(method, {}).items():
+            run.save_map(image_id, saliency_map)
+    found = comparisons(stored_runs(folder, "board"), "board")
+    return next(own for own in found if set(own.runs) == set(insertion))
+
+
+def drawn_curves(methods: str, images: int = 5, points: int = 6) -> dict[str, NDArray]:
+    """Random curves; the first method has the largest areas."""
+    draws = np.random.default_rng(0)
+    return {
+        method: draws.uniform(size=(images, points)) * 0.9**number
+        for number, method in enumerate(methods)
+    }

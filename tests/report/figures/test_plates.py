@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from compared import comparison, drawn_curves
+
+from bench.pictures import Picture, pictures_folder, save_picture
+from bench.report.figures.plates import diagrams, photographs, ranks_over_benchmarks
+
+MAP = np.arange(16, dtype=np.float32).reshape(4, 4)
+
+
+def names(plates):
+    return [plate.name for plate in plates]
+
+
+def test_diagrams_of_several_methods_and_images(tmp_path):
+    one = comparison(tmp_path, drawn_curves("ab"), passes={"a": (1, 0)})
+    found = list(diagrams(one))
+    assert names(found) == [
+        "curves", "distributions", "scatter", "ranks", "cost_passes", "cost_seconds",
+    ]  # fmt: skip
+    assert all(plate.title and plate.caption.endswith(".") for plate in found)
+    assert all(plate.figure.axes for plate in found)
+
+
+def test_what_makes_no_sense_is_not_drawn(tmp_path):
+    of_one_method = comparison(tmp_path / "1", drawn_curves("a"))
+    assert names(diagrams(of_one_method)) == ["curves", "distributions"]
+    of_one_image = comparison(tmp_path / "2", drawn_curves("ab", images=1))
+    assert names(diagrams(of_one_image)) == ["curves", "scatter", "cost_seconds"]
+    assert not names(photographs(of_one_image, tmp_path / "2"))
+    assert not names(ranks_over_benchmarks([of_one_image]))
+
+
+def test_ranks_over_benchmarks(tmp_path):
+    both = [comparison(tmp_path / own, drawn_curves("ab")) for own in "xy"]
+    assert names(ranks_over_benchmarks(both)) == ["benchmarks_insertion", "benchmarks_deletion"]
+
+
+def test_photographs_of_what_was_kept(tmp_path):
+    # Areas of d are best for insertion and as those of all others for deletion: it is m's best.
+    insertion = np.array([0.5, 0.4, 0.1, 0.9, 0.3])[:, None].repeat(3, axis=1)
+    maps = {"m": {"a": MAP, "b": MAP, "d": MAP}, "n": {"a": MAP, "b": MAP}, "k": {"a": MAP}}
+    one = comparison(
+        tmp_path,
+        {"m": insertion, "n": insertion / 2, "k": insertion / 3},
+        {own: np.ones((5, 3)) for own in "mnk"},
+        controls=("k",),
+        maps=maps,
+        protocol={part: {"steps": 2} for part in ("insertion", "deletion")},
+    )
+    folder, photo = pictures_folder(tmp_path, one.title, one.key), np.zeros((4, 4, 3), np.uint8)
+    for image_id in "abd":
+        save_picture(folder, Picture(image_id, photo, photo, photo, "0"))
+    overview, *galleries = photographs(one, tmp_path)
+    assert overview.name == "maps"
+    assert len(overview.figure.axes) == 4  # of a alone all methods have maps
+    assert names(galleries) == [f"gallery_{one.runs[own].folder.name}" for own in "mn"]
+    headings = [text.get_text() for text in galleries[0].figure.texts]
+    assert headings == ["m", "best: d (0)", "typical: b (0)", "worst: c"]
+
+
+@pytest.mark.parametrize("images", [12])
+def test_the_overview_ends_somewhere(tmp_path, images):
+    one = comparison(tmp_path, drawn_curves("m", images=images, points=3))
+    folder, photo = pictures_folder(tmp_path, one.title, one.key), np.zeros((4, 4, 3), np.uint8)
+    for image_id in one.image_ids:
+        save_picture(folder, Picture(image_id, photo, photo, photo, "0"))
+    overview = next(photographs(one, tmp_path))
+    assert len(overview.figure.axes) == 2 * 8

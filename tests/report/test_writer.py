@@ -1,0 +1,60 @@
+import cv2
+import numpy as np
+import pytest
+from compared import comparison, drawn_curves
+from rich.console import Console
+
+from bench.pictures import Picture, pictures_folder, save_picture
+from bench.report.writer import write_figures
+
+
+@pytest.fixture
+def console():
+    return Console(record=True, width=300)
+
+
+def files(folder):
+    return {path.name for path in (folder / "leaderboards").iterdir()}
+
+
+def both(*names):
+    return {f"board_{name}.{kind}" for name in names for kind in ("png", "svg")}
+
+
+def test_figures_of_rows_pictures_and_maps(tmp_path, console):
+    one = comparison(
+        tmp_path,
+        drawn_curves("m", points=3),
+        maps={"m": {"a": np.eye(4, dtype=np.float32)}},
+        protocol={part: {"steps": 2} for part in ("insertion", "deletion")},
+    )
+    photo = np.zeros((4, 4, 3), np.uint8)
+    folder = pictures_folder(tmp_path, one.title, one.key)
+    for image_id in one.image_ids:
+        save_picture(folder, Picture(image_id, photo, photo, photo, "0"))
+    write_figures(tmp_path, "board", one.runs["m"], console)
+    gallery = f"gallery_{one.runs['m'].folder.name}"
+    assert files(tmp_path) == both("curves", "distributions", "maps", gallery)
+    png = cv2.imread(str(tmp_path / "leaderboards/board_curves.png"))
+    assert png.shape[1] == 1400
+    assert (tmp_path / "leaderboards/board_curves.svg").read_text().startswith("<?xml")
+    (line,) = console.export_text().splitlines()  # not one for each file
+    assert line == f"Figures:     {tmp_path}/leaderboards/board_*.png, .svg (4)"
+
+
+def test_ranks_where_there_are_several_benchmarks(tmp_path, console):
+    comparison(tmp_path, drawn_curves("x"), backbone={"name": "other"})
+    one = comparison(tmp_path, drawn_curves("m"))
+    write_figures(tmp_path, "board", one.runs["m"], console)
+    assert files(tmp_path) == both(
+        "curves", "distributions", "benchmarks_insertion", "benchmarks_deletion"
+    )
+
+
+def test_nothing_is_drawn_of_rows_that_are_not_complete(tmp_path, console):
+    run = comparison(tmp_path, drawn_curves("m")).runs["m"]
+    run.manifest["identity"]["dataset"]["num_images"] += 1
+    run._write_manifest()
+    write_figures(tmp_path, "board", run, console)
+    assert not (tmp_path / "leaderboards").exists()
+    assert not console.export_text()
