@@ -14,7 +14,7 @@ from bench.store import stored_runs
 CONF = Path(__file__).parents[1] / "conf"
 PROTOCOLS = [
     "xplique-probability", "probability-10-black", "probability-10-mean", "probability-10-blur",
-    "probability-10-noise", "probability-25-zero", "probability-50-zero", "logit-10-zero",
+    "probability-10-noise", "probability-5-zero", "probability-25-zero", "logit-10-zero",
     "log_probability-10-zero",
 ]  # fmt: skip
 BOARD = Path("results/leaderboards/robustness.csv")

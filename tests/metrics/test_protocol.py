@@ -28,7 +28,7 @@ FROZEN = {
     "probability-10-mean": "b8815744023b8f32",
     "probability-10-noise": "b6478511ed158801",
     "probability-25-zero": "4ef95b193d59efe4",
-    "probability-50-zero": "45f345bb34d73228",
+    "probability-5-zero": "d4ff2234a221147e",
     "rise": "87aeabb55ec148aa",
     "smdl-cub": "c98c090c76e40b14",
     "smdl-cub-errors": "2dd044d10c590dc6",
