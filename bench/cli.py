@@ -106,6 +106,9 @@ def _other(arguments: Sequence[str]) -> list[str]:
         help="one folder or more; default: results, each protocol's own AUC rule, and wilcoxon",
     )
     page.add_argument("--output", "-o", type=Path, required=True, metavar="FILE.html")
+    page.add_argument(
+        "--max-mb", type=float, default=9.5, metavar="N", help="leave images out of a larger page"
+    )
     listing = commands.add_parser("list", help="list what there is to choose from")
     listing.add_argument("what", choices=GROUPS)
     listing.add_argument("--config-dir", "-cd", help="a configuration folder of your own")
@@ -113,7 +116,7 @@ def _other(arguments: Sequence[str]) -> list[str]:
     if given.command == "leaderboard":
         _leaderboard(given.arguments)
     elif given.command == "report":
-        _report(given.arguments, given.output)
+        _report(given.arguments, given.output, given.max_mb)
     else:
         _list(GROUPS[given.what], given.config_dir)
     return []
@@ -216,11 +219,11 @@ def _leaderboard(arguments: Sequence[str]) -> None:
     write_side_by_side(folders, console, rules["auc"])
 
 
-def _report(arguments: Sequence[str], output: Path) -> None:
+def _report(arguments: Sequence[str], output: Path, max_mb: float) -> None:
     from bench.report.html import write_report
 
     folders, rules = _folders_and_rules(arguments)
-    write_report(folders, output, Console(markup=False), **rules)
+    write_report(folders, output, Console(markup=False), **rules, max_mb=max_mb)
 
 
 def _folders_and_rules(arguments: Sequence[str]) -> tuple[list[Path], dict[str, Any]]:

@@ -23,8 +23,8 @@ from bench.report.parts import Part, Robust, parts_of, robust_of
 from bench.report.tables import WITHIN_A_BACKBONE
 from bench.store import leaderboard_names
 
-LARGEST = 9_500_000
-"""Bytes of a page; pictures are left out before it grows larger."""
+LARGEST = 9.5
+"""Megabytes of a page; images are left out of its explorers before it grows larger."""
 
 
 def write_report(
@@ -33,6 +33,7 @@ def write_report(
     console: Console,
     auc: str | None = None,
     test: str = "wilcoxon",
+    max_mb: float = LARGEST,
 ) -> None:
     """Writes one page on all leaderboards of results folders.
 
@@ -42,6 +43,7 @@ def write_report(
         console: Where it is named.
         auc: An AUC rule other than the protocols' own.
         test: A key of `bench.leaderboard.significance.TESTS`.
+        max_mb: Megabytes that the page may have; each explorer holds one image at least.
 
     Raises:
         BenchError: A folder holds no runs, or something in it cannot be read.
@@ -57,19 +59,25 @@ def write_report(
         title = f"{name} ({results_dir.resolve().name})" if times[name] > 1 else name
         parts += parts_of(results_dir, name, title, auc, test, first=len(parts) + 1)
         robust += robust_of(results_dir, name, title, first=len(robust) + 1)
-    page = render(parts, robust)
+    page = render(parts, robust, round(max_mb * 1e6))
     write_atomically(output, page.encode())
     shown = [len(own.explorer["images"]) for own in parts if own.explorer]
     told = f"Report: {output} ({len(page.encode()) / 1e6:.1f} MB, {sum(shown)} images)"
     console.print(told, soft_wrap=True, highlight=False)
 
 
-def render(parts: Sequence[Part], robust: Sequence[Robust]) -> str:
-    """The page; fills the parts' explorers with as many images as it may hold."""
+def render(parts: Sequence[Part], robust: Sequence[Robust], largest: int) -> str:
+    """The page; fills the parts' explorers with as many images as it may hold.
+
+    Args:
+        parts: Of the page.
+        robust: Likewise.
+        largest: Bytes that it may have.
+    """
     bare = len(_page(parts, robust).encode())
     shows = [own for own in parts if own.comparison is not None]
     for part in shows:
-        share = max(0, LARGEST - bare) // len(shows)
+        share = max(0, largest - bare) // len(shows)
         part.explorer = _explorer(part, share)
     return _page(parts, robust)
 

@@ -1,7 +1,7 @@
 """What the page says of each comparison of a leaderboard."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,16 @@ from bench.leaderboard.robustness import Robustness, comparable, robustness
 from bench.leaderboard.significance import Significance, significance
 from bench.leaderboard.table import leaderboard
 from bench.report.board import Board, leaderboard_board, pair_board, text_board, win_rate_board
-from bench.report.figures import draw_curves
+from bench.report.figures import (
+    Plate,
+    diagrams,
+    draw_agreement,
+    photographs,
+    ranks_over_benchmarks,
+    to_jpeg,
+    to_svg,
+)
+from bench.report.figures.style import marks_of
 from bench.report.origin import (
     Cited,
     MethodFacts,
@@ -83,14 +92,29 @@ class Robust:
         name: The leaderboard's.
         title: Data set and network.
         marks: Of the methods.
-        metrics: Metric -> sentences, and tables by their titles.
+        metrics: By metric.
     """
 
     id: str
     name: str
     title: str
     marks: Mapping[str, Mark]
-    metrics: Mapping[str, tuple[list[str], Mapping[str, Board]]]
+    metrics: Mapping[str, "RobustMetric"]
+
+
+@dataclass(frozen=True)
+class RobustMetric:
+    """How far the order by one metric depends on the protocol.
+
+    Attributes:
+        sentences: In words.
+        boards: Tables by their titles.
+        figures: Figures.
+    """
+
+    sentences: list[str]
+    boards: Mapping[str, Board]
+    figures: list[Drawn]
 
 
 @dataclass
@@ -149,6 +173,10 @@ def parts_of(
         part_id = f"p{first + len(parts)}"
         part = _part(part_id, name, results_dir, group, own, complete.get(key), test)
         parts.append(replace(part, name=title))
+    drawn = [own for own in parts if own.comparison is not None]
+    if drawn:  # other protocols show the same maps: once is enough
+        drawn[0].figures += _photographed(photographs(drawn[0].comparison, results_dir))
+        drawn[0].figures += _drawn(ranks_over_benchmarks([own.comparison for own in drawn]))
     return parts
 
 
@@ -189,10 +217,10 @@ def _part(
     if comparison is not None:
         part.findings = _findings(group)
         part.warnings = control_warnings(comparison)
-        part.figures = _figures(comparison)
         several = len(comparison.runs) > 1
         found = [significance(comparison, own, test) for own in comparison.metrics if several]
         part.tests = [_tested(comparison, own) for own in found]
+        part.figures = _drawn(diagrams(comparison, found))
     return part
 
 
@@ -226,30 +254,28 @@ def _findings(group: pd.DataFrame) -> list[str]:
 
 
 def _marks(comparison: Comparison) -> dict[str, Mark]:
-    colours = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "currentColor")
-    marks, used = {}, 0
-    for name in comparison.runs:
-        if name in comparison.controls:
-            marks[name] = Mark("#767676", "4 3")
-        else:
-            marks[name] = Mark(colours[used % len(colours)], "")
-            used += 1
-    return marks
-
-
-def _figures(comparison: Comparison) -> list[Drawn]:
-    curves = {
-        own: (comparison.curves(own, "insertion"), comparison.curves(own, "deletion"))
-        for own in comparison.runs
-    }
-    png = draw_curves(curves, comparison.identity["protocol"]["score"])
-    return [
-        Drawn(
-            "Mean curves",
-            "Mean score over images against the share of pixels inserted or deleted. Bands are "
-            "pointwise 95 % intervals of the mean.",
-            _uri("image/png", png),
+    """As figures have them; black is the page's ink, which is light in the dark."""
+    return {
+        name: Mark(
+            "currentColor" if own.colour == "#000000" else own.colour,
+            " ".join(f"{2 * length:g}" for length in own.dashes),
         )
+        for name, own in marks_of(comparison).items()
+    }
+
+
+def _drawn(plates: Iterable[Plate]) -> list[Drawn]:
+    """Diagrams, which stay sharp however large they are shown."""
+    return [
+        Drawn(own.title, own.caption, _uri("image/svg+xml", to_svg(own.figure))) for own in plates
+    ]
+
+
+def _photographed(plates: Iterable[Plate]) -> list[Drawn]:
+    """Figures of photos, as JPEG: a tenth of the bytes."""
+    return [
+        Drawn(own.title, own.caption, _uri("image/jpeg", to_jpeg(own.figure, own.dpi)))
+        for own in plates
     ]
 
 
@@ -278,7 +304,13 @@ def robust_of(results_dir: Path, name: str, title: str, first: int) -> list[Robu
                 heading: text_board(table, _rows_are(table, of), reference.controls)
                 for heading, table in tables(of).items()
             }
-            metrics[metric] = (summary(of), boards)
+            figures = []
+            if boards:
+                caption = "1: the same order of methods, 0: unrelated, -1: turned round."
+                agreement = draw_agreement(of.tau)
+                plate = Plate("agreement", "Agreement of settings", caption, agreement)
+                figures = _drawn([plate])
+            metrics[metric] = RobustMetric(summary(of), boards, figures)
         part_id = f"r{first + len(found)}"
         found.append(Robust(part_id, title, of.title, _marks(reference), metrics))
     return found

@@ -113,8 +113,9 @@ def write_figures(results_dir: Path, name: str, like: Run, console: Console) -> 
             drawn = [diagrams(own), photographs(own, results_dir), ranks_over_benchmarks(found)]
     names = []
     for plate in chain(*drawn):
-        for ending, content in (("png", to_png(plate.figure)), ("svg", to_svg(plate.figure))):
-            write_atomically(_path(results_dir, name, f"_{plate.name}.{ending}"), content)
+        for ending, rendered in (("png", to_png), ("svg", to_svg)):
+            path = _path(results_dir, name, f"_{plate.name}.{ending}")
+            write_atomically(path, rendered(plate.figure, plate.dpi))
         names.append(plate.name)
     if names:
         figures = _path(results_dir, name, "_*.png, .svg")

@@ -171,12 +171,12 @@ def test_an_auc_rule_of_ones_own(tmp_path):
     assert "is the mean of its curve&#39;s points" in text
 
 
-def test_images_are_left_out_before_the_page_grows_too_large(tmp_path, monkeypatch):
+def test_images_are_left_out_before_the_page_grows_too_large(tmp_path):
     folder = write_results(tmp_path, side=200)
     whole = report(folder)
-    monkeypatch.setattr(html, "LARGEST", len(whole) - 10_000)
-    small = report(folder)
-    assert len(small) <= html.LARGEST
+    largest = (len(whole) - 10_000) / 1e6
+    small = report(folder, max_mb=largest)
+    assert len(small) <= largest * 1e6
     assert "3 of 3 kept images shown" in whole
     assert "2 of 3 kept images shown" in small
 

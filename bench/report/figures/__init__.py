@@ -13,7 +13,7 @@ from bench.report.figures.plates import (
     ranks_over_benchmarks,
 )
 from bench.report.figures.scatter import draw_scatter
-from bench.report.figures.style import to_png, to_svg
+from bench.report.figures.style import to_jpeg, to_png, to_svg
 
 __all__ = [
     "Plate",
@@ -30,6 +30,7 @@ __all__ = [
     "draw_scatter",
     "photographs",
     "ranks_over_benchmarks",
+    "to_jpeg",
     "to_png",
     "to_svg",
 ]

@@ -76,7 +76,7 @@ def draw_gallery(
 ) -> Figure:
     """Images with a method's map, what both curves make of them, and the curves.
 
-    Under each picture stands the score that the curve has there.
+    Under each picture stands the score that the curve has there; all curves have one scale.
 
     Args:
         comparison: Whose rows, protocol and maps.
@@ -88,12 +88,14 @@ def draw_gallery(
     height = figure.get_figheight()
     title = {"ha": "center", "va": "top", "size": FONT + 1, "weight": "bold"}
     figure.text(0.5, 1 - 0.06 / height, shown(method, 80), **title)
+    panels: list[Axes] = []
     for number, (what, image_id) in enumerate(images.items()):
         picture, top = pictures.get(image_id), 0.27 + _BLOCK * number
         label = "" if picture is None else f" ({shown(picture.label, 40)})"
         heading = f"{what}: {shown(image_id, 60)}{label}"
         figure.text(_GAP / WIDTH, 1 - top / height, heading, va="top")
-        _draw_image(figure, top + 0.16, comparison, method, image_id, picture)
+        panels.append(_draw_image(figure, top + 0.16, comparison, method, image_id, picture))
+        panels[-1].sharey(panels[0])
     return figure
 
 
@@ -160,8 +162,12 @@ def _draw_image(
     method: str,
     image_id: str,
     picture: Picture | None,
-) -> None:
-    """One image: photo above map, steps of insertion above those of deletion, both curves."""
+) -> Axes:
+    """One image: photo above map, steps of insertion above those of deletion; and both curves.
+
+    Returns:
+        The panel of the curves.
+    """
     rows, protocol = comparison.rows[method], comparison.identity["protocol"]
     row = rows[rows["image_id"] == image_id].iloc[0]
     saliency_map = None if picture is None else comparison.runs[method].load_map(image_id)
@@ -209,3 +215,4 @@ def _draw_image(
         columnspacing=1,
         borderpad=0,
     )
+    return panel

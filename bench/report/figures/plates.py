@@ -17,6 +17,9 @@ from bench.report.figures.heatmaps import draw_ranks
 from bench.report.figures.maps import draw_gallery, draw_maps
 from bench.report.figures.scatter import draw_scatter
 
+_PHOTOS_DPI = 110
+"""A photo of 224 pixels is shown on about an inch; finer, the files are mostly noise."""
+
 _ROWS = 8
 """Images of the overview of maps, at most."""
 
@@ -29,12 +32,14 @@ class Plate(NamedTuple):
         title: A few words.
         caption: What it shows, and how to read it.
         figure: What the functions of this package return.
+        dpi: Pixels an inch that do it justice.
     """
 
     name: str
     title: str
     caption: str
     figure: Figure
+    dpi: int = 200
 
 
 def diagrams(
@@ -115,6 +120,7 @@ def photographs(comparison: Comparison, results_dir: Path) -> Iterator[Plate]:
             "Photos and each method's map over them; colours follow the rank of the pixels, which "
             "is all that the metrics see.",
             draw_maps(comparison, _overview(comparison, pictures)),
+            _PHOTOS_DPI,
         )
     for method in comparison.runs:
         images = extremes(comparison, method)
@@ -125,6 +131,7 @@ def photographs(comparison: Comparison, results_dir: Path) -> Iterator[Plate]:
                 "Images on which insertion minus deletion is highest, in the middle and lowest. "
                 "Under each picture stands the score that the curve has there.",
                 draw_gallery(comparison, method, images, pictures),
+                _PHOTOS_DPI,
             )
 
 

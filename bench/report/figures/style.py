@@ -233,9 +233,19 @@ def to_png(figure: Figure, dpi: int = 200) -> bytes:
     return _saved(figure, format="png", dpi=dpi)
 
 
-def to_svg(figure: Figure) -> bytes:
-    """A figure as SVG: text as text, no date, the same bytes for the same figure."""
-    return _saved(figure, format="svg", dpi=200, metadata={"Date": None})
+def to_jpeg(figure: Figure, dpi: int = 200) -> bytes:
+    """A figure of photos as JPEG, in about a tenth of a PNG's bytes; see `to_png`."""
+    return _saved(figure, format="jpeg", dpi=dpi, pil_kwargs={"quality": 85, "optimize": True})
+
+
+def to_svg(figure: Figure, dpi: int = 200) -> bytes:
+    """A figure as SVG: text as text, no date, the same bytes for the same figure.
+
+    Args:
+        figure: See `to_png`.
+        dpi: Likewise, of the images in it.
+    """
+    return _saved(figure, format="svg", dpi=dpi, metadata={"Date": None})
 
 
 @styled()
