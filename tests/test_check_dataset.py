@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from dataset_trees import CUB, cub, write_image, write_lines
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from bench import check_dataset as check
@@ -83,7 +84,9 @@ def test_no_sheet_of_nothing(tmp_path):
 
 def test_the_contact_sheet_is_spread_over_the_data_set(tmp_path, monkeypatch):
     drawn = {}
-    monkeypatch.setattr(check, "draw_contact_sheet", lambda images: drawn.update(images) or b"")
+    monkeypatch.setattr(
+        check, "draw_contact_sheet", lambda images: drawn.update(images) or Figure()
+    )
     write_image(tmp_path / "a.png", 1)
     samples = [Sample(f"{i}", tmp_path / "a.png", 7) for i in range(100)]
     Checked(Dataset("d", samples), tmp_path)

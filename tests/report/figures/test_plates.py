@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from compared import comparison, drawn_curves
 
+from bench.errors import BenchError
 from bench.pictures import Picture, pictures_folder, save_picture
 from bench.report.figures.plates import diagrams, photographs, ranks_over_benchmarks
 
@@ -59,11 +60,20 @@ def test_photographs_of_what_was_kept(tmp_path):
     assert headings == ["m", "best: d (0)", "typical: b (0)", "worst: c"]
 
 
-@pytest.mark.parametrize("images", [12])
-def test_the_overview_ends_somewhere(tmp_path, images):
-    one = comparison(tmp_path, drawn_curves("m", images=images, points=3))
+def test_the_overview_ends_somewhere(tmp_path):
+    one = comparison(tmp_path, drawn_curves("m", images=12, points=3))
     folder, photo = pictures_folder(tmp_path, one.title, one.key), np.zeros((4, 4, 3), np.uint8)
     for image_id in one.image_ids:
         save_picture(folder, Picture(image_id, photo, photo, photo, "0"))
     overview = next(photographs(one, tmp_path))
     assert len(overview.figure.axes) == 2 * 8
+
+
+def test_a_broken_map_is_told(tmp_path):
+    one = comparison(tmp_path, drawn_curves("m", points=3), maps={"m": {"a": MAP}})
+    folder, photo = pictures_folder(tmp_path, one.title, one.key), np.zeros((4, 4, 3), np.uint8)
+    save_picture(folder, Picture("a", photo, photo, photo, "0"))
+    (path,) = one.runs["m"].folder.glob("map-*.npy")
+    path.write_bytes(b"")
+    with pytest.raises(BenchError, match=f"{path.name}' is broken"):
+        next(photographs(one, tmp_path))

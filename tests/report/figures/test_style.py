@@ -83,7 +83,7 @@ def test_files_of_hostile_names(tmp_path):
     assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape[1] == 420
     texts = [own.text for own in ElementTree.fromstring(svg).iter() if own.text]
     assert "$\\bad$ <b>&amp;</b>  [2J new 日本" in texts
-    assert re.search(rb"font: 8px [^;\"]*sans-serif", svg)
+    assert re.search(rb"font-size: 8px; font-family: [^;\"]*sans-serif", svg)
 
 
 def test_settings_of_the_reader_do_not_matter(tmp_path):
