@@ -29,7 +29,9 @@ def draw_curves(comparison: Comparison) -> Figure:
     directions = [own for own in _PANELS if own in comparison.metrics]
     methods, protocol = marks_of(comparison), comparison.identity["protocol"]
     figure = new_figure(2.9)
+    figure.get_layout_engine().set(wspace=0.04)
     panels: list[Axes] = list(figure.subplots(1, len(directions), sharey=True))
+    gap = " " if len(directions) < 3 else "\n"  # narrow panels
     for axes, direction in zip(panels, directions, strict=True):
         reach = protocol[direction].get("max_fraction", 1)
         for number, (method, mark) in enumerate(methods.items()):
@@ -37,7 +39,7 @@ def draw_curves(comparison: Comparison) -> Figure:
             _draw_band(axes, scores, reach, method, mark, number, min(0.12, 0.9 / len(methods)))
         title, label = _PANELS[direction]
         axes.set_title(title)
-        axes.set_xlabel(f"{label}, most important first")
+        axes.set_xlabel(f"{label},{gap}most important first")
         axes.xaxis.set_major_formatter("{x:.0%}")
         axes.set_xlim(0, reach)
         axes.grid()

@@ -66,7 +66,7 @@ def test_a_legend_of_many_long_names_makes_the_figure_higher(tmp_path):
     assert heights[1] > 0.8 * heights[0]
 
 
-def test_confidence_is_a_third_panel(tmp_path, monkeypatch):
+def test_confidence_is_a_third_panel(tmp_path):
     one = comparison(
         tmp_path, drawn_curves("ab"), protocol={"confidence": {"steps": 4, "whole_image": False}}
     )
@@ -77,3 +77,6 @@ def test_confidence_is_a_third_panel(tmp_path, monkeypatch):
         "Insertion", "Deletion", "Confidence",
     ]  # fmt: skip
     assert figure.axes[2].lines[0].get_ydata() == pytest.approx([0, 0.125, 0.25, 0.375, 0.5])
+    figure.draw_without_rendering()
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    assert boxes[0].x1 < boxes[1].x0 < boxes[1].x1 < boxes[2].x0 < boxes[2].x1 <= figure.bbox.x1
