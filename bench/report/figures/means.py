@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.leaderboard.comparison import Comparison
-from bench.leaderboard.statistics import bootstrap_interval
+from bench.leaderboard.statistics import bootstrap_intervals
 
 
 class Mean(NamedTuple):
@@ -34,13 +35,15 @@ def means_of(comparison: Comparison, metric: str) -> dict[str, Mean]:
         comparison: Whose methods.
         metric: One of its `metrics`.
     """
-    return {method: _mean(own) for method, own in finite_values(comparison, metric).items()}
+    values = finite_values(comparison, metric)
+    intervals = _intervals(values.to_numpy(np.float64).tobytes(), values.shape)
+    means = zip(values.mean(), intervals, strict=True)
+    return {
+        method: Mean(float(mean), *map(float, ends))
+        for method, (mean, ends) in zip(values, means, strict=True)
+    }
 
 
-def _mean(values: pd.Series) -> Mean:
-    return Mean(float(values.mean()), *_interval(values.to_numpy(np.float64).tobytes()))
-
-
-@lru_cache(maxsize=4096)  # several figures show the same intervals
-def _interval(values: bytes) -> tuple[float, float]:
-    return bootstrap_interval(np.frombuffer(values, np.float64))
+@lru_cache(maxsize=64)  # several figures show the same intervals
+def _intervals(values: bytes, shape: tuple[int, int]) -> NDArray[np.float64]:
+    return bootstrap_intervals(np.frombuffer(values, np.float64).reshape(shape))
