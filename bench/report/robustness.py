@@ -13,6 +13,8 @@ _LEGEND = (
     "All judge the same maps.",
     "mean and mean_without_end are no settings of their own: on curves that share their end points "
     "they are the trapezoid times a number plus another, so they never change the order.",
+    "relative_trapezoid divides by each image's clean score: the images that the network is least "
+    "sure of weigh most. It is left out where a clean score is not positive.",
     "tau is Kendall's tau-b of two orders of methods: 1 the same, 0 unrelated, -1 turned round.",
     f"Significant: Wilcoxon's signed-rank test over the images, p < {LEVEL} by Holm's procedure "
     "over all pairs of a setting.",
