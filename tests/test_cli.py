@@ -52,7 +52,9 @@ def test_a_run_writes_everything_under_results_dir(bench):
     assert (table["n_images"] == 7).all()
     tables = (".bib", ".csv", ".md", ".tex", "_statistics.md", "_pairs.csv")
     names = {path.name for path in BOARD.parent.iterdir()}
-    figures = {f"_{own}.{kind}" for own in DIAGRAMS for kind in ("png", "svg")}
+    (saliency,) = Path("results/runs").glob("*/saliency-*")
+    drawn = (*DIAGRAMS, "maps", f"gallery_{saliency.name}")
+    figures = {f"_{own}.{kind}" for own in drawn for kind in ("png", "svg")}
     assert names == {BOARD.stem + ending for ending in (*tables, *figures)}
     assert f"{BOARD.stem}_*.png, .svg" in out
 
