@@ -11,9 +11,10 @@ full := $(if $(FULL),--full)
 rehearse := $(if $(FULL),,TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1) $(ORACLE_VENV)/bin/python scripts/rehearsal
 install = PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/install.sh
 
-demo: ## install what the demo needs, run it, print its leaderboard
+demo: ## install what the demo needs, run it, print its leaderboard, write its page
 	@$(install) demo
 	@$(VENV)/bin/bench run experiment=demo
+	@$(VENV)/bin/bench report results --output results/report.html
 
 test: ## install what the tests need, run them
 	@$(install) test
