@@ -19,7 +19,7 @@ from bench.errors import BenchError
 from bench.files import write_atomically
 from bench.leaderboard.comparison import Comparison, extremes
 from bench.report.explorer import explorer
-from bench.report.parts import Part, Robust, parts_of, robust_of
+from bench.report.parts import Drawn, Part, Robust, overview_of, parts_of, robust_of
 from bench.report.tables import WITHIN_A_BACKBONE
 from bench.store import leaderboard_names
 
@@ -59,30 +59,33 @@ def write_report(
         title = f"{name} ({results_dir.resolve().name})" if times[name] > 1 else name
         parts += parts_of(results_dir, name, title, auc, test, first=len(parts) + 1)
         robust += robust_of(results_dir, name, title, first=len(robust) + 1)
-    page = render(parts, robust, round(max_mb * 1e6))
+    page = render(parts, robust, overview_of(parts), round(max_mb * 1e6))
     write_atomically(output, page.encode())
     shown = [len(own.explorer["images"]) for own in parts if own.explorer]
     told = f"Report: {output} ({len(page.encode()) / 1e6:.1f} MB, {sum(shown)} images)"
     console.print(told, soft_wrap=True, highlight=False)
 
 
-def render(parts: Sequence[Part], robust: Sequence[Robust], largest: int) -> str:
+def render(
+    parts: Sequence[Part], robust: Sequence[Robust], overview: Sequence[Drawn], largest: int
+) -> str:
     """The page; fills the parts' explorers with as many images as it may hold.
 
     Args:
         parts: Of the page.
         robust: Likewise.
+        overview: Figures of all parts together.
         largest: Bytes that it may have.
     """
-    bare = len(_page(parts, robust).encode())
+    bare = len(_page(parts, robust, overview).encode())
     shows = [own for own in parts if own.comparison is not None]
     for part in shows:
         share = max(0, largest - bare) // len(shows)
         part.explorer = _explorer(part, share)
-    return _page(parts, robust)
+    return _page(parts, robust, overview)
 
 
-def _page(parts: Sequence[Part], robust: Sequence[Robust]) -> str:
+def _page(parts: Sequence[Part], robust: Sequence[Robust], overview: Sequence[Drawn]) -> str:
     environment = Environment(
         loader=PackageLoader("bench.report", "page"),
         autoescape=True,
@@ -98,6 +101,7 @@ def _page(parts: Sequence[Part], robust: Sequence[Robust]) -> str:
         names=names,
         parts=parts,
         robust=robust,
+        overview=overview,
         style=Markup(style),
         script=Markup(script),
         style_hash=_csp_hash(style),

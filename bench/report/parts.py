@@ -174,9 +174,8 @@ def parts_of(
         part = _part(part_id, name, results_dir, group, own, complete.get(key), test)
         parts.append(replace(part, name=title))
     drawn = [own for own in parts if own.comparison is not None]
-    if drawn:  # other protocols show the same maps: once is enough
+    if drawn:  # under other protocols stand the same maps: once is enough
         drawn[0].figures += _photographed(photographs(drawn[0].comparison, results_dir))
-        drawn[0].figures += _drawn(ranks_over_benchmarks([own.comparison for own in drawn]))
     return parts
 
 
@@ -283,6 +282,15 @@ def _tested(comparison: Comparison, found: Significance) -> Tested:
     sentences = significance_in_words(found, len(comparison.image_ids))
     boards = (own(found, comparison.controls) for own in (win_rate_board, pair_board))
     return Tested(found.metric, sentences, *boards)
+
+
+def overview_of(parts: Sequence[Part]) -> list[Drawn]:
+    """Figures of several benchmarks, networks or protocols together.
+
+    Args:
+        parts: All of the page.
+    """
+    return _drawn(ranks_over_benchmarks([own.comparison for own in parts if own.comparison]))
 
 
 def robust_of(results_dir: Path, name: str, title: str, first: int) -> list[Robust]:

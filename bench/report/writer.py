@@ -1,6 +1,6 @@
 """Leaderboards and figures as files under `results_dir/leaderboards`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -18,7 +18,14 @@ from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
 from bench.report import robustness as robustness_report
 from bench.report import side_by_side, statistics
-from bench.report.figures import diagrams, photographs, ranks_over_benchmarks, to_png, to_svg
+from bench.report.figures import (
+    Plate,
+    diagrams,
+    photographs,
+    ranks_over_benchmarks,
+    to_png,
+    to_svg,
+)
 from bench.report.tables import markdown, to_csv, to_latex, to_markdown, to_text
 from bench.store import Run, leaderboard_names, stored_runs
 
@@ -69,7 +76,8 @@ def write_side_by_side(
 ) -> None:
     """Writes one table of all benchmarks and networks in results folders, if there are several.
 
-    It goes beside the leaderboards of the first folder, as CSV, Markdown and LaTeX.
+    It goes beside the leaderboards of the first folder, as CSV, Markdown and LaTeX, and with it
+    figures of the methods' ranks.
 
     Args:
         results_dirs: The results folders.
@@ -82,15 +90,16 @@ def write_side_by_side(
             found += comparisons(stored_runs(folder, name), name, auc)
     if not side_by_side.are_several(found):
         return
-    table = side_by_side.side_by_side(found)
+    table, variant = side_by_side.side_by_side(found), f"_{auc}" if auc else ""
     paths = []
     for ending, content in (
         (".csv", side_by_side.to_csv(table)),
         (".md", side_by_side.to_markdown(table)),
         (".tex", side_by_side.to_latex(table)),
     ):
-        paths.append(_path(results_dirs[0], "side_by_side", (f"_{auc}" if auc else "") + ending))
+        paths.append(_path(results_dirs[0], "side_by_side", variant + ending))
         write_atomically(paths[-1], content.encode())
+    _write_plates(results_dirs[0], "side_by_side", ranks_over_benchmarks(found), variant)
     console.print("Side by side: " + "\n              ".join(map(str, paths)), soft_wrap=True)
 
 
@@ -111,15 +120,23 @@ def write_figures(results_dir: Path, name: str, like: Run, console: Console) -> 
     for own in found:
         if own.key == comparison_key(like.identity):
             drawn = [diagrams(own), photographs(own, results_dir), ranks_over_benchmarks(found)]
-    names = []
-    for plate in chain(*drawn):
-        for ending, rendered in (("png", to_png), ("svg", to_svg)):
-            path = _path(results_dir, name, f"_{plate.name}.{ending}")
-            write_atomically(path, rendered(plate.figure, plate.dpi))
-        names.append(plate.name)
+    names = _write_plates(results_dir, name, chain(*drawn))
     if names:
         figures = _path(results_dir, name, "_*.png, .svg")
         console.print(f"Figures:     {figures} ({len(names)})", soft_wrap=True, highlight=False)
+
+
+def _write_plates(
+    results_dir: Path, name: str, plates: Iterable[Plate], variant: str = ""
+) -> list[str]:
+    """Writes figures as PNG and SVG; returns their names."""
+    names = []
+    for plate in plates:
+        for ending, rendered in (("png", to_png), ("svg", to_svg)):
+            path = _path(results_dir, name, f"{variant}_{plate.name}.{ending}")
+            write_atomically(path, rendered(plate.figure, plate.dpi))
+        names.append(plate.name)
+    return names
 
 
 def _warnings(found: Sequence[Comparison]) -> list[str]:

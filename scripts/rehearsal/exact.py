@@ -22,6 +22,7 @@ class Exact(Method):
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
         double = copy.copy(scorer)
+        double.batch_size = 1  # there are few images, and each takes twice the memory
         double.backbone = copy.copy(scorer.backbone)
         double.backbone.module = copy.deepcopy(scorer.backbone.module).double()
         return self.of(double, replace(batch, x=batch.x.double())).float()

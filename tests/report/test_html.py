@@ -159,7 +159,9 @@ def test_several_results_on_one_page(tmp_path):
     begin(second, protocol=protocol()).set_label("other", "rise")
     page = Page(report(first, second))
     titles = page.texts("h2")
-    assert [own.split(" birds")[0] for own in titles] == ["board (one)", "board (two)", "other"]
+    assert [own.split(" birds")[0] for own in titles] == [
+        "board (one)", "board (two)", "other", "All together",
+    ]  # fmt: skip
     assert page.texts("h1") == ["3 leaderboards"]
     assert len([own for own in page.all("script") if own[1].get("type")]) == 2
 

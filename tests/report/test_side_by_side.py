@@ -164,7 +164,10 @@ def test_the_command_writes_beside_the_first_folders_leaderboards(tmp_path, monk
     assert not list(tmp_path.rglob("side_by_side*"))
     main(["leaderboard", "one", "two", "auc=mean"])
     written = sorted(path.name for path in tmp_path.rglob("side_by_side*"))
-    assert written == [f"side_by_side_mean.{ending}" for ending in ("csv", "md", "tex")]
+    ranks = [
+        f"_benchmarks_{own}.{kind}" for own in ("deletion", "insertion") for kind in ("png", "svg")
+    ]
+    assert written == [f"side_by_side_mean{end}" for end in (".csv", ".md", ".tex", *ranks)]
     assert (one / "leaderboards/side_by_side_mean.csv").is_file()
     assert (two / "leaderboards/board_mean.csv").is_file()
     assert "Side by side: one/leaderboards" in capsys.readouterr().out
