@@ -188,7 +188,7 @@ def _keep_gallery(
     identity = next(iter(runs.values())).identity
     title, key = comparison_title(identity), comparison_key(identity)
     painter = Painter(dataset, experiment.backbone, experiment.protocol, config.seed)
-    painter.keep(pictures_folder(results_dir, title, key), set().union(*shown.values()))
+    painter.keep(pictures_folder(results_dir, title, key), shown)
     scorer = experiment.scorer(explained.backbone, explained.score, lambda _: None)
     free = [method for method, passes in experiment.passes.items() if passes == Passes()]
     sizes = experiment.remembered_batch_sizes(results_dir)

@@ -26,23 +26,22 @@ from bench.pictures import Picture, load_picture, save_picture
 from bench.store import Run
 
 
-def images_to_show(runs: Mapping[str, Run], name: str, first: Sequence[str]) -> dict[str, set[str]]:
-    """The images that a reader gets to see with each method's maps.
+def images_to_show(runs: Mapping[str, Run], name: str, first: Sequence[str]) -> set[str]:
+    """The images that a reader gets to see, with every method's maps.
 
     Args:
         runs: By method, rows of one leaderboard that may be compared.
         name: The leaderboard.
-        first: Images that every method shows.
+        first: Images that are shown whatever their rows say.
 
     Returns:
-        By method, the first images and, where it has all its rows, those that it does best,
-        typically and worst on (`bench.leaderboard.comparison.extremes`).
+        The first images and those that each method which has all its rows does best, typically and
+        worst on (`bench.leaderboard.comparison.extremes`); controls have no say.
     """
-    shown = {method: set(first) for method in runs}
-    methods = {run.manifest["key"]: method for method, run in runs.items()}
+    shown = set(first)
     for comparison in comparisons(list(runs.values()), name):
-        for row, run in comparison.runs.items():
-            shown[methods[run.manifest["key"]]] |= set(extremes(comparison, row).values())
+        for row in comparison.runs.keys() - comparison.controls.keys():
+            shown |= set(extremes(comparison, row).values())
     return shown
 
 
@@ -117,19 +116,19 @@ class MapKeeper:
         self,
         samples: Sequence[Sample],
         runs: Mapping[str, Run],
-        shown: Mapping[str, Collection[str]],
+        shown: Collection[str],
     ) -> Counter[str]:
         """Keeps the maps that are not there yet, of images that have a row.
 
         Args:
             samples: All images.
             runs: By method.
-            shown: By method, the images wanted.
+            shown: The images wanted.
 
         Returns:
             By method, how many could not be had.
         """
-        wanted = {method: run.image_ids() & {*shown[method]} for method, run in runs.items()}
+        wanted = {method: run.image_ids() & {*shown} for method, run in runs.items()}
         lacking: Counter[str] = Counter()
         for sample in samples:
             image_id = sample.image_id
