@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -101,7 +101,7 @@ class Protocol:
     deletion: Perturbation
     mufidelity: MuFidelity | None = None
     confidence: Confidence | None = None
-    citation: str = ""
+    citation: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         require_known("protocol.score", self.score, SCORES)
