@@ -136,8 +136,9 @@ class Rehearsal:
         for name in exact:
             file = conf / "method" / f"{EXACT}{name}.yaml"
             file.parent.mkdir(parents=True, exist_ok=True)
-            text = f"{EXACT}{name}:\n  _target_: exact.Exact\n  of: {name}\n"
-            file.write_text(text, encoding="utf-8")
+            of = {"method": name, **settings(name, True)}
+            node = {f"{EXACT}{name}": {"_target_": "exact.Exact", "of": of}}
+            file.write_text(json.dumps(node), encoding="utf-8")  # JSON is YAML
         sizes = {name: settings(name, True) for name in own} if self.full else {}
         arguments = [
             "run",
