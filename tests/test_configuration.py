@@ -10,6 +10,7 @@ from bench.configuration import (
     compose_run,
     flags_first,
     known_names,
+    name_other_methods,
     named_groups,
     user_folders,
 )
@@ -34,6 +35,7 @@ def test_every_experiment_composes_and_builds(name):
     for asset in config.assets:
         config.assets[asset] = "somewhere"
     protocol_from_mapping(config.protocol)
+    name_other_methods(config)
     for method, node in config.method.items():
         if "uncertainty" not in node:  # that network's weights are an asset
             assert callable(_build(node, method))

@@ -76,6 +76,7 @@ class IntegratedGradients(Method):
     """
 
     citation = "Sundararajan et al. 2017, arXiv 1703.01365"
+    version = 2
 
     def __init__(self, steps: int = 80) -> None:
         require_integer("steps", steps, 2)
@@ -93,7 +94,12 @@ class IntegratedGradients(Method):
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
-        shares = torch.linspace(0, 1, self.steps, device=batch.x.device)
+        # As TensorFlow's linspace rounds: torch's differs in the last bit, and so would every ReLU
+        # whose input is zero but for rounding.
+        shares = torch.arange(self.steps, device=batch.x.device) * (
+            torch.ones((), device=batch.x.device) / (self.steps - 1)
+        )
+        shares[-1] = 1
         mean = torch.zeros_like(batch.x)
 
         def build(x: Tensor, steps: Tensor) -> Tensor:

@@ -1,16 +1,15 @@
-"""A method in float64: what rounding would blur; see `plan.GRADIENTS`."""
+"""A method on a network in float64: what rounding would blur; see `plan.GRADIENTS`."""
 
 import copy
-from dataclasses import replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 
 
 class Exact(Method):
-    """Another method's maps, its network and inputs in float64.
+    """Another method's maps, the network float32 outside and float64 inside.
 
     Args:
         of: The other method.
@@ -21,8 +20,19 @@ class Exact(Method):
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
-        double = copy.copy(scorer)
-        double.batch_size = 1  # there are few images, and each takes twice the memory
-        double.backbone = copy.copy(scorer.backbone)
-        double.backbone.module = copy.deepcopy(scorer.backbone.module).double()
-        return self.of(double, replace(batch, x=batch.x.double())).float()
+        exact = copy.copy(scorer)
+        exact.batch_size = 1  # there are few images, and each takes twice the memory
+        exact.backbone = copy.copy(scorer.backbone)
+        exact.backbone.module = _InDouble(scorer.backbone.module)
+        return self.of(exact, batch)
+
+
+class _InDouble(nn.Module):
+    """A network that takes and gives float32."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x.double()).float()
