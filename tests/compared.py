@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from test_store import identity, rows
 
 from bench.leaderboard.comparison import Comparison, comparisons
+from bench.leaderboard.statistics import bootstrap_intervals
 from bench.store import open_run, stored_runs
 
 
@@ -60,3 +61,9 @@ def drawn_curves(methods: str, images: int = 5, points: int = 6) -> dict[str, ND
         method: draws.uniform(size=(images, points)) * 0.9**number
         for number, method in enumerate(methods)
     }
+
+
+def bootstrap_interval(values, **settings) -> tuple[float, float]:
+    """That of a single column."""
+    low, high = bootstrap_intervals(np.asarray(values)[:, None], **settings)[0]
+    return float(low), float(high)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from test_cli import assert_bad
 from test_store import begin, rows
 
 from bench.configuration import shipped_targets
@@ -33,12 +34,7 @@ class Evil:
 
 
 def assert_refused(outcome, *expected):
-    code, _, err = outcome
-    assert code == 1
-    assert "Traceback" not in err
-    (line,) = [line for line in err.splitlines() if line.startswith("bench: error: ")]
-    for text in expected:
-        assert text in line
+    assert_bad(outcome, *expected)
     assert not Path("evil").exists()
 
 

@@ -5,10 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
-from bench.leaderboard.statistics import wilcoxon_p_values
-
-LEVEL = 0.05
-"""Differences whose p-value is not below this may be chance."""
+from bench.leaderboard.statistics import LEVEL, wilcoxon_p_values
 
 _METRICS = ("insertion", "deletion")
 

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
-from bench.leaderboard.statistics import holm, wilcoxon_p_values
+from bench.leaderboard.statistics import LEVEL, holm, wilcoxon_p_values
 
 RULES = (
     "trapezoid",
@@ -28,9 +28,6 @@ RULES = (
     "quantus",
 )
 """The AUC rules that can put methods in different orders; see above on those that are not here."""
-
-LEVEL = 0.05
-"""Adjusted p-values below this are significant."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ TESTS = {
 }
 """Paired tests of differences (n, k); p-values (k,)."""
 
-LEVEL = 0.05
-
 EFFICIENCY = {"wilcoxon": 3 / np.pi, "permutation": 1.0}
 """Of the tests, relative to the t-test: see `bench.leaderboard.statistics.images_needed`."""
 
@@ -29,7 +27,8 @@ class Significance:
     Attributes:
         metric: A key of `bench.leaderboard.comparison.HIGHER_IS_BETTER`.
         methods: Best mean first.
-        letters: By method; methods that share a letter cannot be told apart at `LEVEL`.
+        letters: By method; methods that share a letter cannot be told apart at
+            `statistics.LEVEL`.
         pairs: A row an unordered pair: `better`, `worse` (by their means), `difference` by which
             the better is better (>= 0 whichever way is up), `ci_low` and `ci_high` (BCa, paired,
             95 % for this pair alone), `p_value` (corrected by Holm over all pairs),
@@ -166,5 +165,5 @@ def _pairs(values: pd.DataFrame, test: str) -> pd.DataFrame:
 
 def _letters(methods: list[str], pairs: pd.DataFrame) -> dict[str, str]:
     different = np.zeros((len(methods), len(methods)), dtype=bool)
-    different[np.triu_indices(len(methods), 1)] = pairs["p_value"] < LEVEL
+    different[np.triu_indices(len(methods), 1)] = pairs["p_value"] < statistics.LEVEL
     return dict(zip(methods, statistics.letters(different | different.T), strict=True))

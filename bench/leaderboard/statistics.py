@@ -14,27 +14,11 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 
+LEVEL = 0.05
+"""P-values below this are significant."""
+
 SIGN_FLIPS = 9999
 """Least number of a permutation test's draws; with up to 13 images all patterns are tried."""
-
-
-def bootstrap_interval(
-    values: ArrayLike, confidence: float = 0.95, resamples: int = 9999, seed: int = 0
-) -> tuple[float, float]:
-    """Bootstrap interval (BCa) of the mean over images.
-
-    Args:
-        values: (n,) one value an image.
-        confidence: Coverage.
-        resamples: Number of resamples.
-        seed: Seed of the resampling.
-
-    Returns:
-        Low and high end; NaN for fewer than two values, the value itself if all are equal.
-    """
-    column = np.asarray(values, dtype=np.float64)[:, None]
-    low, high = bootstrap_intervals(column, confidence, resamples, seed)[0]
-    return float(low), float(high)
 
 
 def bootstrap_intervals(

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 import pandas as pd
 
 from bench.leaderboard.comparison import HIGHER_IS_BETTER
-from bench.leaderboard.robustness import LEVEL, Robustness
+from bench.leaderboard.robustness import Robustness
+from bench.leaderboard.statistics import LEVEL
 from bench.report.tables import markdown, markdown_row
 
 _LEGEND = (

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bench.leaderboard.comparison import HIGHER_IS_BETTER
-from bench.leaderboard.significance import EFFICIENCY, LEVEL, Significance
-from bench.leaderboard.statistics import images_needed
+from bench.leaderboard.significance import EFFICIENCY, Significance
+from bench.leaderboard.statistics import LEVEL, images_needed
 from bench.report.tables import markdown, markdown_row
 
 PLANNED = (0.01, 0.02, 0.05, 0.1)

@@ -2,10 +2,10 @@ import itertools
 
 import numpy as np
 import pytest
+from compared import bootstrap_interval
 from scipy import stats
 
 from bench.leaderboard.statistics import (
-    bootstrap_interval,
     bootstrap_intervals,
     critical_difference,
     friedman_p_value,

@@ -3,12 +3,12 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from compared import bootstrap_interval
 from rich.console import Console
 from test_store import begin, identity, rows
 
 from bench.errors import BenchError
 from bench.leaderboard.significance import TESTS
-from bench.leaderboard.statistics import bootstrap_interval
 from bench.leaderboard.table import COLUMNS, leaderboard
 from bench.metrics.mufidelity import MuFidelity
 from bench.report.tables import to_csv, to_markdown

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from compared import comparison, drawn_curves
+from compared import bootstrap_interval, comparison, drawn_curves
 
-from bench.leaderboard.statistics import bootstrap_interval
 from bench.report.figures import distributions
 from bench.report.figures.distributions import draw_distributions
 

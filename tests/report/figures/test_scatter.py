@@ -2,9 +2,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from compared import comparison, drawn_curves
+from compared import bootstrap_interval, comparison, drawn_curves
 
-from bench.leaderboard.statistics import bootstrap_interval
 from bench.report.figures.scatter import draw_scatter
 
 
