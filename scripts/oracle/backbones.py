@@ -92,7 +92,7 @@ def resnet101(tiny: bool) -> keras.Model:
     """ResNet101; tiny: two of the stages."""
     if not tiny:
         return keras.applications.ResNet101(False, None, input_shape=(224, 224, 3))
-    from keras.src.applications import resnet
+    from keras.applications import resnet
 
     def stacks(x: Inputs) -> Inputs:
         # Keras 3 has other keywords, so that the strides go by position.

@@ -11,7 +11,7 @@ wanted="$(pwd) $(cat "$folder"/requirements*.txt | cksum)"
 if [ "$(cat "$venv/installed" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 
 if ! "$python" -c 'import ensurepip, venv, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
-    echo "TensorFlow 2.15 needs Python 3.11 with venv, found '$python':" >&2
+    echo "TensorFlow 2.12 needs Python 3.11 with venv, found '$python':" >&2
     echo "name one with make oracle ORACLE_PYTHON=/path/to/python3.11" >&2
     exit 1
 fi
