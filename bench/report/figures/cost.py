@@ -48,7 +48,9 @@ def draw_cost(comparison: Comparison, measure: Measure = "passes") -> Figure:
     for axes, metric in zip(panels, ("insertion", "deletion"), strict=True):
         means, points, lines = means_of(comparison, metric), {}, []
         _scale(axes, list(costs.values()), measure)
-        for (method, mark), x in zip(known.items(), _side_by_side(axes, costs), strict=True):
+        places = _side_by_side(axes, costs)
+        axes.set_xlim(right=max([axes.get_xlim()[1], *(1.2 * place for place in places)]))
+        for (method, mark), x in zip(known.items(), places, strict=True):
             mean = means[method]
             points[method] = (x, mean.value)
             axes.plot([x, x], [mean.low, mean.high], **mark.line, linewidth=0.8, alpha=0.7)

@@ -115,7 +115,7 @@ def _draw(
         axes.plot([x(rank)] * 2, [_TOP - 0.06, _TOP], color="black", lw=0.8)
         axes.text(x(rank), _TOP - 0.09, f"{rank}", ha="center", va="bottom")
     axes.plot([x(1), x(len(ranks))], [_TOP, _TOP], color="black", lw=0.8)
-    _draw_ruler(axes, own.critical_difference, x(1), scale)
+    _draw_ruler(axes, own.critical_difference, x(1), scale, width)
     for lane, bars in enumerate(lanes, start=1):
         for low, high in bars:
             ends = [x(low) - 0.04, x(high) + 0.04]
@@ -139,12 +139,19 @@ def _draw(
         )
 
 
-def _draw_ruler(axes: Axes, critical_difference: float, start: float, scale: float) -> None:
+def _draw_ruler(
+    axes: Axes, critical_difference: float, start: float, scale: float, width: float
+) -> None:
     """How long the critical difference is on the axis, above it."""
     y = _TOP - 0.4
     if np.isnan(critical_difference):
         axes.text(start, y, "no critical difference", va="center", style="italic")
         return
     end = start + critical_difference * scale
+    told = f"critical difference {critical_difference:.2f}"
+    if end > width - start:  # few images: the ruler would leave the figure
+        axes.text(start, y, f"{told}, more than the axis is long", va="center")
+        return
     axes.plot([start, end], [y, y], "|-", color="black", lw=0.8, markersize=5)
-    axes.text(end + 0.06, y, f"critical difference {critical_difference:.2f}", va="center")
+    fits = end + 0.06 + letters_wide([told]) < width
+    axes.text(*((end + 0.06, y) if fits else (start, y - 0.13)), told, va="center")

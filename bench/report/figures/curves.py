@@ -61,7 +61,7 @@ def _draw_band(
     mean = scores.mean(axis=0)
     every = max(len(fraction) // 5, 1)  # markers of different methods at different points
     style = {**mark.line, **mark.point, "markevery": (number * 2 % every, every)}
-    axes.plot(fraction, mean, label=method, **style)
+    axes.plot(fraction, mean, label=method, clip_on=False, **style)
     if len(scores) > 1:
         half = stats.sem(scores, axis=0) * stats.t.ppf(0.975, len(scores) - 1)
         # With a handful of images a symmetric band would leave the range that scores can have.

@@ -80,10 +80,10 @@ def _draw(
     controls: Collection[str] = (),
 ) -> Figure:
     rows, columns = ([shown(str(own)) for own in axis] for axis in table.axes)
-    tilt = np.deg2rad(45)
+    tilt, title_width = np.deg2rad(45), letters_wide(title.splitlines())
     figure = new_figure(
         height=0.5 + _CELL[0] * len(rows) + letters_wide(columns) * np.sin(tilt),
-        width=0.4 + _CELL[1] * len(columns) + letters_wide([*rows, title[: len(title) // 2]]),
+        width=0.4 + max(_CELL[1] * len(columns) + letters_wide(rows), 1.15 * title_width),
     )
     axes = figure.subplots()
     colours = mpl.colormaps[colourmap]
@@ -106,5 +106,5 @@ def _draw(
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(title)
+    axes.set_title(title, x=1, ha="right")  # over the names of rows where cells are few
     return figure

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from bench.report.figures.style import shown
@@ -98,4 +99,6 @@ def _tie(
     """A line from a point to the nearest edge of its name."""
     nearest = np.clip(place, box[:2], box[2:])
     end = axes.transData.inverted().transform(nearest * scale)
-    axes.plot([xy[0], end[0]], [xy[1], end[1]], color="#888888", linewidth=0.5, zorder=2)
+    line = Line2D([xy[0], end[0]], [xy[1], end[1]], color="#888888", linewidth=0.5, zorder=2)
+    line.set_transform(axes.transData)
+    axes.add_artist(line)  # which, unlike `plot`, leaves the limits as they are

@@ -38,6 +38,8 @@ _TILE, _STEP, _GAP = 1.05, 0.8, 0.05
 _STEP_LINE = _STEP + 0.36
 _BLOCK = 2 * _STEP_LINE + 0.25
 """Inches; the heights of a line of pictures with what is written about them, and of an image."""
+_TICKS = 0.62
+"""Inches; what the scores at a panel of curves take, as wide as -0.025."""
 
 
 @styled()
@@ -95,7 +97,7 @@ def draw_gallery(
         heading = f"{what}: {shown(image_id, 60)}{label}"
         figure.text(_GAP / WIDTH, 1 - top / height, heading, va="top")
         panels.append(_draw_image(figure, top + 0.16, comparison, method, image_id, picture))
-        panels[-1].sharey(panels[0])
+    _share_limits(panels)
     return figure
 
 
@@ -155,6 +157,17 @@ def _tell_lack(axes: Axes) -> None:
     )
 
 
+def _share_limits(panels: Sequence[Axes]) -> None:
+    """Gives panels one scale that holds the lines of all.
+
+    To share axes after plotting would give all panels the limits of the first.
+    """
+    limits = [(*panel.get_xlim(), *panel.get_ylim()) for panel in panels]
+    left, right, bottom, top = np.transpose(limits)
+    for panel in panels:
+        panel.set(xlim=(left.min(), right.max()), ylim=(bottom.min(), top.max()))
+
+
 def _draw_image(
     figure: Figure,
     top: float,
@@ -183,7 +196,7 @@ def _draw_image(
         photo.imshow(picture.photo)
         _draw_map(over, picture, saliency_map)
     left = _GAP + (_STEP + _GAP) * (1 + len(_SHARES)) + 0.1
-    panel = add_panel(figure, left, top + 0.16, WIDTH - left - 0.5, _BLOCK - 0.65)
+    panel = add_panel(figure, left, top + 0.16, WIDTH - left - _TICKS, _BLOCK - 0.65)
     for line, (direction, style) in enumerate(_CURVES.items()):
         curve = row[f"{direction}_curve"]
         share = np.linspace(0, protocol[direction].get("max_fraction", 1), len(curve))
@@ -202,17 +215,19 @@ def _draw_image(
     panel.set_ylabel(protocol["score"].replace("_", " "))
     panel.yaxis.set_label_position("right")
     panel.yaxis.tick_right()
+    panel.yaxis.get_offset_text().set_ha("left")  # off the legend
     panel.spines[:].set_visible(True)
     panel.xaxis.set_major_formatter("{x:.0%}")
     panel.set_xlim(0, None)
     panel.grid()
     panel.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1),
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
         ncols=2,
         fontsize=FONT - 1,
-        handlelength=2,
-        columnspacing=1,
+        handlelength=1.6,
+        handletextpad=0.4,
+        columnspacing=0.8,
         borderpad=0,
     )
     return panel
