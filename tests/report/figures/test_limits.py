@@ -96,13 +96,11 @@ def texts_outside(figure):
         for axes in figure.axes
         for text in (*axes.texts, axes.title, axes.xaxis.label, axes.yaxis.label)
     ]
-    boxes = {text.get_text(): text.get_window_extent() for text in texts if text.get_text()}
-    boxes |= {"legend": legend.get_window_extent() for legend in figure.legends}
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    boxes += [("legend", legend.get_window_extent()) for legend in figure.legends]
     whole = figure.bbox.padded(1)
     return [
-        text
-        for text, box in boxes.items()
-        if not (whole.contains(*box.min) and whole.contains(*box.max))
+        text for text, box in boxes if not (whole.contains(*box.min) and whole.contains(*box.max))
     ]
 
 
