@@ -15,7 +15,7 @@ from bench.attribution.method import Method
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Dataset
 from bench.errors import BenchError, require_integer, require_known
-from bench.files import check_writable, file_name
+from bench.files import LONGEST_NAME, SIDE_BY_SIDE, check_writable, file_name
 from bench.identity import ROW_KEYS
 from bench.map_store import DTYPES
 from bench.metrics.protocol import Protocol
@@ -178,8 +178,13 @@ def leaderboard_name(config: DictConfig, default: str) -> str:
     name = str(config.name)
     if file_name(name) != name:
         raise BenchError(
-            f"name: '{name}' cannot be a file's name; expected letters, digits and ._+-, for "
-            f"instance name={file_name(name)}"
+            f"name: '{name}' cannot be a file's name; expected letters, digits and ._+-, at most "
+            f"{LONGEST_NAME} bytes, for instance name={file_name(name)}"
+        )
+    if name.casefold() == SIDE_BY_SIDE:
+        raise BenchError(
+            f"name: expected another name than '{name}': `bench leaderboard` writes "
+            "the table of several benchmarks under it"
         )
     return name
 

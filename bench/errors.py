@@ -1,7 +1,10 @@
-"""The one exception that a user is meant to read, and the checks that raise it."""
+"""The exceptions and warnings that a user is meant to read, and the checks that raise them."""
 
-from collections.abc import Collection
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class BenchError(Exception):
@@ -11,6 +14,50 @@ class BenchError(Exception):
 
     The command line prints the message without a traceback and exits with a non-zero code.
     """
+
+
+class BrokenFileError(BenchError):
+    """A stored file that does not hold what it should.
+
+    What reads results warns and leaves it out; `bench run` sets it aside
+    (`bench.files.set_aside`) and computes what it held again.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = " ".join(reason.split())[:200]
+        super().__init__(f"'{path}' is broken ({self.reason})")
+
+
+class BenchWarning(UserWarning):
+    """Something was left out or could not be kept, and everything else went on."""
+
+
+def warn(message: str) -> None:
+    """Warns in one line; what calls for it goes on."""
+    warnings.warn(message, BenchWarning, stacklevel=3)
+
+
+@contextmanager
+def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
+    """Hands the text of each `BenchWarning` in a `with` block on, and none of them twice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", BenchWarning)
+        show_others, told = warnings.showwarning, set()
+
+        def show(message: Warning, category: type[Warning], *rest: object) -> None:
+            if not issubclass(category, BenchWarning):
+                show_others(message, category, *rest)
+            elif str(message) not in told:
+                told.add(str(message))
+                tell(str(message))
+
+        warnings.showwarning = show
+        yield
 
 
 def require_integer(name: str, value: object, minimum: int) -> None:

@@ -1,15 +1,28 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one, and what to do with broken ones."""
 
+import hashlib
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
-from bench.errors import BenchError
+from bench.errors import BenchError, BrokenFileError
+
+LONGEST_NAME = 80
+"""Bytes of a name that `file_name` gives. File systems allow 255 (encrypted ones about 140); a
+file's name is made of up to two of these, a hash and an ending."""
+
+SIDE_BY_SIDE = "side_by_side"
+"""The name under which several leaderboards stand in one table; no leaderboard may have it."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all: a temporary file beside it, flushed, then renamed.
+
+    Who may read and write it is what the system says of any new file: the umask, the folder's
+    group where that is inherited, default access lists.
 
     Args:
         path: The file; its folder is made if missing.
@@ -18,22 +31,67 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         BenchError: The file system refuses; what stood there before still stands.
     """
-    temporary = None
+    temporary = path.parent / f".{uuid4().hex}{path.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise BenchError(f"cannot write '{path}': {error.strerror}") from None
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    """Removes a temporary file if it is there; one in a folder that cannot be written is not."""
+    with suppress(OSError):
+        temporary.unlink()
+
+
+def read_whole(path: Path) -> bytes:
+    """Reads a stored file.
+
+    Raises:
+        BrokenFileError: It is a folder.
+        BenchError: The system does not let us read it; that says nothing of its content.
+    """
+    try:
+        return path.read_bytes()
+    except IsADirectoryError:
+        raise BrokenFileError(path, "it is a folder") from None
+    except OSError as error:
+        raise BenchError(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def checksum(content: bytes) -> str:
+    """Sixteen hexadecimal digits of a content's sha256."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a broken file (or folder) to `broken-...`, so that what it held is missing.
+
+    Returns:
+        Its new name. Where another process was faster there may be nothing under it.
+
+    Raises:
+        BenchError: The folder cannot be written.
+    """
+    name, number = f"broken-{path.name}", 1
+    while path.with_name(name).exists():
+        number += 1
+        name = f"broken-{number}-{path.name}"
+    aside = path.with_name(name)
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise BenchError(f"cannot set '{path}' aside: {error.strerror}") from None
+    return aside
 
 
 def check_writable(folder: Path) -> None:
@@ -55,5 +113,13 @@ def check_writable(folder: Path) -> None:
 
 
 def file_name(name: str) -> str:
-    """A name reduced to letters, digits and `._+-`, fit for a file."""
-    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "unnamed"
+    """A name reduced to letters, digits and `._+-`, fit for a file.
+
+    A name of more than `LONGEST_NAME` bytes is cut, and ends with digits of its hash.
+    """
+    reduced = re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "unnamed"
+    if len(reduced.encode()) <= LONGEST_NAME:
+        return reduced
+    digits = checksum(name.encode(errors="backslashreplace"))[:12]
+    kept = reduced.encode()[: LONGEST_NAME - len(digits) - 1].decode(errors="ignore")
+    return f"{kept}-{digits}"

@@ -1,9 +1,11 @@
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from bench.errors import BenchError
-from bench.files import check_writable, file_name, write_atomically
+from bench.files import LONGEST_NAME, check_writable, file_name, set_aside, write_atomically
 
 
 def test_written_whole_and_replaced(tmp_path):
@@ -41,3 +43,42 @@ def test_folders_that_cannot_be_written(tmp_path):
 def test_file_names():
     assert file_name("a/b c:d-é_1.2") == "a-b-c-d-é_1.2"
     assert file_name("../..") == "unnamed"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_files_follow_the_umask_and_the_folder_s_group(tmp_path, umask):
+    tmp_path.chmod(0o2775)
+    if os.getuid() == 0:
+        os.chown(tmp_path, -1, 12345)
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "new" / "file.txt", b"one")
+    finally:
+        os.umask(before)
+    folder, file = (own.stat() for own in (tmp_path / "new", tmp_path / "new/file.txt"))
+    assert stat.S_IMODE(file.st_mode) == 0o666 & ~umask
+    assert stat.S_IMODE(folder.st_mode) & 0o777 == 0o777 & ~umask
+    assert file.st_gid == folder.st_gid == tmp_path.stat().st_gid
+
+
+def test_long_names_are_cut_and_stay_apart(tmp_path):
+    names = [letter * 300 + end for letter in ("a", "é", "/", "深") for end in ("1", "2")]
+    short = [file_name(own) for own in names]
+    assert len(set(short)) == len(names)
+    assert max(len(own.encode()) for own in short) <= LONGEST_NAME
+    for own in short:
+        (tmp_path / own).write_text("")
+    assert file_name("a" * LONGEST_NAME) == "a" * LONGEST_NAME
+    assert file_name("\ud800" * 300) == "unnamed"
+
+
+def test_broken_files_and_folders_are_set_aside_one_beside_the_other(tmp_path):
+    for number in range(3):
+        path = tmp_path / "part-a.parquet"
+        path.write_text(str(number))
+        set_aside(path)
+    path.mkdir()
+    assert set_aside(path).is_dir()
+    names = {f"{own}-part-a.parquet" for own in ("broken", "broken-2", "broken-3", "broken-4")}
+    assert {own.name for own in tmp_path.iterdir()} == names
+    set_aside(path)  # another process was faster

@@ -1,6 +1,7 @@
 """Maps that were made elsewhere, read from a folder."""
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -52,8 +53,10 @@ class Stored(Method):
         """Hash over the files of all images.
 
         Raises:
-            BenchError: Files are missing; counts them and names the first three.
+            BenchError: Two images would read one file, or files are missing; counts them and names
+                the first three.
         """
+        self._refuse_shared_files(image_ids)
         digest, missing = hashlib.sha256(), []
         for image_id in image_ids:
             try:
@@ -74,6 +77,20 @@ class Stored(Method):
         size = tuple(batch.x.shape[2:])
         maps = [self._read(self._path(image_id), size) for image_id in batch.image_ids]
         return torch.from_numpy(np.stack(maps)).to(batch.x.device)
+
+    def _refuse_shared_files(self, image_ids: Sequence[str]) -> None:
+        """Refuses images that differ in their suffix alone, or in what the file system ignores."""
+        readers: dict[str, str] = {}
+        for image_id in image_ids:
+            path = self._path(image_id)
+            # Some file systems take `A` for `a`, and some an accented letter for its two parts.
+            alike = unicodedata.normalize("NFC", str(path)).casefold()
+            other = readers.setdefault(alike, image_id)
+            if other != image_id and _are_one_file(self._path(other), path):
+                raise BenchError(
+                    f"root: images '{other}' and '{image_id}' would both read '{path}'; expected "
+                    "a file for each image: give one of the images another name before its suffix"
+                )
 
     def _path(self, image_id: str) -> Path:
         return self.root / PurePosixPath(image_id).with_suffix(".npy")
@@ -106,3 +123,10 @@ class Stored(Method):
         for number, region in enumerate(regions):
             ranks[region > 0] = number
         return region_map(ranks, len(regions), self.smooth)
+
+
+def _are_one_file(first: Path, second: Path) -> bool:
+    try:
+        return first == second or first.samefile(second)
+    except OSError:  # one of them is missing
+        return False

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bench.citations import bibliography, cited_keys
 from bench.claims import locked
-from bench.files import file_name, write_atomically
+from bench.files import SIDE_BY_SIDE, file_name, write_atomically
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
 from bench.leaderboard.controls import control_warnings
 from bench.leaderboard.robustness import comparable, robustness
@@ -97,9 +97,9 @@ def write_side_by_side(
         (".md", side_by_side.to_markdown(table)),
         (".tex", side_by_side.to_latex(table)),
     ):
-        paths.append(_path(results_dirs[0], "side_by_side", variant + ending))
+        paths.append(_path(results_dirs[0], SIDE_BY_SIDE, variant + ending))
         write_atomically(paths[-1], content.encode())
-    _write_plates(results_dirs[0], "side_by_side", ranks_over_benchmarks(found), variant)
+    _write_plates(results_dirs[0], SIDE_BY_SIDE, ranks_over_benchmarks(found), variant)
     console.print("Side by side: " + "\n              ".join(map(str, paths)), soft_wrap=True)
 
 

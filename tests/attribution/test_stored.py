@@ -114,3 +114,23 @@ def test_broken_files_and_bad_settings(tmp_path):
     ]:
         with pytest.raises(BenchError, match=message):
             Stored(*arguments)
+
+
+@pytest.mark.parametrize("pair", [("a.png", "a.jpg"), ("3/frame.0001", "3/frame.0002")])
+def test_two_images_that_would_read_one_file_are_refused(tmp_path, pair):
+    (tmp_path / "3").mkdir()
+    for name in ("a", "b", "3/frame"):
+        np.save(tmp_path / f"{name}.npy", np.ones((SIZE, SIZE)))
+    with pytest.raises(BenchError, match=f"images '{pair[0]}' and '{pair[1]}' would both read"):
+        Stored(str(tmp_path)).identity(["b.png", *pair])
+    assert Stored(str(tmp_path)).identity(["a.png", "b.png", "3/frame.0001"])
+
+
+def test_names_that_a_file_system_does_not_tell_apart_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((SIZE, SIZE)))
+    np.save(tmp_path / "A.npy", np.zeros((SIZE, SIZE)))
+    assert Stored(str(tmp_path)).identity(["a.png", "A.png"])
+    (tmp_path / "A.npy").unlink()
+    (tmp_path / "A.npy").symlink_to(tmp_path / "a.npy")  # as if the file system took A for a
+    with pytest.raises(BenchError, match=r"'a\.png' and 'A\.png' would both read"):
+        Stored(str(tmp_path)).identity(["a.png", "A.png"])
