@@ -102,7 +102,8 @@ def evaluate(
     """
     ends = _EndPoints(scorer, protocol)
     sizes = {} if batch_sizes is None else batch_sizes
-    explainer = Explainer(explained or scorer, methods, kept or {}, sizes)
+    networks = [scorer.backbone.module]
+    explainer = Explainer(explained or scorer, methods, kept or {}, sizes, networks)
     blocks = _missing_blocks(samples, methods, block_size, done or {})
     reads = (sample.read for block, _ in blocks for sample in block)
     with closing(read_ahead(reads, workers, ahead=block_size)) as read:

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.attribution.guard import guarded
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.errors import BenchError
@@ -56,8 +58,15 @@ class Explanation:
     failures: list[Failed] = field(default_factory=list)
 
 
+class ChangedNetworkError(BenchError):
+    """A method left something changed that can alter scores. It has been put back."""
+
+
 class Explainer:
     """Explains a score with methods, keeps their maps, and survives their failures.
+
+    What methods leave changed on the network, in torch's settings or on the generators is put back
+    after each call (`bench.attribution.guard`), so that no method decides another one's numbers.
 
     Args:
         scorer: The score to explain.
@@ -65,6 +74,7 @@ class Explainer:
         kept: Stores of their maps by name; a method that has none is called each time.
         batch_sizes: Batch sizes by name, where they are not the scorer's: what is left when memory
             has run out. Changed in place.
+        networks: Networks besides the scorer's that methods must leave alone.
     """
 
     def __init__(
@@ -73,11 +83,13 @@ class Explainer:
         methods: Mapping[str, Method],
         kept: Mapping[str, MapStore],
         batch_sizes: MutableMapping[str, int],
+        networks: Sequence[nn.Module] = (),
     ) -> None:
         self.scorer = scorer
         self._methods = methods
         self._kept = kept
         self._batch_sizes = batch_sizes
+        self._networks = networks
         self._failed_in_a_row: Counter[str] = Counter()
 
     def has_given_up(self, name: str) -> bool:
@@ -88,11 +100,18 @@ class Explainer:
         """A method's maps of a batch, as far as it makes any.
 
         Where it fails, each image is tried alone. Running out of memory halves its batch size, if
-        that may shrink, and is a failure only where it cannot.
+        that may shrink, and is a failure only where it cannot. A method that leaves the network
+        changed fails on all images, and is asked no more: it may count on what was put back.
         """
         try:
             maps, seconds = self._explain(name, batch)
-        except Exception as error:  # a plug-in's own mistake must not cost the others' rows
+        except ChangedNetworkError as error:
+            self._failed_in_a_row[name] = GIVE_UP
+            failures = [Failed(name, image_id, str(error)) for image_id in batch.image_ids]
+            return Explanation(failures=failures)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plug-in's mistake, or its exit, costs no other's rows
             failure = _failure(name, batch.image_ids[0], error)
         else:
             self._failed_in_a_row[name] = 0
@@ -135,15 +154,41 @@ class Explainer:
     def _make(self, name: str, batch: Batch) -> tuple[Tensor, float]:
         with self._batch_size_of(name):
             while True:
-                started = now(batch.x.device)
                 try:
-                    maps = self._methods[name](self.scorer, batch)
+                    maps, seconds = self._call(name, batch)
                 except torch.OutOfMemoryError:
                     self.scorer.shrink()
                     self._batch_sizes[name] = self.scorer.batch_size
                     continue
-                maps = check_maps(name, maps, batch.x, batch.image_ids)
-                return maps, (now(batch.x.device) - started) / len(maps)
+                return check_maps(name, maps, batch.x, batch.image_ids), seconds / len(batch.x)
+
+    def _call(self, name: str, batch: Batch) -> tuple[Any, float]:
+        """What a method gives for a batch of its own, and the seconds that it took."""
+
+        def fail(changes: str) -> None:
+            raise ChangedNetworkError(
+                f"method '{name}' left changed: {changes}. All was put back; a method must leave "
+                "the network and torch's settings as it found them (CONTRIBUTING.md, Add a method)"
+            )
+
+        def warn(hooks: str) -> None:
+            warnings.warn(
+                f"method '{name}' left {hooks}; they are taken off after each call, so each call "
+                "must put on those that it needs",
+                stacklevel=2,
+            )
+
+        given = replace(
+            batch,
+            x=batch.x.clone(),
+            targets=batch.targets.clone(),
+            images=[_read_only(image) for image in batch.images],
+        )
+        with guarded(self.scorer, batch.x, fail, warn, self._networks):
+            started = now(batch.x.device)
+            maps = self._methods[name](self.scorer, given)
+            seconds = now(batch.x.device) - started
+        return maps, seconds
 
     @contextmanager
     def _batch_size_of(self, name: str) -> Iterator[None]:
@@ -195,11 +240,18 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _failure(name: str, image_id: str, error: Exception) -> Failed:
+def _failure(name: str, image_id: str, error: BaseException) -> Failed:
     if isinstance(error, BenchError):
         return Failed(name, image_id, str(error))
     reason = " ".join(f"method '{name}' raised {type(error).__name__}: {error}".split())
     return Failed(name, image_id, reason, "".join(traceback.format_exception(error)))
+
+
+def _read_only(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image that all methods are given, so none may draw on it."""
+    view = image.view()
+    view.flags.writeable = False
+    return view
 
 
 def _part(batch: Batch, positions: Sequence[int]) -> Batch:

@@ -47,6 +47,7 @@ def toy_conf(tmp_path: Path) -> Path:
         "method/flat.yaml": "# One value everywhere\nflat:\n  _target_: toy.Constant\n",
         "method/slow.yaml": "slow:\n  _target_: toy.Slow\n",
         "method/raises.yaml": "raises:\n  _target_: toy.Raises\n",
+        "method/exits.yaml": "exits:\n  _target_: toy.Exits\n",
         "method/no_method.yaml": (
             "no_method:\n  _target_: toy.LinearModel\n"
             "  classes: 2\n  channels: 3\n  height: 4\n  width: 4\n"

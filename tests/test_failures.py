@@ -64,6 +64,13 @@ def test_an_exception_of_a_plug_in_keeps_its_traceback(bench):
     assert len(load_rows("results")) == 7
 
 
+def test_a_method_that_exits_has_failed_as_others_do(bench):
+    code, _, err = bench("method=[exits,random]")
+    assert code == 1
+    assert "and 2 more images: method 'exits' raised SystemExit: 0" in err
+    assert load_rows("results").groupby("method").size().to_dict() == {"random": 7}
+
+
 def test_fail_fast_stops_at_once_and_keeps_what_is_finished(bench):
     code, _, err = bench("method=[random,not_finite]", "block_size=1", "fail_fast=true")
     assert code == 1

@@ -2,15 +2,15 @@
 
 Nobody here knows what such code does, so by default it explains one image at a time, with the
 global random generators seeded for that image: its map then depends on nothing else. What it leaves
-on the network (hooks, gradients, training mode) is taken off again; weights it must leave alone.
+on the network is put back after each call, see `bench.attribution.guard`.
 """
 
 import hashlib
 import inspect
 import random
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.attribution.guard import guarded, isolated
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.batching import fixed_batches
@@ -117,16 +118,24 @@ class _Adapter(Method):
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
-        x, maps = batch.x, []
+        with guarded(scorer, batch.x, self._warn):
+            return torch.cat(list(self._calls(scorer, batch)))
+
+    def _calls(self, scorer: Scorer, batch: Batch) -> Iterator[Tensor]:
+        x = batch.x
         size = scorer.batch_size if self.batched else 1
         for index, items in fixed_batches(len(x), size, x.device):
-            model = ClassScores(scorer)
             names = [] if self.batched else [batch.image_ids[items.start]]
             draws = generator(batch.seed, type(self).__name__, self.path, *names)
-            with _seeded(draws.initial_seed(), x.device), _put_back(model):
-                found = self._explain(scorer, model, x[index], batch.targets[index])
-            maps.append(self._maps(found, x[index])[: items.stop - items.start])
-        return torch.cat(maps)
+            with isolated(scorer):
+                _seed_globally(draws.initial_seed())
+                found = self._explain(scorer, ClassScores(scorer), x[index], batch.targets[index])
+                maps = self._maps(found, x[index])
+            yield maps[: items.stop - items.start]
+
+    def _warn(self, changes: str) -> None:
+        """A run makes a failure of it (`bench.explain`)."""
+        warnings.warn(f"'{self.path}' left changed: {changes}; it was put back", stacklevel=2)
 
     @abstractmethod
     def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
@@ -336,35 +345,8 @@ def _versions(loaded: Any) -> dict[str, str]:
     return {name: metadata.version(name) for name in sorted(names)}
 
 
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds the global generators, which code that is not ours draws from, and puts them back."""
-    before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])  # noqa: NPY002
-
-
-@contextmanager
-def _put_back(network: nn.Module) -> Iterator[None]:
-    """Takes off what was left on a network: hooks, gradients, training mode."""
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    hooks = [
-        (getattr(module, kind), dict(getattr(module, kind)))
-        for module in network.modules()
-        for kind in kinds
-    ]
-    try:
-        yield
-    finally:
-        for own, before in hooks:
-            own.clear()
-            own.update(before)
-        network.eval().requires_grad_(False).zero_grad(set_to_none=True)
+def _seed_globally(seed: int) -> None:
+    """Seeds the generators that code which is not ours draws from."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
