@@ -1,6 +1,7 @@
 """Image files to RGB pixels, one at a time or in threads that run ahead of who uses them."""
 
 import hashlib
+import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from bench.datasets.damage import find_damage, find_hole
 from bench.errors import BenchError, require_integer
 
 
@@ -28,25 +30,51 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         RGB uint8 (H, W, 3), contiguous.
 
     Raises:
-        BenchError: The file is missing, no image, truncated, or of a kind OpenCV cannot decode.
+        BenchError: The file is missing, no image, damaged (`damage.py`: OpenCV fills what is
+            lacking and says nothing), or of a kind OpenCV cannot decode.
     """
+    content = _read_bytes(path)
     try:
-        # OpenCV fills what a truncated file lacks with grey and says nothing; Pillow refuses it.
-        with Image.open(path) as image:
-            image.load()
-        encoded = np.fromfile(path, dtype=np.uint8)
-    except FileNotFoundError:
-        raise BenchError(f"image '{path}' is missing: check the root and the list") from None
+        with Image.open(io.BytesIO(content)) as opened:
+            damage = find_damage(content, opened)
     except UnidentifiedImageError:
-        raise BenchError(f"image '{path}' is not an image file that can be read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BenchError(f"image '{path}' is broken: {error}") from None
-    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        raise BenchError(
+            f"image '{path}' is not an image file that can be read, or its beginning is damaged"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise BenchError(f"image '{path}' cannot be read: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+    if damage:
+        raise _damaged(path, damage)
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:
         raise BenchError(
             f"image '{path}' cannot be decoded by OpenCV: convert it to an 8-bit JPEG or PNG"
         )
+    hole = find_hole(content, opened, decoded)
+    if hole:
+        raise _damaged(path, hole)
     return np.ascontiguousarray(decoded[..., ::-1])
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise BenchError(f"image '{path}' is missing: check the root and the list") from None
+    except OSError as error:
+        raise BenchError(f"image '{path}' cannot be read: {error.strerror}") from None
+    if not content:
+        raise BenchError(f"image '{path}' is empty: copy it anew")
+    return content
+
+
+def _damaged(path: Path, finding: str) -> BenchError:
+    return BenchError(
+        f"image '{path}' is damaged ({finding}): copy it anew; if its source has it so, leave it "
+        "out, or look at it and save it as a PNG"
+    )
 
 
 def pixels_sha256(image: NDArray[np.uint8]) -> str:
@@ -62,7 +90,7 @@ def read_ahead(
     """Calls `reads` in threads, while who iterates is busy with what came before.
 
     Order and results do not depend on the number of threads; OpenCV and Pillow decode without the
-    interpreter's lock.
+    interpreter's lock, and so does simplejpeg.
 
     Args:
         reads: Each gives an image, as `Sample.read` does; taken one by one, as they are needed.

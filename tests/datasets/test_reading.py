@@ -87,13 +87,13 @@ def test_a_kind_that_opencv_cannot_decode(tmp_path, capfd):
 def test_an_image_too_large_to_be_true(tmp_path, monkeypatch):
     Image.fromarray(noise(30, 40, 3)).save(tmp_path / "huge.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(BenchError, match=r"huge\.png' is broken: .*exceeds limit"):
+    with pytest.raises(BenchError, match=r"huge\.png' cannot be read: .*exceeds limit"):
         read_image(tmp_path / "huge.png")
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(BenchError, match=r"folder\.png' is broken: .*Is a directory"):
+    with pytest.raises(BenchError, match=r"folder\.png' cannot be read: Is a directory"):
         read_image(tmp_path / "folder.png")
 
 
