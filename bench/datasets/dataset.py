@@ -32,7 +32,7 @@ class Sample:
         """Reads the image as RGB uint8 (H, W, 3).
 
         Raises:
-            BenchError: The file is missing, unreadable or truncated.
+            BenchError: The file is missing, unreadable or damaged.
         """
         return read_image(self.path)
 
@@ -115,7 +115,7 @@ class Dataset:
             workers: Threads that read.
 
         Raises:
-            BenchError: Files are missing, unreadable or truncated; names the first of them and
+            BenchError: Files are missing, unreadable or damaged; names the first of them and
                 counts all.
         """
         if not self._pixel_hashes:
