@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
-from bench.evaluate import check_outputs
+from bench.metrics.score import check_outputs
 
 _REPEATS = 5
 
@@ -34,7 +34,8 @@ def check_backbone(
     draws = np.random.default_rng(0)
     noise = draws.integers(0, 256, (batch_size, 32, 32, 3), dtype=np.uint8)
     x = backbone.preprocess(list(noise)).to(device)
-    check_outputs(scorer.outputs_in_batches(x), scorer)
+    outputs = scorer.outputs_in_batches(x)
+    check_outputs(outputs, score, backbone.output_kind, backbone.dtype)
     own = backbone.preprocessing
     zero = own.to_rgb(torch.zeros(3)).tolist()
     resized = own.resize if own.crop is None else f"{own.resize}, centre crop {own.crop}"
@@ -52,6 +53,8 @@ def check_backbone(
         f"{device}",
     }
     width = max(map(len, findings))
+    for note in backbone.notes:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
     console.print(f"backbone {backbone.name}", highlight=False)
     for name, finding in findings.items():
         console.print(f"  {name:{width}}  {finding}", highlight=False, soft_wrap=True)

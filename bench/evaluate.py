@@ -13,15 +13,18 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from bench.arrays import as_integer, as_tensor
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
+from bench.backbones.bare import BareModel
 from bench.datasets.dataset import Sample
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError, require_integer
@@ -33,6 +36,7 @@ from bench.metrics.confidence import Confidence
 from bench.metrics.mufidelity import MuFidelity, cell_of_pixel, correlate, score_drops
 from bench.metrics.perturbation import curves, order_pixels, tied_fraction
 from bench.metrics.protocol import Perturbation, Protocol, load_protocol
+from bench.metrics.score import check_outputs, predicted_classes
 
 
 @dataclass(frozen=True)
@@ -190,9 +194,9 @@ class InsertionDeletion:
 
 def insertion_deletion(
     model: nn.Module,
-    x: Tensor,
-    targets: Tensor,
-    maps: Tensor,
+    x: ArrayLike,
+    targets: ArrayLike,
+    maps: ArrayLike,
     protocol: str | Protocol = "xplique",
     output_kind: str = "logits",
     batch_size: int = 64,
@@ -201,42 +205,42 @@ def insertion_deletion(
     """Insertion and deletion curves of maps that you already have, on any torch module.
 
     Args:
-        model: Inputs (B, C, H, W) to outputs (B, K); in eval mode, on the device of `x`.
-        x: (N, C, H, W) float inputs, preprocessed.
+        model: Inputs (B, C, H, W) to outputs (B, K), in eval mode, of any floating point dtype.
+            One output makes a binary classifier of classes 0 and 1.
+        x: (N, C, H, W) floating point inputs, preprocessed. They are cast to the model's dtype and
+            moved to its device.
         targets: (N,) integer classes.
-        maps: (N, H, W) float, higher = more important. Arrays may be torch's or numpy's.
+        maps: (N, H, W), higher = more important. Arrays may be torch's, numpy's or pandas'.
         protocol: A protocol or the name of a shipped one (`bench list protocols`).
-        output_kind: What the model's outputs are: `logits`, `probabilities` or `cosines`.
+        output_kind: What the model's outputs are: `logits` (a softmax over all classes, or the
+            sigmoid of one), `probabilities`, `cosines`, or `multilabel` (logits, a sigmoid each).
         batch_size: Forward passes in one batch.
         seed: Seed of a noise baseline.
 
     Returns:
         Curves and areas, one for each image. A constant baseline's RGB counts as input values.
+        Scores are taken in float32 whatever the model's dtype; of a float64 model in float64, and
+        kept as float32.
+
+    Warns:
+        UserWarning: The model cannot take channels-last inputs, so that it gets plain ones; or the
+            outputs of a sigmoid seem to be probabilities already.
 
     Raises:
-        BenchError: Shapes do not fit, a map is not finite, the model is in training mode, or the
-            protocol's score cannot be read off the outputs.
+        BenchError: Shapes do not fit, a number is not finite, the model is in training mode, fails,
+            or gives something else than (B, K), or the protocol's score cannot be read off that.
     """
+    batch_size, seed = as_integer(batch_size), as_integer(seed)
     require_integer("batch_size", batch_size, 1)
+    require_integer("seed", seed, 0)
     protocol = load_protocol(protocol) if isinstance(protocol, str) else protocol
     if not isinstance(protocol, Protocol):
         raise BenchError(f"protocol: expected a Protocol or a name, found {protocol!r}")
-    if not isinstance(model, nn.Module) or any(module.training for module in model.modules()):
-        raise BenchError("model: expected a torch module in eval mode; call model.eval() first")
-    x = torch.as_tensor(x)
-    targets, maps = (torch.as_tensor(own, device=x.device) for own in (targets, maps))
-    if x.ndim != 4 or len(x) == 0 or targets.shape != x.shape[:1]:
-        raise BenchError(
-            "expected x (N, C, H, W) and targets (N,) with N >= 1, "
-            f"found {tuple(x.shape)} and {tuple(targets.shape)}"
-        )
-    if not x.is_floating_point() or not x.isfinite().all():
-        raise BenchError(f"x: expected finite floating point numbers, found {x.dtype} or NaN in it")
-    if targets.is_floating_point() or targets.dtype == torch.bool:
-        raise BenchError(f"targets: expected integers, found {targets.dtype}")
-    maps = check_maps("maps", maps, x, [f"number {i}" for i in range(len(x))])
-    targets = targets.long()
-    scorer = Scorer(_Model(model, output_kind), protocol.score, batch_size)
+    bare = BareModel(model, output_kind)
+    scorer = Scorer(bare, protocol.score, batch_size)
+    x = _inputs(x, bare)
+    targets = _targets(targets, x)
+    maps = _maps(maps, x)
     with torch.no_grad():
         ids = [str(i) for i in range(len(x))]
         inputs = Inputs(x, ids, seed)
@@ -263,15 +267,52 @@ def insertion_deletion(
     )
 
 
-@dataclass(frozen=True)
-class _Model:
-    """The part of a backbone that curves need, around a bare module."""
+def _inputs(x: Any, model: BareModel) -> Tensor:
+    """Inputs (N, C, H, W) on the model's device, in its dtype, but float32 at least."""
+    x = as_tensor("x", x, model.device)
+    if x.ndim != 4 or len(x) == 0:
+        raise BenchError(f"x: expected (N, C, H, W) with N >= 1, found {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise BenchError(
+            f"x: expected finite floating point numbers, found {x.dtype}: give the network's "
+            "inputs, after its preprocessing"
+        )
+    broken = (~x.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0].tolist()
+    if broken:
+        raise BenchError(
+            "x: expected finite floating point numbers, found NaN or infinity in number "
+            f"{broken[0]} ({len(broken)} of {len(x)} images)"
+        )
+    return x.to(torch.float64 if model.dtype == torch.float64 else torch.float32)
 
-    module: nn.Module
-    output_kind: str
 
-    def outputs(self, x: Tensor) -> Tensor:
-        return self.module(x)
+def _targets(targets: Any, x: Tensor) -> Tensor:
+    """Classes (N,) int64 of inputs (N, C, H, W)."""
+    targets = as_tensor("targets", targets, x.device)
+    if targets.shape != x.shape[:1]:
+        one_hot = targets.ndim == 2 and targets.shape[1] > 1
+        mend = ": of one-hot rows or scores, give targets.argmax(1)" if one_hot else ""
+        raise BenchError(
+            f"targets: expected a class for each input, targets (N,) = {tuple(x.shape[:1])}, "
+            f"found {tuple(targets.shape)}{mend}"
+        )
+    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        raise BenchError(f"targets: expected integers, found {targets.dtype}")
+    return targets.long()
+
+
+def _maps(maps: Any, x: Tensor) -> Tensor:
+    """Maps (N, H, W) of inputs (N, C, H, W)."""
+    maps = as_tensor("maps", maps, x.device)
+    expected = (len(x), *x.shape[2:])
+    if maps.is_complex():
+        raise BenchError(f"maps: expected real numbers, found {maps.dtype}")
+    if maps.ndim == 4 and (len(maps), *maps.shape[2:]) == expected:
+        mend = "maps[:, 0]" if maps.shape[1] == 1 else "one value a pixel, as maps.mean(1)"
+        raise BenchError(
+            f"maps: expected (N, H, W) = {expected}, found {tuple(maps.shape)}: give {mend}"
+        )
+    return check_maps("maps", maps, x, [f"number {i}" for i in range(len(x))])
 
 
 @dataclass(frozen=True)
@@ -300,7 +341,8 @@ class _EndPoints:
 
     def __call__(self, inputs: Inputs, targets: Tensor) -> _Ends:
         outputs = self._scorer.outputs_in_batches(inputs.x)
-        check_outputs(outputs, self._scorer)
+        network = self._scorer.backbone
+        check_outputs(outputs, self._scorer.score, network.output_kind, network.dtype)
         classes = outputs.shape[1]
         outside = ((targets < 0) | (targets >= classes)).nonzero()[:, 0].tolist()
         if outside:
@@ -315,8 +357,8 @@ class _EndPoints:
         confidence = None, None
         if self.protocol.confidence is not None:
             confidence = self._baseline(self.protocol.confidence.baseline, inputs, targets)
-        predictions = outputs.argmax(dim=1)
-        return _Ends(inputs.x, targets, predictions, clean, *insertion, *deletion, *confidence)
+        predicted = predicted_classes(outputs, targets, network.output_kind)
+        return _Ends(inputs.x, targets, predicted, clean, *insertion, *deletion, *confidence)
 
     def _baseline(
         self, baseline: Baseline, inputs: Inputs, targets: Tensor
@@ -330,20 +372,6 @@ class _EndPoints:
                 self._constant[baseline] = self._scorer.outputs_in_batches(image)
             outputs = self._constant[baseline].expand(len(targets), -1)
         return pixels, self._scorer.select(outputs, targets)
-
-
-def check_outputs(outputs: Tensor, scorer: Scorer) -> None:
-    """Raises `BenchError` if the outputs are not of the kind that they are said to be."""
-    kind = scorer.backbone.output_kind
-    in_range = bool(((outputs >= -1e-3) & (outputs <= 1 + 1e-3)).all())
-    if kind == "probabilities" and not in_range:
-        raise BenchError("the model's outputs are said to be probabilities, but leave 0..1")
-    sums_to_one = in_range and bool(((outputs.sum(dim=1) - 1).abs() < 1e-4).all())
-    if kind == "logits" and scorer.score != "output" and outputs.shape[1] > 1 and sums_to_one:
-        raise BenchError(
-            "the model's outputs are said to be logits, but sum to 1: if they are softmax "
-            "probabilities already, say output_kind=probabilities"
-        )
 
 
 def _both_curves(

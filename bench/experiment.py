@@ -40,6 +40,7 @@ from bench.leaderboard.comparison import comparison_key, comparison_title
 from bench.map_store import MapStore, image_key, open_maps
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
+from bench.metrics.score import accuracy_is
 from bench.pictures import pictures_folder
 from bench.provenance import provenance
 from bench.report.writer import write_figures, write_leaderboard
@@ -308,6 +309,9 @@ def _prepare(config: DictConfig, console: Console) -> _Experiment:
     dataset.check_targets(backbone.num_classes)
     _check_gallery(backbone, dataset, config.workers)
     explained = build_explained(config, protocol, backbone, device)
+    for network in dict.fromkeys((backbone, explained.backbone)):
+        for note in network.notes:
+            console.print(note, soft_wrap=True, highlight=False, markup=False)
     return _Experiment(config, settings, methods, dataset, backbone, protocol, explained, device)
 
 
@@ -330,6 +334,8 @@ def _open_runs(experiment: _Experiment, results_dir: Path) -> dict[str, Run]:
     origin = provenance(experiment.device) | {
         "dataset": experiment.dataset.notes,
         "weights_file_sha256": experiment.backbone.file_sha256,
+        "memory_format": str(experiment.backbone.memory_format).removeprefix("torch."),
+        "dtype": str(experiment.backbone.dtype).removeprefix("torch."),
     }
     networks = (experiment.backbone.citation, experiment.explained.backbone.citation)
     cited = {
@@ -514,7 +520,8 @@ def _report_accuracy(
     rows = max((run.rows() for run in runs.values()), key=len)
     right = int((rows["prediction"] == rows["target"]).sum())
     missing = len(dataset) - len(rows)
+    counted = accuracy_is(backbone.output_kind)
     console.print(
-        f"{backbone.name} on {dataset.name}: top-1 right on {right} of {len(rows)} images "
+        f"{backbone.name} on {dataset.name}: {counted} on {right} of {len(rows)} images "
         f"({right / max(len(rows), 1):.1%})" + (f"; {missing} more are missing" if missing else "")
     )

@@ -22,6 +22,7 @@ from bench.datasets.reading import read_ahead
 from bench.datasets.selection import Selection, to_list
 from bench.errors import BenchError
 from bench.files import file_name, write_atomically
+from bench.metrics.score import predicted_classes
 
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 """A total to a context that gives what to call with how much more is done."""
@@ -87,7 +88,9 @@ def select(
 
 
 def predict(dataset: Dataset, scorer: Scorer, device: torch.device, workers: int = 1) -> list[int]:
-    """Top class of each image, in batches of one fixed shape.
+    """Predicted class of each image, in batches of one fixed shape.
+
+    See `bench.metrics.score.predicted_classes`.
 
     Args:
         dataset: The images.
@@ -98,7 +101,7 @@ def predict(dataset: Dataset, scorer: Scorer, device: torch.device, workers: int
     Raises:
         BenchError: Images cannot be read; names the first of them and counts all.
     """
-    predictions: list[int] = []
+    found: list[int] = []
     problems = Problems(f"dataset '{dataset.name}'")
     size = scorer.batch_size
     reads = (sample.read for sample in dataset.samples)
@@ -116,9 +119,13 @@ def predict(dataset: Dataset, scorer: Scorer, device: torch.device, workers: int
                     break
                 except torch.OutOfMemoryError:
                     scorer.shrink()
-            predictions += outputs.argmax(dim=1).tolist()
+            targets = torch.tensor(
+                [sample.target for sample in dataset.samples[len(found) :][: len(block)]],
+                device=outputs.device,
+            )
+            found += predicted_classes(outputs, targets, scorer.backbone.output_kind).tolist()
     problems.raise_any()
-    return predictions
+    return found
 
 
 def _key(dataset: Dataset, backbone: Backbone) -> str:

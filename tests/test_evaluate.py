@@ -2,9 +2,10 @@ import copy
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from toy import SIZE, Constant, NotFinite, WrongShape, backbone
+from toy import SIZE, Constant, NotFinite, ViewModel, WrongShape, backbone
 
 from bench import insertion_deletion
 from bench.attribution.control import Edge, Random
@@ -12,11 +13,12 @@ from bench.attribution.gradient import Saliency
 from bench.attribution.masking import Rise
 from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
+from bench.backbones.bare import BareModel
 from bench.cost import Cost, count_cost
 from bench.datasets.dataset import Sample
 from bench.datasets.listed import ImageList
 from bench.errors import BenchError
-from bench.evaluate import _Model, evaluate
+from bench.evaluate import evaluate
 from bench.explain import GIVE_UP, Failed
 from bench.metrics.auc import auc
 from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
@@ -290,7 +292,7 @@ def test_srg_is_least_relevant_first_minus_most_relevant_first():
     orders = [np.argsort(m.flatten().numpy())[::-1] for m in maps]
 
     def deleted_first(image, order, counts):
-        scorer = Scorer(_Model(model, "probabilities"), "output", 1)
+        scorer = Scorer(BareModel(model, "probabilities"), "output", 1)
         zero = torch.zeros(3, 7, 9)
         return slow_curve(scorer, x[image], zero, targets[image].item(), order, counts)
 
@@ -340,6 +342,9 @@ def test_out_of_memory_for_good(samples):
             list(evaluate(samples, scorer, METHODS, load_protocol("smdl-cub"), CPU))
 
 
+GREY = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(72, 2)).eval()
+
+
 class TestInsertionDeletion:
     x = torch.rand(3, 3, 8, 9, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([1, 0, 1])
@@ -377,6 +382,114 @@ class TestInsertionDeletion:
         found = insertion_deletion(double, self.x.double(), self.targets, self.maps)
         assert np.abs(found.insertion - expected.insertion).max() <= 1e-5
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"x": x.numpy().astype(np.float64)},
+            {"x": x.double()},
+            {"x": x.numpy()[..., ::-1], "maps": maps.numpy()[..., ::-1], "flip": True},
+            {"x": x.clone().requires_grad_()},
+            {"x": x.transpose(2, 3).contiguous().transpose(2, 3)},
+            {"x": list(x), "maps": list(maps)},
+            {"maps": maps.double().numpy().tolist()},
+            {"targets": pd.Series([1, 0, 1], index=[7, 9, 8])},
+            {"targets": targets.to(torch.uint8)},
+            {"batch_size": np.int64(64), "seed": np.uint8(0)},
+            {"model": torch.nn.DataParallel(model).eval()},
+        ],
+    )
+    def test_the_same_numbers_however_they_are_given(self, changes):
+        arguments = {"model": self.model, "x": self.x, "targets": self.targets, "maps": self.maps}
+        if changes.pop("flip", False):
+            flipped = {"x": self.x.flip(-1), "maps": self.maps.flip(-1)}
+            expected = insertion_deletion(**(arguments | flipped))
+        else:
+            expected = insertion_deletion(**arguments)
+        found = insertion_deletion(**(arguments | changes))
+        assert (found.insertion == expected.insertion).all()
+        assert (found.deletion == expected.deletion).all()
+
+    def test_inference_tensors(self):
+        with torch.inference_mode():
+            x, maps = self.x.clone(), self.maps.clone()
+        found = insertion_deletion(self.model, x, self.targets, maps)
+        expected = insertion_deletion(self.model, self.x, self.targets, self.maps)
+        assert (found.insertion == expected.insertion).all()
+
+    def test_a_model_that_changes_its_input_in_place(self):
+        class InPlace(torch.nn.Module):
+            def __init__(self, model):
+                super().__init__()
+                self.model = model
+
+            def forward(self, x):
+                return self.model(x.sub_(0.5).relu_())
+
+        class Copies(InPlace):
+            def forward(self, x):
+                return super().forward(x.clone())
+
+        before = self.x.clone()
+        found, expected = (
+            insertion_deletion(own(self.model).eval(), self.x, self.targets, self.maps)
+            for own in (InPlace, Copies)
+        )
+        assert torch.equal(self.x, before)
+        assert (found.insertion == expected.insertion).all()
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_half_precision(self, dtype):
+        """Scores are the float32 softmax of what the network gives."""
+        half = copy.deepcopy(self.model).to(dtype)
+        for x in (self.x, self.x.to(dtype)):
+            found = insertion_deletion(half, x, self.targets, self.maps, "xplique-probability")
+            outputs = half(self.x.to(dtype)).double().softmax(dim=1)
+            expected = outputs.gather(1, self.targets[:, None])[:, 0].detach().numpy()
+            assert found.deletion.dtype == np.float32
+            assert found.deletion[:, 0] == pytest.approx(expected, rel=1e-6)
+        exact = insertion_deletion(
+            self.model, self.x, self.targets, self.maps, "xplique-probability"
+        )
+        assert np.abs(found.insertion_auc - exact.insertion_auc).max() <= 1e-2
+
+    def test_one_logit_is_a_binary_classifier(self):
+        binary = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(216, 1)).eval()
+        weight, bias = self.model[1].weight, self.model[1].bias
+        with torch.no_grad():
+            binary[1].weight.copy_(weight[1:] - weight[:1])
+            binary[1].bias.copy_(bias[1:] - bias[:1])
+        arguments = self.x, self.targets, self.maps
+        for protocol in ("xplique-probability", "log_probability-10-zero"):
+            found = insertion_deletion(binary, *arguments, protocol)
+            expected = insertion_deletion(self.model, *arguments, protocol)
+            assert np.abs(found.insertion - expected.insertion).max() <= 1e-6
+            assert np.abs(found.deletion - expected.deletion).max() <= 1e-6
+        sigmoid = torch.nn.Sequential(binary, torch.nn.Sigmoid()).eval()
+        found = insertion_deletion(sigmoid, *arguments, output_kind="probabilities")
+        expected = insertion_deletion(self.model, *arguments, "xplique-probability")
+        assert np.abs(found.insertion - expected.insertion).max() <= 1e-6
+        with pytest.raises(BenchError, match=r"target 2 of image 0 .* classes 0\.\.1"):
+            insertion_deletion(binary, self.x, [2, 0, 1], self.maps)
+
+    def test_multilabel(self):
+        found = insertion_deletion(
+            self.model, self.x, self.targets, self.maps, "xplique-probability", "multilabel"
+        )
+        logits = insertion_deletion(self.model, self.x, self.targets, self.maps, "xplique")
+        expected = 1 / (1 + np.exp(-logits.insertion.astype(np.float64)))
+        assert found.insertion == pytest.approx(expected, rel=1e-6)
+
+    def test_a_model_that_needs_the_plain_format(self):
+        model = ViewModel(classes=2, size=8).eval()
+        arguments = self.x[..., :8], self.targets, self.maps[..., :8]
+        with pytest.warns(UserWarning, match="cannot take channels-last") as told:
+            found = insertion_deletion(model, *arguments)
+        assert len(told) == 1
+        reshaping = copy.deepcopy(model)
+        reshaping.forward = lambda x: model.head(model.last(x).relu().reshape(len(x), -1))
+        expected = insertion_deletion(reshaping, *arguments)
+        assert np.abs(found.insertion - expected.insertion).max() <= 1e-6
+
     def test_softmax_taken_for_logits(self):
         twice = torch.nn.Sequential(self.model, torch.nn.Softmax(1)).eval()
         with pytest.raises(BenchError, match="said to be logits, but sum to 1"):
@@ -412,6 +525,30 @@ class TestInsertionDeletion:
                 "leave 0..1",
             ),
             ({"targets": torch.tensor([1, 2, 0])}, "target 2 of image 1 is outside"),
+            ({"targets": [0, 1, -1]}, "target -1 of image 2 is outside"),
+            ({"targets": ["0", "1", "0"]}, "targets: expected an array of numbers, found text"),
+            ({"targets": torch.eye(3, dtype=torch.long)}, r"give targets\.argmax\(1\)"),
+            ({"targets": [True, False, True]}, r"expected integers, found torch\.bool"),
+            ({"targets": 1}, r"targets \(N,\) = \(3,\), found \(\)"),
+            ({"maps": torch.zeros(3, 1, 8, 9)}, r"found \(3, 1, 8, 9\): give maps\[:, 0\]"),
+            ({"maps": torch.zeros(3, 3, 8, 9)}, "give one value a pixel"),
+            ({"maps": torch.zeros(3, 8, 9, dtype=torch.complex64)}, "maps: expected real"),
+            ({"maps": [[1.0, 2], [3]]}, "maps: expected rows of one length"),
+            ({"x": torch.zeros(3, 3, 8, 9, dtype=torch.uint8)}, "after its preprocessing"),
+            ({"x": torch.zeros(3, 3, 8, 9, dtype=torch.complex64)}, "found torch.complex64"),
+            ({"x": torch.zeros(3, 8, 9)}, r"x: expected \(N, C, H, W\)"),
+            ({"x": torch.zeros(3, 2, 8, 9)}, "model: fails on inputs .* mat1 and mat2"),
+            (
+                {"x": x[:, :1], "protocol": "probability-10-noise", "model": GREY},
+                "baseline 'uniform': expected inputs of 3 channels",
+            ),
+            (
+                {"x": x[:, :1], "protocol": "probability-10-black", "model": GREY},
+                "baseline 'constant': expected inputs of 3 channels",
+            ),
+            ({"batch_size": "64"}, "batch_size: expected an integer"),
+            ({"seed": -1}, "seed: expected an integer >= 0"),
+            ({"output_kind": "logit"}, "output_kind: unknown name"),
         ],
     )
     def test_bad_input(self, changes, message):

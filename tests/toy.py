@@ -54,6 +54,21 @@ class ConvModel(nn.Module):
         return self.head(x.mean(dim=(2, 3)))
 
 
+class ViewModel(nn.Module):
+    """Calls `view` on a convolution's output, which no channels-last tensor allows."""
+
+    def __init__(self, classes: int = 4, size: int = SIZE) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.last = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+            self.head = nn.Linear(4 * ((size + 1) // 2) ** 2, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.last(x))
+        return self.head(x.view(-1, self.head.in_features))
+
+
 def backbone(
     classes: int = 4,
     size: int = SIZE,

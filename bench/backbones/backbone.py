@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.backbones.network import device_of, first_call, float_dtype, require_outputs
 from bench.errors import BenchError, require_integer, require_known, require_number
-from bench.metrics.score import OUTPUT_KINDS
+from bench.metrics.score import OUTPUT_KINDS, class_kind, class_outputs
 
 AUTO = "auto"
 """`cam_layer=auto` is the last convolution, Xplique's choice; None is none."""
@@ -121,12 +122,18 @@ class Preprocessing:
 class Backbone:
     """A network in eval mode with frozen parameters.
 
+    A network with one output is a binary classifier: its `outputs` are those of classes 0 and 1,
+    as `bench.metrics.score.class_outputs` makes them.
+
     Attributes:
         name: Name in tables.
-        module: Inputs (B, 3, S, S) to outputs (B, K).
+        module: Inputs (B, 3, S, S) to outputs (B, K), of any floating point dtype.
         preprocessing: Images to inputs.
-        output_kind: What the outputs are: one of `bench.metrics.score.OUTPUT_KINDS`.
-        num_classes: K.
+        output_kind: What `outputs` are: one of `bench.metrics.score.OUTPUT_KINDS`, or `BINARY`.
+        num_classes: K; 2 if the network has one output.
+        memory_format: Of inputs: channels-last, unless the network cannot take that. One pass of a
+            blank image decides.
+        dtype: What the network computes in.
         cam_layer: Name of the submodule whose output class activation maps use, or None.
         feature_layer: Name of the submodule whose output `features` gives, or None.
         file_sha256: Hash over the checkpoint file that the weights come from, or None.
@@ -144,7 +151,7 @@ class Backbone:
         module: nn.Module,
         preprocessing: Preprocessing,
         output_kind: str,
-        num_classes: int,
+        num_classes: int | None = None,
         cam_layer: str | None = None,
         feature_layer: str | None = None,
         file_sha256: str | None = None,
@@ -154,12 +161,22 @@ class Backbone:
         for key, layer in (("cam_layer", cam_layer), ("feature_layer", feature_layer)):
             if layer is not None:
                 require_known(f"backbone.{key}", layer, submodules)
-        module = module.eval().requires_grad_(False)
         self.name = name
-        self.module = module.to(memory_format=torch.channels_last)
+        self.module = module.eval().requires_grad_(False)
         self.preprocessing = preprocessing
-        self.output_kind = output_kind
-        self.num_classes = num_classes
+        self.dtype = float_dtype(module)
+        self.module.to(memory_format=torch.contiguous_format)  # else the plain format is not tried
+        self.memory_format, num_outputs = self._try()
+        self.module.to(memory_format=self.memory_format)
+        if num_classes not in (None, num_outputs) and not (num_classes, num_outputs) == (2, 1):
+            raise BenchError(
+                f"backbone '{name}': expected {num_classes} outputs, its num_classes, found "
+                f"{num_outputs}"
+            )
+        self._stated_kind = output_kind
+        self.output_kind = class_kind(output_kind, num_outputs)
+        self.is_binary = num_outputs == 1
+        self.num_classes = max(num_outputs, 2)
         self.cam_layer = cam_layer
         self.feature_layer = feature_layer
         self.file_sha256 = file_sha256
@@ -167,6 +184,26 @@ class Backbone:
         self.class_names: list[str] | None = None
         self.precision = "fp32"
         self._compiled: nn.Module | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What a run has to say of the network, one line each."""
+        notes = []
+        if self.is_binary:
+            notes.append(
+                f"Backbone {self.name} has one output: a binary classifier of classes 0 and 1"
+            )
+        if self.memory_format == torch.contiguous_format:
+            notes.append(
+                f"Backbone {self.name} cannot take channels-last inputs (it calls view on the "
+                "output of a convolution; reshape or flatten could), so it gets plain ones"
+            )
+        if self.dtype in (torch.float16, torch.bfloat16):
+            notes.append(
+                f"Backbone {self.name} computes in {str(self.dtype).removeprefix('torch.')}; "
+                "scores and curves are float32"
+            )
+        return notes
 
     @property
     def is_compiled(self) -> bool:
@@ -207,13 +244,18 @@ class Backbone:
         return self.preprocessing.to_input(rgb)
 
     def outputs(self, x: Tensor) -> Tensor:
-        """Inputs (B, 3, S, S) to outputs (B, K) of kind `output_kind`; differentiable in x."""
+        """Inputs (B, 3, S, S) to outputs (B, K) of kind `output_kind`; differentiable in x.
+
+        They are float32 whatever the network computes in; of a float64 network, float64.
+        """
         use_compiled = self._compiled is not None and torch.is_inference_mode_enabled()
         module = self._compiled if use_compiled else self.module
+        x = self._as_taken(x)
         if self.precision != "bf16":
-            return module(x)
+            return class_outputs(module(x), self._stated_kind)
         with torch.autocast(x.device.type, torch.bfloat16):
-            return module(x).float()
+            outputs = module(x).float()
+        return class_outputs(outputs, self._stated_kind)
 
     def features(self, x: Tensor) -> Tensor:
         """Inputs (B, 3, S, S) to the outputs (B, D) of the feature layer; differentiable in x.
@@ -231,7 +273,7 @@ class Backbone:
         handle = layer.register_forward_hook(lambda *call: found.append(call[2]))
         try:
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                self.module(x)
+                self.module(self._as_taken(x))
         finally:
             handle.remove()
         return found[0].flatten(1).float()
@@ -240,14 +282,30 @@ class Backbone:
     def output_shape(self, layer: str) -> tuple[int, ...]:
         """Shape of what a submodule gives for one image, without the batch dimension."""
         found: list[tuple[int, ...]] = []
-        module, size = self.module.get_submodule(layer), self.preprocessing.size
+        module = self.module.get_submodule(layer)
         handle = module.register_forward_hook(lambda *call: found.append(tuple(call[2].shape[1:])))
-        device = next((own.device for own in self.module.parameters()), None)
         try:
-            self.module(torch.zeros(1, 3, size, size, device=device))
+            self.module(self._as_taken(self._blank()))
         finally:
             handle.remove()
         return found[0]
+
+    def _blank(self) -> Tensor:
+        """One input (1, 3, S, S) of zeros, where the network lives."""
+        size = self.preprocessing.size
+        return torch.zeros(1, 3, size, size, dtype=self.dtype, device=device_of(self.module))
+
+    @torch.no_grad()
+    def _try(self) -> tuple[torch.memory_format, int]:
+        """The memory format that the network takes, and how many outputs it has."""
+        memory_format, outputs = first_call(self.module, self._blank())
+        return memory_format, require_outputs(f"backbone '{self.name}'", outputs, 1).shape[1]
+
+    def _as_taken(self, x: Tensor) -> Tensor:
+        """Inputs in the network's dtype and, if it cannot take channels-last, in plain order."""
+        x = x.to(self.dtype)
+        plain = self.memory_format == torch.contiguous_format
+        return x.contiguous() if plain else x
 
     def layer(self) -> nn.Module:
         """Returns the CAM layer.
@@ -264,7 +322,8 @@ class Backbone:
 
     def identity(self) -> dict[str, object]:
         """What decides the outputs: name, hash over the weights, preprocessing, named layers."""
-        return {
+        binary = {"classes_of_one_output": [0, 1]} if self.is_binary else {}
+        return binary | {
             "name": self.name,
             "weights_sha256": state_sha256(self.module),
             "preprocessing": asdict(self.preprocessing),

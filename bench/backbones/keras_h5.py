@@ -74,7 +74,7 @@ def keras_h5(
     if output_kind is None:
         raise BenchError(
             f"output_kind: the last layer of '{path}' does not tell what the outputs are: set "
-            "backbone.output_kind to logits, probabilities or cosines"
+            "backbone.output_kind to logits, probabilities, cosines or multilabel"
         )
     return Backbone(
         name=path.stem if name is None else str(name),

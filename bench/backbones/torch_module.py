@@ -107,7 +107,6 @@ def torch_module(
         module=module,
         preprocessing=prepared,
         output_kind=output_kind,
-        num_classes=_num_outputs(module.eval(), prepared.size),
         cam_layer=last_convolution(module) if cam_layer == AUTO else cam_layer,
         feature_layer=feature_layer,
         file_sha256=digest,
@@ -123,12 +122,3 @@ def _create(name: str, pretrained: bool, num_classes: int | None) -> nn.Module:
             f"timm cannot make '{name}' {'with its own' if pretrained else 'without'} weights: "
             f"{reason}; backbone.weights=FILE takes a checkpoint that you have"
         ) from None
-
-
-@torch.inference_mode()
-def _num_outputs(module: nn.Module, size: int) -> int:
-    outputs = module(torch.zeros(1, 3, size, size))
-    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2 or len(outputs) != 1:
-        found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs)
-        raise BenchError(f"module: expected outputs (1, classes) for one image, found {found}")
-    return outputs.shape[1]

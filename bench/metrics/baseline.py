@@ -63,6 +63,7 @@ class ConstantBaseline:
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """Returns (1, 3, 1, 1): the colour as input values."""
+        _require_rgb("constant", inputs.x)
         colour = inputs.to_input(torch.tensor(self.rgb, dtype=torch.float32))
         return colour.to(inputs.x).view(1, 3, 1, 1)
 
@@ -121,12 +122,21 @@ class UniformBaseline:
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """Returns (B, 3, H, W)."""
+        _require_rgb("uniform", inputs.x)
         shape = (*inputs.x.shape[2:], 3)
         noise = [
             torch.rand(shape, generator=generator(inputs.seed, "UniformBaseline", image_id)) * 255
             for image_id in inputs.image_ids
         ]
         return inputs.to_input(torch.stack(noise)).permute(0, 3, 1, 2).to(inputs.x)
+
+
+def _require_rgb(kind: str, x: Tensor) -> None:
+    if x.shape[1] != 3:
+        raise BenchError(
+            f"baseline '{kind}': expected inputs of 3 channels, red, green and blue, found "
+            f"{x.shape[1]}: choose a protocol whose baseline is zero, mean or blur"
+        )
 
 
 Baseline = Callable[[Inputs], Tensor]

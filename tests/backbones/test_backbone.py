@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from toy import ConvModel, backbone
+from toy import ConvModel, ViewModel, backbone
 
 from bench.backbones.backbone import RESIZES, Backbone, Preprocessing
 from bench.errors import BenchError
@@ -172,3 +172,55 @@ def test_compiled_scores_and_plain_gradients(monkeypatch):
 def test_unknown_precision():
     with pytest.raises(BenchError, match="Did you mean 'fp32'"):
         backbone().set_speed("fp23", compile=False)
+
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (30, 26, 3), dtype=np.uint8)
+
+
+def test_a_network_that_calls_view_gets_the_plain_format():
+    frozen = Backbone("view", ViewModel(size=8), PREPROCESSING, "logits", 4, "last", "last")
+    assert frozen.memory_format == torch.contiguous_format
+    assert "cannot take channels-last" in frozen.notes[0]
+    x = frozen.preprocess([IMAGE])
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(frozen.outputs(x), frozen.module(x.contiguous()))
+    assert frozen.features(x).shape == (1, 4 * 4 * 4)
+    assert frozen.output_shape("last") == (4, 4, 4)
+    other = Backbone("toy", ConvModel(), PREPROCESSING, "logits", 4)
+    assert other.memory_format == torch.channels_last
+    assert other.notes == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_inputs_are_cast_to_the_networks_dtype(dtype):
+    frozen = Backbone("toy", ConvModel().to(dtype), PREPROCESSING, "logits", 4, "last", "last")
+    x = frozen.preprocess([IMAGE])
+    assert x.dtype == torch.float32
+    outputs = frozen.outputs(x)
+    assert outputs.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert torch.equal(outputs, frozen.module(x.to(dtype)).to(outputs.dtype))
+    assert frozen.features(x).dtype == torch.float32
+    assert frozen.output_shape("last")[0] == 8
+
+
+def test_one_output_is_a_binary_classifier():
+    frozen = Backbone("toy", ConvModel(1), PREPROCESSING, "logits", 1)
+    assert (frozen.num_classes, frozen.output_kind) == (2, "binary")
+    x = frozen.preprocess([IMAGE])
+    logit = frozen.module(x)
+    assert torch.equal(frozen.outputs(x), torch.cat([-logit, logit], dim=1))
+    assert "classes 0 and 1" in frozen.notes[0]
+    # What was stored before class 0 had a score of its own must not be met again.
+    module = torch.nn.Sequential(ConvModel(1), torch.nn.Sigmoid())
+    found = Backbone("toy", module, PREPROCESSING, "probabilities", 2)
+    assert found.outputs(x).sum().item() == pytest.approx(1)
+    assert "classes_of_one_output" in found.identity()
+    assert "classes_of_one_output" not in backbone().identity()
+
+
+def test_outputs_that_do_not_fit():
+    with pytest.raises(BenchError, match="expected 5 outputs, its num_classes, found 4"):
+        Backbone("toy", ConvModel(4), PREPROCESSING, "logits", 5)
+    with pytest.raises(BenchError, match="one output is a binary classifier"):
+        Backbone("toy", ConvModel(1), PREPROCESSING, "cosines", 1)
+    assert Backbone("toy", ConvModel(3), PREPROCESSING, "logits").num_classes == 3

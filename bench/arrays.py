@@ -1,0 +1,61 @@
+"""Arguments of functions that users call with arrays of their own, as tensors."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.errors import BenchError
+
+
+def as_tensor(name: str, value: Any, device: torch.device | None = None) -> Tensor:
+    """A tensor of what a user gave: torch's, numpy's, pandas' or a list's numbers.
+
+    Args:
+        name: Of the argument, for the message.
+        value: Anything of one shape and dtype.
+        device: Where it is to live; None: where it is.
+
+    Returns:
+        A tensor of the same dtype and shape, without history. It may share memory with a tensor
+        that was given, and with nothing else.
+
+    Raises:
+        BenchError: It holds something else than numbers, or rows of different lengths.
+    """
+    if isinstance(value, list | tuple) and value and isinstance(value[0], Tensor):
+        value = _stacked(name, value)
+    if not isinstance(value, Tensor):
+        value = _from_numpy(name, value)
+    if value.layout != torch.strided:
+        value = value.to_dense()
+    return value.detach().as_subclass(Tensor).to(device)
+
+
+def _stacked(name: str, values: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+    try:
+        return torch.stack(list(values))
+    except (RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BenchError(f"{name}: expected tensors of one shape and device: {reason}") from None
+
+
+def _from_numpy(name: str, value: Any) -> Tensor:
+    """Copies: views may have negative strides, be read-only or in another byte order."""
+    if np.ma.isMaskedArray(value):
+        raise BenchError(f"{name}: expected every number, found a masked array: fill it first")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise BenchError(f"{name}: expected rows of one length, found different ones") from None
+    try:
+        return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+    except TypeError:
+        kind = "text" if array.dtype.kind in "US" else str(array.dtype)
+        raise BenchError(f"{name}: expected an array of numbers, found {kind}") from None
+
+
+def as_integer(value: Any) -> Any:
+    """A Python integer of one of numpy's; anything else as it is."""
+    return value.item() if isinstance(value, np.integer) else value
