@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.attribution.guard import guarded, isolated
+from bench.attribution.guard import Isolation, guarded
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.batching import fixed_batches
@@ -122,12 +122,12 @@ class _Adapter(Method):
             return torch.cat(list(self._calls(scorer, batch)))
 
     def _calls(self, scorer: Scorer, batch: Batch) -> Iterator[Tensor]:
-        x = batch.x
+        x, isolated = batch.x, Isolation(scorer)
         size = scorer.batch_size if self.batched else 1
         for index, items in fixed_batches(len(x), size, x.device):
             names = [] if self.batched else [batch.image_ids[items.start]]
             draws = generator(batch.seed, type(self).__name__, self.path, *names)
-            with isolated(scorer):
+            with isolated():
                 _seed_globally(draws.initial_seed())
                 found = self._explain(scorer, ClassScores(scorer), x[index], batch.targets[index])
                 maps = self._maps(found, x[index])

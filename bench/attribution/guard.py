@@ -6,7 +6,7 @@ back: rows of other methods have the same bits with and without it.
 """
 
 import random
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -91,17 +91,30 @@ def guarded(
         tell_hooks(_in_words(hooks))
 
 
-@contextmanager
-def isolated(scorer: Scorer) -> Iterator[None]:
-    """Within `guarded`, puts back what one of several calls leaves; all but values of tensors."""
-    found = _found.get()
-    found = [] if found is None else found
-    kept = _Kept(scorer, values=False)
-    try:
-        with _settings_kept(found):
-            yield
-    finally:
-        found += [change for change in kept.put_back() if change.kind != _HOOKS]
+class Isolation:
+    """Within `guarded`, keeps each of several calls from what the one before it left.
+
+    All but values of tensors is put back after each, and found by the guard.
+
+    Args:
+        scorer: What the calls are given.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._kept = _Kept(scorer, values=False)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Around one call."""
+        changes: list[Change] = []
+        try:
+            with _settings_kept(changes):
+                yield
+        finally:
+            changes += self._kept.put_back()
+            found = _found.get()
+            if found is not None:
+                found += [change for change in changes if change.kind != _HOOKS]
 
 
 class _Kept:
@@ -139,16 +152,15 @@ class _Object:
         self.name = name
         self._class = type(thing)
         self._attributes = dict(vars(thing))
-        self._held = {
-            key: value.copy()
-            for key, value in self._attributes.items()
-            if isinstance(value, dict | list | set)
-        }
-        self._marks = self._mark()
+        self._ids = _ids(self._attributes)
+        containers = {key: own for key, own in self._attributes.items() if type(own) in _CONTAINERS}
+        self._empty = {key: own for key, own in containers.items() if not own}  # most, as of hooks
+        self._held = {key: own.copy() for key, own in containers.items() if own}
+        self._held_ids = {key: _ids(own) for key, own in self._held.items()}
 
     def put_back(self) -> list[Change]:
         """Puts it back. A tensor in the place of another is not told here but by `_Tensors`."""
-        if self._mark() == self._marks:
+        if self._is_untouched():
             return []
         changes = list(self._changes())
         if type(self.thing) is not self._class:
@@ -156,26 +168,28 @@ class _Object:
         attributes = vars(self.thing)
         attributes.clear()
         attributes.update(self._attributes)
+        for container in self._empty.values():
+            container.clear()
         for key, held in self._held.items():
             _refill(attributes[key], held)
         return changes
 
-    def _mark(self) -> list[object]:
-        """Equal as long as nothing has been replaced, added or removed."""
-        attributes = vars(self.thing)
-        marks = [type(self.thing), *attributes]
-        for value in attributes.values():
-            marks.append(id(value))
-            if isinstance(value, dict):
-                marks += [*value, *map(id, value.values())]
-            elif isinstance(value, list | set):
-                marks += map(id, value)
-        return marks
+    def _is_untouched(self) -> bool:
+        """Whether nothing has been replaced, added or removed; fast, since it mostly is so."""
+        return (
+            type(self.thing) is self._class
+            and _ids(vars(self.thing)) == self._ids
+            and not any(self._empty.values())
+            and all(_ids(self._attributes[key]) == ids for key, ids in self._held_ids.items())
+        )
 
     def _changes(self) -> Iterator[Change]:
         if type(self.thing) is not self._class:
             yield Change("class of", self.name)
-        before, now = self._attributes | self._held, vars(self.thing)
+        empty = {
+            key: type(own)() for key, own in self._attributes.items() if type(own) in _CONTAINERS
+        }
+        before, now = self._attributes | empty | self._held, vars(self.thing)
         for key in dict.fromkeys([*before, *now]):
             if key == "batch_size" and isinstance(self.thing, Scorer):
                 continue  # a method may choose its own; whoever calls it puts it back
@@ -193,6 +207,16 @@ class _Object:
                     yield Change(_MEMBERS[key], f"{self.name}.{member}")
             else:
                 yield Change("attribute", f"{self.name}.{key}")
+
+
+_CONTAINERS = (dict, OrderedDict, list, set)
+
+
+def _ids(held: Any) -> list[Any]:
+    """Equal for two containers if they hold the same objects, under the same keys."""
+    if isinstance(held, dict):
+        return [*held, *map(id, held.values())]
+    return list(map(id, held))
 
 
 class _Tensors:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 from toy import SIZE, ConvModel, Preprocessing, backbone, make_batch
 
-from bench.attribution.guard import guarded, isolated
+from bench.attribution.guard import Isolation, guarded
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, state_sha256
 
@@ -266,9 +266,10 @@ def test_the_outer_of_two_guards_tells_and_calls_inside_are_isolated():
     module, inner, modes = scorer.backbone.module, [], []
 
     def method(scorer, x):
+        isolated = Isolation(scorer)
         with guarded(scorer, x, inner.append):
             for _ in range(3):
-                with isolated(scorer):
+                with isolated():
                     modes.append(module.training)
                     module.train()
                     module.last.register_forward_hook(lambda *call: None)
