@@ -208,6 +208,11 @@ def _build(node: DictConfig, key: str) -> Any:
             raise BenchError(f"{key}.{cause}" if inside else str(cause)) from error
         reason = " ".join(str(cause if cause is not None else error).split())
         raise BenchError(f"{key}: cannot build {node['_target_']}: {reason}") from error
+    except SystemExit as error:  # a script, imported, would end the run as if all had gone well
+        raise BenchError(
+            f"{key}: cannot build {node['_target_']}: its code calls sys.exit({error.code!r}) when "
+            "it is imported or built; put what makes it a script under if __name__ == '__main__'"
+        ) from error
     if citation is not None:
         made.citation = citation
     return made

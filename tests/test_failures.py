@@ -71,6 +71,25 @@ def test_a_method_that_exits_has_failed_as_others_do(bench):
     assert load_rows("results").groupby("method").size().to_dict() == {"random": 7}
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "_target_: script.Maps",
+        "_target_: bench.attribution.adapters.Function\n  function: script.maps",
+    ],
+)
+def test_a_script_that_exits_when_imported_is_told(
+    bench, toy_conf, tmp_path, monkeypatch, settings
+):
+    (tmp_path / "script.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (toy_conf / "method" / "script.yaml").write_text(f"script:\n  {settings}\n")
+    code, _, err = bench("method=[script,random]")
+    assert code == 1
+    assert "bench: error: method.script: cannot build" in err
+    assert "its code calls sys.exit(0) when it is imported or built" in err
+
+
 def test_fail_fast_stops_at_once_and_keeps_what_is_finished(bench):
     code, _, err = bench("method=[random,not_finite]", "block_size=1", "fail_fast=true")
     assert code == 1

@@ -285,7 +285,9 @@ class _Tensor:
     def put_state_back(self) -> None:
         """Puts back where it lies, its gradient, and whether it wants one."""
         tensor, memory = self._tensor, self.memory
-        if tensor.data_ptr() != memory.data_ptr() or _layout(tensor) != self.layout:
+        if self.values is not None and (
+            tensor.data_ptr() != memory.data_ptr() or _layout(tensor) != self.layout
+        ):
             tensor.data = memory
         if self._is_leaf and not tensor.is_leaf:
             tensor.detach_()
