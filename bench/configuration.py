@@ -36,7 +36,8 @@ GROUPS = {
 }
 """What `bench list` lists -> the configuration group."""
 
-_SHIPPED = Path(str(resources.files("bench.conf")))
+SHIPPED = Path(str(resources.files("bench.conf")))
+"""The folder of the shipped configuration."""
 
 OTHER_METHODS = ("of", "prior")
 """The settings of methods that name another one."""
@@ -80,7 +81,7 @@ def choices(group: str, folders: Sequence[Path] = ()) -> dict[str, Choice]:
         folders: Configuration folders beside the shipped one and those of installed packages.
     """
     places = [
-        ("bench", _SHIPPED),
+        ("bench", SHIPPED),
         *((package.origin, package.folder) for package in config_packages()),
         *((str(folder), folder) for folder in folders),
     ]
@@ -89,23 +90,6 @@ def choices(group: str, folders: Sequence[Path] = ()) -> dict[str, Choice]:
         for path in sorted((folder / group).rglob("*.yaml")):
             name = path.relative_to(folder / group).with_suffix("").as_posix()
             found.setdefault(name, Choice(origin, path))  # Hydra, too, takes the first
-    return found
-
-
-def shipped_targets() -> set[str]:
-    """The classes and functions that the shipped configuration builds, by their dotted paths."""
-    found: set[str] = set()
-
-    def visit(node: Any) -> None:
-        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            if key == "_target_":
-                found.add(value)
-            elif isinstance(value, dict | list):
-                visit(value)
-
-    for group in GROUPS.values():
-        for path in (_SHIPPED / group).rglob("*.yaml"):
-            visit(OmegaConf.to_container(OmegaConf.load(path)))
     return found
 
 

@@ -1,10 +1,11 @@
 """Runs again what a manifest describes, and compares the rows with those beside it.
 
-A manifest is a file that anybody may have written. Nothing in it is executed: only classes that the
-shipped configuration names are built, what it holds is taken literally, and nothing is written but
-in the folder that the caller chooses.
+A manifest is a file that anybody may have written. Nothing in it is executed: only classes are
+built that the shipped configuration builds in the same place, with settings that it has there, what
+it holds is taken literally, and nothing is written but in the folder that the caller chooses.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from bench.configuration import compose_run, parsed_overrides, shipped_targets
+from bench.configuration import compose_run, parsed_overrides
 from bench.device import resolve_device
 from bench.errors import BenchError
+from bench.identity import ROW_KEYS
 from bench.metrics.confidence import Confidence
 from bench.provenance import provenance
+from bench.shipped import shipped
 from bench.store import Run, read_run
 
 _ADAPTERS = "bench.attribution.adapters."
@@ -27,6 +30,12 @@ _ADAPTERS = "bench.attribution.adapters."
 
 _GROUPS = ("dataset", "backbone", "protocol", "method", "explain")
 """Parts of a configuration that are taken as they are; the others' new settings get defaults."""
+
+_BACKBONES = ("backbone", "explain.backbone")
+"""Where a configuration may have a network, the only place of a folder that pieces write to."""
+
+_ALWAYS = {*ROW_KEYS, "citation"}
+"""Settings that everything may have: words in tables."""
 
 _CURVES = ("insertion_curve", "deletion_curve", Confidence.column)
 
@@ -61,11 +70,14 @@ def rerun(
         raise BenchError(
             f"results_dir: expected another folder than '{results_dir}', which holds the manifest"
         )
+    if not is_trusted:
+        _refuse_links(results_dir)
     stored = run.rows()
 
     from bench.experiment import run_experiment
 
-    there, here = run.manifest.get("provenance", {}), provenance(resolve_device(config.device))
+    there, here = run.manifest.get("provenance"), provenance(resolve_device(config.device))
+    there = there if isinstance(there, dict) else {}
     there, here = ({k: v for k, v in own.items() if k not in _OWN} for own in (there, here))
     for line in _differences(there, here):
         console.print(f"Differs: {line}", soft_wrap=True, highlight=False)
@@ -104,11 +116,14 @@ def compare(stored: pd.DataFrame, again: pd.DataFrame) -> list[str]:
 
 def _configuration(run: Run, path: Path) -> dict[str, Any]:
     """What a manifest says of its own method."""
-    config, method = run.manifest.get("config"), (run.identity.get("method") or {}).get("name")
+    config, identity = run.manifest.get("config"), run.identity
+    method = identity.get("method") if isinstance(identity, dict) else None
+    name = method.get("name") if isinstance(method, dict) else None
     methods = config.get("method") if isinstance(config, dict) else None
-    if not isinstance(methods, dict) or not isinstance(methods.get(method), dict):
+    node = methods.get(name) if isinstance(methods, dict) and isinstance(name, str) else None
+    if not isinstance(node, dict):
         raise BenchError(
-            f"'{path}': expected the resolved configuration of method '{method}' under config, "
+            f"'{path}': expected the resolved configuration of method '{name}' under config, "
             "found none; it is written by `bench run`"
         )
     for group in ("dataset", "backbone", "protocol", "explain"):
@@ -119,22 +134,92 @@ def _configuration(run: Run, path: Path) -> dict[str, Any]:
     for key, value in _flat(config):
         if isinstance(value, str) and "${" in value:  # it would be looked up, or call a resolver
             raise BenchError(f"'{path}': expected plain values, found config.{key}={value!r}")
-    return config | {"method": {method: methods[method]}}
+    return config | {"method": {name: node}}
 
 
 def _refuse_code(config: Mapping[str, Any], path: Path, is_trusted: bool) -> None:
-    """Refuses a configuration that loads what is not shipped, unless it is trusted."""
-    known = {own for own in shipped_targets() if not own.startswith(_ADAPTERS)}
-    foreign = [
-        f"{key}={value}"
-        for key, value in _flat(config)
-        if "_target_" in key.split(".") and value not in known
-    ]
-    if foreign and not is_trusted:
+    """Refuses a configuration that has what the shipped one has not, unless it is trusted."""
+    foreign = [] if is_trusted else [f"{key}={_in_short(own)}" for key, own in _foreign(config)]
+    if foreign:
         raise BenchError(
-            f"'{path}': loads code that is not shipped with bench, or calls what its settings "
-            f"name: {', '.join(foreign)}; add --trust if you know what that does"
+            f"'{path}': loads code that is not shipped with bench, calls what its settings name, "
+            "downloads weights, or has settings that the shipped configuration does not have "
+            f"there: {', '.join(foreign)}; add --trust if you know what that does"
         )
+
+
+def _foreign(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Whatever the shipped configuration does not have in the same place: its key and value."""
+    groups = shipped().groups
+    methods = {own for own in groups["method"] if not own.startswith(_ADAPTERS)}
+    places: dict[str, tuple[Any, set[str]]] = {
+        f"method.{name}": (node, methods) for name, node in config["method"].items()
+    }
+    places["dataset"] = (config["dataset"], groups["dataset"])
+    places["backbone"] = (config["backbone"], groups["backbone"])
+    others = {key: own for key, own in config.items() if key not in (*places, "method")}
+    explain = dict(config["explain"])
+    places["explain.backbone"] = (explain.pop("backbone", None) or {}, groups["backbone"])
+    for key, (node, targets) in places.items():
+        if node or key != "explain.backbone":
+            yield from _foreign_settings(node, key, targets)
+    yield from _instructions(others | {"explain": explain}, "")
+
+
+def _foreign_settings(node: Any, key: str, targets: set[str]) -> Iterator[tuple[str, Any]]:
+    """Likewise, of a place where one of some classes and functions may be built.
+
+    Args:
+        node: What stands there.
+        key: Where.
+        targets: Their dotted paths.
+    """
+    target = node.get("_target_") if isinstance(node, Mapping) else None
+    if not isinstance(target, str) or target not in targets:
+        yield (f"{key}._target_", target) if isinstance(node, Mapping) else (key, node)
+        return
+    known = shipped().settings[target]
+    for name, value in node.items():
+        inside = f"{key}.{name}"
+        if name == "_target_":
+            continue
+        if name not in known.names | _ALWAYS or (name, value) == ("weights", "pretrained"):
+            yield inside, value
+        elif isinstance(value, Mapping) and "_target_" in value and name in known.parts:
+            parts = {own for own in known.parts[name] if not own.startswith(_ADAPTERS)}
+            yield from _foreign_settings(value, inside, parts)
+        else:
+            yield from _instructions(value, inside)
+
+
+def _instructions(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Keys that Hydra would act on (`_target_`, `_args_`, `_partial_`, ...), however deep."""
+    if isinstance(value, Mapping):
+        for name, inside in value.items():
+            place = f"{key}.{name}" if key else str(name)
+            if str(name).startswith("_"):
+                yield place, inside
+            else:
+                yield from _instructions(inside, place)
+    elif isinstance(value, list):
+        for number, inside in enumerate(value):
+            yield from _instructions(inside, f"{key}.{number}")
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuses links in a folder that lead out of it: what is written there would be elsewhere."""
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise BenchError(
+                "results_dir: expected a folder without links that lead out of it, found "
+                f"'{path}': choose another with results_dir=FOLDER, or add --trust"
+            )
+
+
+def _in_short(value: Any) -> str:
+    text = value if isinstance(value, str) and re.fullmatch(r"[\w.]+", value) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _changed(config: Mapping[str, Any], arguments: Sequence[str]) -> DictConfig:
@@ -149,16 +234,19 @@ def _changed(config: Mapping[str, Any], arguments: Sequence[str]) -> DictConfig:
         made = OmegaConf.merge(ours, kept)
     except OmegaConfBaseException as error:
         raise _unusable(error) from None
-    OmegaConf.set_struct(made, True)
     # `shard` and the published table are those of the first run's command, not of this row.
     own = {"results_dir": results_dir, "shard": None, "reproduces": None}
     own |= {"maps.folder": f"{results_dir}/maps", "store.policy": "always"}
-    own |= {
-        key: f"{results_dir}/prototypes"
-        for key, _ in _flat(config)
-        if key.endswith("backbone.cache")
-    }
-    for key, value in (own | given).items():
+    for key, value in own.items():
+        OmegaConf.update(made, key, value, force_add=True)
+    for place in _BACKBONES:  # also where the manifest has left it out: the default is elsewhere
+        node = OmegaConf.select(made, place)
+        target = node.get("_target_") if isinstance(node, DictConfig) else None
+        names = shipped().settings[target].names if target in shipped().settings else ()
+        if target is not None and ("cache" in names or "cache" in node):
+            node["cache"] = f"{results_dir}/prototypes"
+    OmegaConf.set_struct(made, True)
+    for key, value in given.items():
         try:
             OmegaConf.update(made, key, value, force_add=False)
         except OmegaConfBaseException:

@@ -15,9 +15,10 @@ import torch
 from test_cli import assert_bad
 from test_store import begin, rows
 
-from bench.configuration import shipped_targets
 from bench.leaderboard.table import leaderboard
 from bench.report.tables import to_csv, to_latex, to_markdown
+from bench.rerun import _changed, _foreign
+from bench.shipped import shipped
 from bench.store import stored_runs
 
 HOSTILE = (
@@ -207,11 +208,192 @@ def test_a_manifest_of_another_shape(bench, manifest, value):
     assert_refused(bench(manifest("config.select", value), command="rerun"))
 
 
-def test_what_is_shipped_is_listed_by_whole_paths():
-    known = shipped_targets()
-    assert "bench.attribution.gradient.Saliency" in known
-    assert "bench.backbones.arcface.edl_r100" in known  # inside another one's settings
-    assert all(own.startswith("bench.") for own in known)
+def test_what_is_shipped_is_listed_by_whole_paths_and_places():
+    groups, settings = shipped().groups, shipped().settings
+    assert "bench.attribution.gradient.Saliency" in groups["method"]
+    assert "bench.backbones.arcface.edl_r100" not in groups["backbone"]
+    smdl = settings["bench.attribution.submodular.Smdl"]
+    assert "bench.backbones.arcface.edl_r100" in smdl.parts["uncertainty"]
+    assert "bench.attribution.gradient.Saliency" in smdl.parts["prior"]
+    assert set(settings["bench.backbones.sface.sface"].parts) == {"gallery"}
+    assert not settings["bench.backbones.torch_module.torch_module"].parts  # `module` is anything
+    assert settings["bench.attribution.masking.Rise"].names == {
+        "label", "published", "num_masks", "grid_size", "probability",
+    }  # fmt: skip
+    assert all(own.startswith("bench.") for own in settings)
+
+
+SFACE = {
+    "_target_": "bench.backbones.sface.sface",
+    "gallery": {"_target_": "bench.datasets.photos.Photos", "max_images": 1},
+    "cache": "OUTSIDE/cache",
+}
+"""A shipped network that writes to a folder of its settings, if it is built."""
+
+ATTACKS = {
+    "a network in a setting of a method": ("method.random.of", SFACE),
+    "a network as the method that a control changes": ("method.inverted.of", SFACE),
+    "a network as a prior": ("method.smdl.prior", SFACE),
+    "a network deeper": (
+        "method.inverted.of",
+        {"_target_": "bench.attribution.control.Inverted", "of": SFACE},
+    ),
+    "a network in a list": ("method.random.label", [[SFACE]]),
+    "a network that a prior must not have": (
+        "method.smdl.uncertainty", SFACE,
+    ),
+    "a network in the data set": ("dataset.name", SFACE),
+    "a network as the data set": ("dataset", SFACE),
+    "a network in a baseline": ("protocol.insertion.baseline", SFACE),
+    "a network in the protocol": ("protocol.score", SFACE),
+    "a network as a module": ("backbone.module", SFACE),
+    "a network in the preprocessing": ("backbone.preprocessing.size", SFACE),
+    "a network that brings its data": (
+        "backbone",
+        SFACE | {"gallery": {"_target_": "bench.backbones.sface.sface", "cache": "OUTSIDE/c"}},
+    ),
+    "a network beside what is explained": ("explain.other", SFACE),
+    "a network among the images": ("select.seed", SFACE),
+    "a network as the device": ("device", SFACE),
+    "an adapter within": (
+        "method.inverted.of",
+        {"_target_": "bench.attribution.adapters.Function", "function": "os.mkdir"},
+    ),
+    "arguments by place": ("method.random._args_", ["evil"]),
+    "a part of a call": ("method.random._partial_", True),
+    "another conversion": ("dataset._convert_", "none"),
+    "no recursion": ("backbone._recursive_", False),
+    "an instruction that holds nothing": ("dataset.root", {"_target_": {}}),
+    "a target that is a list": ("method.random._target_", ["os.mkdir"]),
+    "a setting that is not shipped": ("method.random.cache", "OUTSIDE/cache"),
+    "weights from elsewhere": ("backbone.weights", "pretrained"),
+    "a lookup": ("method.random.label", "${oc.env:HOME}"),
+    "a lookup of code": ("method.random.label", "${oc.decode:'[1]'}"),
+    "a lookup in a key's place": ("dataset.root", {"a": ["${oc.create:{}}"]}),
+    "a leaderboard elsewhere": ("name", "OUTSIDE/board"),
+    "a leaderboard above": ("name", "../board"),
+    "a network's name that leads up": ("backbone.name", "resnet18./../../../outside/net"),
+    "a callback that is built": ("hydra.callbacks.evil", {"_target_": "os.mkdir", "path": "evil"}),
+}  # fmt: skip
+
+HARMLESS = {
+    "results_dir": "OUTSIDE/results",
+    "maps.folder": "OUTSIDE/maps",
+    "hydra": {"run": {"dir": "OUTSIDE"}, "sweep": {"dir": "OUTSIDE"}, "job": {"chdir": True}},
+    "hydra.searchpath": ["file://OUTSIDE"],
+    "hydra.callbacks": {"evil": {"on_job_start": "os.mkdir"}},
+    "shard": "../../1",
+    "assets": {"root": "OUTSIDE/assets"},
+    "reproduces": {"table": "OUTSIDE/table"},
+    "dataset.name": "../../../outside/set",
+    "method.random.label": "../../../outside/label",
+    "protocol.name": "../../../outside/protocol",
+}
+"""What is not used, or only as a word: the run ends well."""
+
+
+@pytest.fixture
+def outside(bench, tmp_path, monkeypatch):
+    """Gives what lies outside of the working directory's `rerun`: path -> content."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (tmp_path / "outside").mkdir()
+    monkeypatch.setenv("HOME", str(home))
+
+    def snapshot():
+        rerun = tmp_path / "here/rerun"
+        return {
+            path: path.read_bytes() if path.is_file() else None
+            for path in tmp_path.rglob("*")
+            if not path.is_relative_to(rerun)
+        }
+
+    return snapshot
+
+
+def rewrite(path, key, value, folder):
+    """Writes a value into a manifest, by key with dots; the method it names is the manifest's."""
+    content = json.loads(Path(path).read_text())
+    *parents, last = f"config.{key}".split(".")
+    if parents[1:2] == ["method"] and parents[2] != "random":
+        kind = {"inverted": "control.Inverted", "smdl": "submodular.Smdl"}[parents[2]]
+        settings = {"_target_": f"bench.attribution.{kind}", "label": "x"}
+        content["config"]["method"] = {parents[2]: settings}
+        content["identity"]["method"]["name"] = parents[2]
+    node = content
+    for parent in parents:
+        node = node.setdefault(parent, {})
+    node[last] = value
+    Path(path).write_text(json.dumps(content).replace("OUTSIDE", str(folder)))
+
+
+def test_attacks_are_refused_and_leave_nothing(bench, manifest, outside, tmp_path):
+    for attack, (key, value) in ATTACKS.items():
+        path = manifest()
+        rewrite(path, key, value, tmp_path / "outside")
+        before = outside()
+        code, _, err = bench(path, command="rerun")
+        assert (code, err.count("\n"), "Traceback" in err) == (1, 1, False), f"{attack}: {err}"
+        assert outside() == before, attack
+        assert not Path("rerun/runs").exists(), attack
+
+
+def test_what_is_not_used_does_not_harm(bench, manifest, outside, tmp_path):
+    path = manifest()
+    for key, value in HARMLESS.items():
+        rewrite(path, key, value, tmp_path / "outside")
+    before = outside()
+    code, out, err = bench(path, command="rerun")
+    assert code == 0, err
+    assert "stored rows compared" in out
+    assert outside() == before
+
+
+@pytest.mark.parametrize("cache", [None, "OUTSIDE/cache"])
+def test_prototypes_lie_in_the_folder_that_is_given(manifest, tmp_path, cache):
+    """Also where the manifest leaves their folder out: the default is in the working directory."""
+    path = manifest()
+    network = {key: own for key, own in SFACE.items() if key != "cache"}
+    for place in ("backbone", "explain.backbone"):
+        rewrite(path, place, network | ({"cache": cache} if cache else {}), tmp_path)
+    config = json.loads(Path(path).read_text())["config"]
+    made = _changed(config, ["results_dir=mine"])
+    assert made.backbone.cache == made.explain.backbone.cache == "mine/prototypes"
+    assert not list(_foreign(config | {"method": {}}))
+
+
+def test_links_in_the_folder_that_lead_out_of_it(bench, manifest, outside, tmp_path):
+    path = manifest()
+    Path("rerun").mkdir()
+    Path("rerun/runs").symlink_to(tmp_path / "outside")
+    before = outside()
+    assert_refused(bench(path, command="rerun"), "links that lead out of it, found 'rerun/runs'")
+    assert outside() == before
+
+
+def test_labels_of_a_manifest_that_lead_out_of_the_folder(bench, outside):
+    bench("method=[random]")
+    (path,) = Path("results/runs").rglob("manifest.json")
+    content = json.loads(path.read_text())
+    content["labels"] = {"../../../outside/board": "../x", "/tmp/board": "y"}
+    path.write_text(json.dumps(content))
+    before = outside()
+    code, _, err = bench("results", command="leaderboard")
+    assert code == 0, err
+    here = Path("results/leaderboards").absolute()
+    assert all(path.is_relative_to(here) for path in outside().keys() - before.keys())
+
+
+def test_a_method_whose_name_is_a_path(bench, manifest, outside):
+    path = Path(manifest())
+    content = json.loads(path.read_text())
+    content["identity"]["method"]["name"] = name = "../../../outside/method"
+    content["config"]["method"] = {name: content["config"]["method"]["random"]}
+    path.write_text(json.dumps(content))
+    before = outside()
+    code, _, err = bench(str(path), command="rerun")
+    assert code == 0, err
+    assert outside() == before
 
 
 def test_hostile_names_in_leaderboards(bench, tmp_path):
