@@ -39,7 +39,10 @@ _ALWAYS = {*ROW_KEYS, "citation"}
 
 _CURVES = ("insertion_curve", "deletion_curve", Confidence.column)
 
-_OWN = ("citations", "created", "command", "dataset", "passes", "weights_file_sha256")
+_OWN = (
+    "citations", "created", "command", "dataset", "dtype", "memory_format", "passes",
+    "weights_file_sha256",
+)  # fmt: skip
 """What provenance says of a run, not of the machine."""
 
 
