@@ -9,6 +9,28 @@ Score = Callable[[Tensor, Tensor], Tensor]
 """Inputs (B, 3, H, W) and targets (B,) to scores (B,)."""
 
 
+def fitted_batch_size(count: int, batch_size: int) -> int:
+    """The smallest batch for a number of jobs whose results have the bits of the full batch.
+
+    On CPUs, inputs were found to have the same outputs, bit for bit, in batches of 4, 8, 12, ... as
+    in one of 64: ResNet, EfficientNet, MobileNet, ConvNeXt, ViT and perceptrons, in both memory
+    formats, with 2, 8 and 16 threads (`scripts/batch_bits.py`). With one thread those of
+    EfficientNet and MobileNet are others below 16. In batches of 3, 5 or 7 most are. Kernels of
+    GPUs are chosen by the shape, so there the full batch is to be kept.
+
+    Args:
+        count: How many inputs there are.
+        batch_size: Of the full batch. One that is no multiple of 4 is left as it is.
+
+    Returns:
+        At most `batch_size`.
+    """
+    if batch_size % 4:
+        return batch_size
+    smallest = 16 if torch.get_num_threads() == 1 else 4
+    return min(batch_size, max(smallest, -(-count // 4) * 4))
+
+
 def fixed_batches(
     count: int, batch_size: int, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[Tensor, slice]]:

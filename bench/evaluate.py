@@ -214,7 +214,8 @@ def insertion_deletion(
         protocol: A protocol or the name of a shipped one (`bench list protocols`).
         output_kind: What the model's outputs are: `logits` (a softmax over all classes, or the
             sigmoid of one), `probabilities`, `cosines`, or `multilabel` (logits, a sigmoid each).
-        batch_size: Forward passes in one batch.
+        batch_size: Forward passes in one batch. On a CPU few images make smaller ones, of sizes at
+            which bits were found to be the same (`bench.batching.fitted_batch_size`).
         seed: Seed of a noise baseline.
 
     Returns:
@@ -237,8 +238,9 @@ def insertion_deletion(
     if not isinstance(protocol, Protocol):
         raise BenchError(f"protocol: expected a Protocol or a name, found {protocol!r}")
     bare = BareModel(model, output_kind)
-    scorer = Scorer(bare, protocol.score, batch_size)
     x = _inputs(x, bare)
+    fit = x.device.type == "cpu" and bare.takes_any_batch
+    scorer = Scorer(bare, protocol.score, batch_size, fit_batches=fit)
     targets = _targets(targets, x)
     maps = _maps(maps, x)
     with torch.no_grad():
@@ -382,13 +384,14 @@ def _both_curves(
     def points(perturbation: Perturbation) -> Tensor:
         return torch.from_numpy(perturbation.counts(*ends.x.shape[2:]))
 
-    size = scorer.batch_size
     x, targets, clean = ends.x, ends.targets, ends.clean_scores
     base, scores = ends.insertion_baseline, ends.insertion_scores
     counts = points(protocol.insertion)
+    size = scorer.batch_size_for(len(order) * len(counts))
     insertion = curves(scorer, base, x, targets, order, images, counts, scores, clean, size)
     base, scores = ends.deletion_baseline, ends.deletion_scores
     counts = points(protocol.deletion)
+    size = scorer.batch_size_for(len(order) * len(counts))
     deletion = curves(scorer, x, base, targets, order, images, counts, clean, scores, size)
     return insertion, deletion
 
@@ -399,7 +402,7 @@ def _confidence(
     """Curves (N, steps+1) of orders (N, H*W) that belong to images (N,)."""
     counts = torch.from_numpy(settings.counts(*ends.x.shape[2:]))
     base, scores = ends.confidence_baseline, ends.confidence_scores
-    size, clean = scorer.batch_size, ends.clean_scores
+    size, clean = scorer.batch_size_for(len(order) * len(counts)), ends.clean_scores
     found = curves(scorer, base, ends.x, ends.targets, order, images, counts, scores, clean, size)
     return found.cpu().numpy()
 
@@ -418,7 +421,7 @@ def _mufidelity(
     baseline = settings.baseline(inputs)
     drops = score_drops(
         scorer, ends.x, baseline, ends.targets, ends.clean_scores, replaced, cells,
-        scorer.batch_size,
+        scorer.batch_size_for(len(ends.x) * len(replaced)),
     )  # fmt: skip
     host = (tensor.cpu().numpy() for tensor in (drops[images], maps, replaced, cells))
     return correlate(*host)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bench.batching import fixed_batches, score_in_batches
+from bench.batching import fitted_batch_size, fixed_batches, score_in_batches
 
 
 @pytest.mark.parametrize(("count", "size"), [(0, 4), (1, 4), (4, 4), (9, 4), (10, 1)])
@@ -32,3 +32,17 @@ def test_no_graph_is_kept():
     weight = torch.ones(1, requires_grad=True)
     scores = score_in_batches(lambda x, t: x * weight, lambda j: (j.float(), j), 4, 2)
     assert not scores.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("threads", "expected"),
+    [
+        (2, {1: 4, 4: 4, 9: 12, 10: 12, 63: 64, 64: 64, 500: 64}),
+        (1, {1: 16, 9: 16, 17: 20, 63: 64, 500: 64}),
+    ],
+)
+def test_batches_for_few_inputs(monkeypatch, threads, expected):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert {count: fitted_batch_size(count, 64) for count in expected} == expected
+    assert [fitted_batch_size(1, size) for size in (1, 2, 6, 63)] == [1, 2, 6, 63]
+    assert fitted_batch_size(1, 8) == (4 if threads > 1 else 8)

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toy import SIZE, Constant, NotFinite, ViewModel, WrongShape, backbone
+from toy import SIZE, Constant, ConvModel, NotFinite, ViewModel, WrongShape, backbone
 
 from bench import insertion_deletion
 from bench.attribution.control import Edge, Random
@@ -489,6 +489,21 @@ class TestInsertionDeletion:
         reshaping.forward = lambda x: model.head(model.last(x).relu().reshape(len(x), -1))
         expected = insertion_deletion(reshaping, *arguments)
         assert np.abs(found.insertion - expected.insertion).max() <= 1e-6
+
+    def test_one_image_makes_few_passes_and_has_the_bits_that_it_has_among_many(self):
+        passed = []
+        model = ConvModel().eval()
+        model.register_forward_hook(lambda _, inputs, __: passed.append(len(inputs[0])))
+        draws = torch.Generator().manual_seed(0)
+        x, maps = torch.rand(30, 3, SIZE, SIZE, generator=draws), torch.rand(30, SIZE, SIZE)
+        targets = torch.arange(30) % 4
+        every = insertion_deletion(model, x, targets, maps, "xplique-probability")
+        assert 64 in passed
+        passed.clear()
+        alone = insertion_deletion(model, x[7:8], targets[7:8], maps[7:8], "xplique-probability")
+        assert sum(passed) <= 64  # 20 of them are needed
+        assert (alone.insertion[0] == every.insertion[7]).all()
+        assert (alone.deletion[0] == every.deletion[7]).all()
 
     def test_softmax_taken_for_logits(self):
         twice = torch.nn.Sequential(self.model, torch.nn.Softmax(1)).eval()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbones.backbone import Backbone
-from bench.batching import fixed_batches
+from bench.batching import fitted_batch_size, fixed_batches
 from bench.errors import BenchError
 from bench.metrics.score import check_score, class_scores, target_scores
 
@@ -25,6 +25,8 @@ class Scorer:
     Args:
         on_backward: Called with the number of inputs after each backward pass.
         may_shrink: Whether running out of memory may halve the batch size.
+        fit_batches: Whether few inputs make a smaller batch, of a size that gives the same bits;
+            see `bench.batching.fitted_batch_size`.
 
     Raises:
         BenchError: The backbone's outputs cannot give the score.
@@ -38,6 +40,7 @@ class Scorer:
         on_forward: Callable[[int], None] = lambda _: None,
         may_shrink: bool = False,
         on_backward: Callable[[int], None] = lambda _: None,
+        fit_batches: bool = False,
     ) -> None:
         check_score(score, backbone.output_kind)
         self.backbone = backbone
@@ -46,10 +49,15 @@ class Scorer:
         self.on_forward = on_forward
         self._on_backward = on_backward
         self._may_shrink = may_shrink
+        self._fit_batches = fit_batches
 
     def __call__(self, x: Tensor, targets: Tensor) -> Tensor:
         """Scores (B,) of targets (B,) for inputs (B, 3, S, S); differentiable in x."""
         return self.select(self.outputs(x), targets)
+
+    def batch_size_for(self, count: int) -> int:
+        """The batch size for a number of forward passes."""
+        return fitted_batch_size(count, self.batch_size) if self._fit_batches else self.batch_size
 
     def shrink(self) -> None:
         """Halves the batch size, after the device has run out of memory.
@@ -97,7 +105,7 @@ class Scorer:
     @torch.inference_mode()
     def outputs_in_batches(self, x: Tensor) -> Tensor:
         """Outputs (B, K) of any number of inputs, in batches of `batch_size`; no gradient."""
-        batches = fixed_batches(len(x), self.batch_size, x.device)
+        batches = fixed_batches(len(x), self.batch_size_for(len(x)), x.device)
         return torch.cat([self.outputs(x[i])[: s.stop - s.start].clone() for i, s in batches])
 
     def input_gradients(self, x: Tensor, targets: Tensor) -> Tensor:

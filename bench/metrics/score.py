@@ -181,7 +181,7 @@ def accuracy_is(output_kind: str) -> str:
 
 
 def check_outputs(outputs: Tensor, score: str, output_kind: str, dtype: torch.dtype) -> None:
-    """Checks outputs against what they are said to be.
+    """Checks outputs against what they are said to be; those that are not finite say nothing.
 
     Args:
         outputs: (B, K) of all classes.
@@ -192,6 +192,9 @@ def check_outputs(outputs: Tensor, score: str, output_kind: str, dtype: torch.dt
     Raises:
         BenchError: Probabilities leave 0..1, or logits are softmax probabilities.
     """
+    outputs = outputs[outputs.isfinite().all(dim=1)]
+    if not len(outputs):
+        return
     in_range = bool(((outputs >= -1e-3) & (outputs <= 1 + 1e-3)).all())
     if output_kind == "probabilities" and not in_range:
         raise BenchError("the model's outputs are said to be probabilities, but leave 0..1")
