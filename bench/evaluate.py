@@ -51,7 +51,7 @@ class Evaluated:
             starts from another baseline, that one's score is the curve's first point. Where the
             protocol asks for it, MuFidelity has a column too (`MuFidelity.column`), and so has the
             curve of confidence (`Confidence.column`).
-        maps: (n, H, W) float32 on the CPU, in the order of the rows.
+        maps: (n, H, W), float32 or float64, on the CPU, in the order of the rows.
     """
 
     method: str
@@ -211,6 +211,7 @@ def insertion_deletion(
             moved to its device.
         targets: (N,) integer classes.
         maps: (N, H, W), higher = more important. Arrays may be torch's, numpy's or pandas'.
+            float64 and integers (below 2**53) are ordered as they are, not rounded to float32.
         protocol: A protocol or the name of a shipped one (`bench list protocols`).
         output_kind: What the model's outputs are: `logits` (a softmax over all classes, or the
             sigmoid of one), `probabilities`, `cosines`, or `multilabel` (logits, a sigmoid each).

@@ -19,6 +19,7 @@ from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.errors import BenchError
 from bench.map_store import MapStore
+from bench.metrics.perturbation import exact_floats
 
 GIVE_UP = 3
 """Images that a method fails on, one after another, before it is asked no more."""
@@ -47,7 +48,7 @@ class Explanation:
 
     Attributes:
         positions: The images in the batch that it explained.
-        maps: Their maps (n, H, W) float32; None if there are none.
+        maps: Their maps (n, H, W), float32 or float64; None if there are none.
         seconds: What each took, (n,) float32.
         failures: The images that it failed on.
     """
@@ -137,7 +138,7 @@ class Explainer:
         )
 
     def _explain(self, name: str, batch: Batch) -> tuple[Tensor, NDArray[np.float32]]:
-        """Maps (B, H, W) float32 of a whole batch, and the seconds (B,) that each took."""
+        """Maps (B, H, W) of a whole batch, and the seconds (B,) that each took."""
         if name not in self._kept:
             maps, seconds = self._make(name, batch)
             return maps, np.full(len(maps), seconds, np.float32)
@@ -211,10 +212,11 @@ def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> T
         image_ids: B names, for the message.
 
     Returns:
-        The maps (B, H, W) as float32, detached.
+        The maps (B, H, W), detached: float32, or float64 where that would round them.
 
     Raises:
-        BenchError: No tensor, another shape, or a value that is not finite.
+        BenchError: No tensor, another shape, a value that is not finite, complex numbers, or
+            integers from 2**53 on.
     """
     expected = (len(x), *x.shape[2:])
     found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
@@ -223,7 +225,10 @@ def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> T
             f"method '{method}': expected maps of shape (images, height, width) = {expected}, "
             f"found {found}"
         )
-    maps = maps.detach().float()
+    try:
+        maps = exact_floats(maps.detach())
+    except BenchError as error:
+        raise BenchError(f"method '{method}': {error}") from None
     broken = (~maps.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0].tolist()
     if broken:
         raise BenchError(

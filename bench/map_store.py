@@ -25,7 +25,7 @@ from bench.files import file_name, write_atomically
 from bench.identity import run_key
 
 DTYPES = {"float32": np.float32, "float16": np.float16}
-"""Name of a precision that maps are kept at -> numpy's type."""
+"""Name of a precision that maps are kept at -> numpy's type. `float32` keeps float64 as it is."""
 
 
 class MapStore:
@@ -61,8 +61,10 @@ class MapStore:
     def __contains__(self, image_id: str) -> bool:
         return self._keys[image_id] in self._places
 
-    def load(self, image_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def load(self, image_ids: Sequence[str]) -> tuple[NDArray[np.floating], NDArray[np.float32]]:
         """Reads the maps (n, H, W) of images that are there, and the seconds (n,) they had taken.
+
+        Maps are float32, or float64 if one of them was saved so.
 
         Raises:
             BenchError: A part cannot be read.
@@ -78,25 +80,26 @@ class MapStore:
                 own, scales = file.get_slice("maps"), file.get_tensor("scales")
                 taken = file.get_tensor("seconds")
                 for number, place in wanted:
-                    maps[number] = own[place].astype(np.float32) * scales[place]
+                    maps[number] = own[place].astype(scales.dtype) * scales[place]
                     seconds[number] = taken[place]
         return np.stack(maps), seconds
 
-    def save(self, image_ids: Sequence[str], maps: NDArray[np.float32], seconds: float) -> None:
+    def save(self, image_ids: Sequence[str], maps: NDArray[np.floating], seconds: float) -> None:
         """Keeps maps; they are there whole, or not at all.
 
         Args:
             image_ids: n ids.
-            maps: (n, H, W) float32.
+            maps: (n, H, W) float32 or float64.
             seconds: How long each took, on average.
         """
         keys = [self._keys[image_id] for image_id in image_ids]
-        scales = np.ones(len(maps), np.float32)
+        scales, dtype = np.ones(len(maps), maps.dtype), maps.dtype
         if self.dtype == "float16":
+            dtype = np.float16
             highest = np.abs(maps).max(axis=(1, 2))
-            scales = np.where(highest > 0, highest, 1).astype(np.float32)
+            scales = np.where(highest > 0, highest, 1).astype(maps.dtype)
         tensors = {
-            "maps": (maps / scales[:, None, None]).astype(DTYPES[self.dtype]),
+            "maps": (maps / scales[:, None, None]).astype(dtype),
             "scales": scales,
             "seconds": np.full(len(maps), seconds, np.float32),
         }

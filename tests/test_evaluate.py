@@ -189,14 +189,24 @@ def test_seconds_are_per_image_and_hold_the_methods_own(samples, monkeypatch):
     assert result.rows["seconds"].tolist() == [10, 10]
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
-def test_maps_of_other_precisions_become_float32(samples, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        (torch.float64, torch.float64),
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.uint8, torch.float32),
+        (torch.bool, torch.float32),
+        (torch.int64, torch.float64),
+    ],
+)
+def test_maps_of_other_precisions_lose_nothing(samples, dtype, expected):
     class Ramp(Constant):
         def __call__(self, scorer, batch):
-            return torch.linspace(0, 1, SIZE * SIZE, dtype=dtype).view(1, SIZE, SIZE)
+            return torch.linspace(0, 1, SIZE * SIZE).to(dtype).view(1, SIZE, SIZE)
 
     (result,) = run(samples[:1], {"ramp": Ramp()})
-    assert result.maps.dtype == torch.float32
+    assert result.maps.dtype == expected
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 7])

@@ -102,6 +102,28 @@ def test_float16_maps_give_the_same_rows_the_first_and_the_second_time(tmp_path)
         assert not torch.equal(maps_of(first[name]), maps_of(run()[name]))
 
 
+class Fine(Saliency):
+    """Values that float32 rounds to 0."""
+
+    def __call__(self, scorer, batch):
+        return super().__call__(scorer, batch).double() * 1e-60
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_float64_maps_give_the_same_rows_the_first_and_the_second_time(tmp_path, dtype):
+    methods = {"fine": Fine(), "saliency": Saliency()}
+    first, second = (run(methods=methods, kept=stores(tmp_path, dtype, methods)) for _ in range(2))
+    plain = run(methods=methods)
+    for name in methods:
+        for own, again, unkept in zip(*map(rows_of, (first[name], second[name], plain[name])),
+                                      strict=True):  # fmt: skip
+            assert own.equals(again)
+            assert own.equals(unkept) or dtype == "float16"
+    for own, coarse in zip(plain["fine"], plain["saliency"], strict=True):
+        assert own.maps.dtype == torch.float64
+        assert own.rows["tied_fraction"].tolist() == coarse.rows["tied_fraction"].tolist()
+
+
 @pytest.mark.parametrize("score", ["probability", "logit"])
 def test_methods_explain_what_they_are_told_to(score):
     explained = Scorer(other_backbone(), score, 4)

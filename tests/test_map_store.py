@@ -83,6 +83,21 @@ def test_float16_keeps_large_and_small_maps_to_three_digits(tmp_path):
         assert file.get_tensor("maps").dtype == np.float16
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_float64_maps_keep_what_float32_cannot_hold(tmp_path, dtype):
+    small = noise(1).astype(np.float64) * 1e-60
+    store = opened(tmp_path, dtype)
+    store.save(["a"], small, 0)
+    store.save(["b"], noise(1), 0)
+    for own in (store, opened(tmp_path, dtype)):
+        found, _ = own.load(["a"])
+        assert found.dtype == np.float64
+        tolerance = 0 if dtype == "float32" else 2**-11 * np.abs(small).max()
+        assert np.abs(found - small).max() <= tolerance
+        assert own.load(["b"])[0].dtype == np.float32
+        assert own.load(["b", "a"])[0].dtype == np.float64
+
+
 def test_the_folder_says_what_it_holds(tmp_path):
     folder = opened(tmp_path).folder
     assert folder.name.startswith("net_rise-")

@@ -26,6 +26,7 @@ from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.batching import fixed_batches
 from bench.errors import BenchError, require_integer, require_known
+from bench.metrics.perturbation import exact_floats
 from bench.seeding import generator
 
 CHANNELS = {
@@ -75,6 +76,7 @@ class _Adapter(Method):
         BenchError: A setting is unknown, or the path leads nowhere.
     """
 
+    version = 2  # float64 maps are no longer rounded to float32
     forward_passes: int | None = None
     backward_passes: int | None = None
 
@@ -142,7 +144,7 @@ class _Adapter(Method):
         """Inputs (B, 3, S, S), to be changed at will, and targets (B,) to what `_maps` takes."""
 
     def _maps(self, found: Any, x: Tensor) -> Tensor:
-        """What was given, for inputs x, to maps (B, S, S) float32."""
+        """What was given, for inputs x, to maps (B, S, S), float32 or float64."""
         if isinstance(found, np.ndarray):
             found = torch.from_numpy(found)
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -151,7 +153,7 @@ class _Adapter(Method):
                 f"'{self.path}': expected maps (images, H, W) or (images, channels, H, W) of "
                 f"{len(x)} images, found {shape}"
             )
-        maps = found.detach().to(x.device, torch.float32)
+        maps = exact_floats(found.detach().to(x.device))
         maps = CHANNELS[self.channels](maps) if maps.ndim == 4 else maps
         if maps.shape[1:] == x.shape[2:]:
             return maps

@@ -97,6 +97,6 @@ class Method(ABC):
             batch: The images and their targets.
 
         Returns:
-            (B, S, S) float32, signed, higher = more important for the target. Reducing the
+            (B, S, S), signed, higher = more important for the target. Reducing the
             channels is the method's own business.
         """

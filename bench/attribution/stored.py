@@ -14,12 +14,14 @@ from bench.attribution.method import Batch, Method
 from bench.attribution.regions import region_map
 from bench.attribution.scorer import Scorer
 from bench.errors import BenchError, require_integer, require_known
+from bench.metrics.perturbation import exact_floats
 
 
 class Stored(Method):
     """Maps from .npy files, one an image, at the image's path with its suffix replaced.
 
-    Arrays are never unpickled. Their hash is part of a run's identity.
+    Arrays are never unpickled. Their hash is part of a run's identity. float64 maps and integers
+    are ordered as they are, not rounded to float32.
 
     Args:
         root: Folder of the files: the map of `3/bird.jpg` is `root/3/bird.npy`.
@@ -35,6 +37,7 @@ class Stored(Method):
         BenchError: The folder is missing, or a setting is unknown.
     """
 
+    version = 2  # float64 maps are no longer rounded to float32
     places = ("root",)
 
     def __init__(self, root: str, layout: str = "map", smooth: int | None = None) -> None:
@@ -95,8 +98,8 @@ class Stored(Method):
     def _path(self, image_id: str) -> Path:
         return self.root / PurePosixPath(image_id).with_suffix(".npy")
 
-    def _read(self, path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-        """A map (H, W) float32."""
+    def _read(self, path: Path, size: tuple[int, int]) -> NDArray[np.floating]:
+        """A map (H, W), float32 or float64."""
         try:
             array = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -110,7 +113,16 @@ class Stored(Method):
                 f"map '{path}': expected numbers of shape {expected}, the network's input, found "
                 f"{array.shape} of {array.dtype}"
             )
-        array = array.astype(np.float32)
+        if array.dtype.itemsize > 8:
+            raise BenchError(
+                f"map '{path}': expected numbers of at most 64 bits, found {array.dtype}: save "
+                "it as float64"
+            )
+        try:
+            native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+            array = exact_floats(torch.from_numpy(native)).numpy()
+        except BenchError as error:
+            raise BenchError(f"map '{path}': {error}") from None
         return array.mean(axis=2) if array.ndim == 3 else array
 
     def _order(self, regions: NDArray[np.generic], path: Path) -> NDArray[np.float32]:

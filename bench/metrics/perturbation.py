@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.batching import Score, fixed_batches
-from bench.errors import require_known
+from bench.errors import BenchError, require_known
 
 TIE_RULES = ("stable", "numpy_legacy")
 """`stable`: equal values in raster order. `numpy_legacy`: `np.argsort(m)[::-1]` of the running
@@ -15,21 +15,53 @@ numpy, an unstable sort whose order of ties depends on numpy's version and on th
 published numbers were made with it."""
 
 
+_TOO_LARGE = 2**53
+"""Below it, float64 tells all integers apart."""
+
+
+def exact_floats(maps: Tensor) -> Tensor:
+    """Maps as floats that tell apart what they told apart: rounding would make ties.
+
+    Args:
+        maps: Of any real dtype.
+
+    Returns:
+        float32 where it holds every value of the dtype (bool, integers of up to 16 bits, float16,
+        bfloat16), else float64.
+
+    Raises:
+        BenchError: Complex numbers, or integers from 2**53 on.
+    """
+    if maps.dtype in (torch.float32, torch.float64):
+        return maps
+    if maps.is_complex() or maps.is_quantized:
+        raise BenchError(f"maps: expected real numbers, found {maps.dtype}")
+    if maps.is_floating_point() or maps.dtype == torch.bool or maps.dtype.itemsize <= 2:
+        return maps.float()
+    found = maps.double()
+    if bool((found.abs() >= _TOO_LARGE).any()):
+        raise BenchError(
+            f"maps: expected integers below 2**53, found larger ones ({maps.dtype}), some of "
+            "which float64 cannot tell apart; subtract an offset, or give ranks"
+        )
+    return found
+
+
 def order_pixels(maps: Tensor, ties: str = "stable") -> Tensor:
     """Sorts each map's pixels, the most important first.
 
     Args:
-        maps: (N, H, W) float32, higher = more important; no NaN.
+        maps: (N, H, W), higher = more important; no NaN. float64 and integers are not rounded.
         ties: One of `TIE_RULES`.
 
     Returns:
         (N, H*W) int32 raster indices on the maps' device; each row is a permutation.
 
     Raises:
-        BenchError: The tie rule is unknown.
+        BenchError: The tie rule is unknown, or see `exact_floats`.
     """
     require_known("ties", ties, TIE_RULES)
-    flat = maps.flatten(1)
+    flat = exact_floats(maps).flatten(1)
     if ties == "stable" and maps.device.type == "cpu":
         # Rows of integers are radix sorted, in a quarter of the time that floats take.
         return torch.stack([keys.argsort(stable=True).int() for keys in _descending(flat)])
@@ -40,9 +72,11 @@ def order_pixels(maps: Tensor, ties: str = "stable") -> Tensor:
 
 
 def _descending(values: Tensor) -> Tensor:
-    """Integers whose ascending order is the descending one of float32 values, ties included."""
-    bits = (values + 0.0).view(torch.int32)  # -0.0 becomes 0.0, which it equals
-    return ~(bits ^ ((bits >> 31) & 0x7FFFFFFF))  # negative floats grow with their magnitude
+    """Integers whose ascending order is the descending one of floats, ties included."""
+    integers = torch.int32 if values.dtype == torch.float32 else torch.int64
+    bits = (values + 0.0).view(integers)  # -0.0 becomes 0.0, which it equals
+    magnitude = torch.iinfo(integers).max  # all bits but the sign
+    return ~(bits ^ ((bits < 0) * magnitude))  # negative floats grow with their magnitude
 
 
 def tied_fraction(maps: Tensor, order: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def step_of_pixel(
     """At which step of a curve each pixel is replaced.
 
     Args:
-        saliency_map: (H, W), higher = more important.
+        saliency_map: (H, W), float32 or float64, higher = more important.
         protocol: `identity["protocol"]` of the map's run.
         direction: `insertion` or `deletion`.
 
@@ -33,7 +33,7 @@ def step_of_pixel(
         int32: a step may be a single pixel.
     """
     counts = _perturbation(protocol, direction).counts(*saliency_map.shape)
-    values = torch.from_numpy(np.ascontiguousarray(saliency_map, dtype=np.float32))
+    values = torch.from_numpy(np.ascontiguousarray(saliency_map))
     order = order_pixels(values[None], protocol["ties"])[0].numpy()
     step = np.empty(saliency_map.size, dtype=np.int32)
     step[order] = np.searchsorted(counts, np.arange(saliency_map.size), side="right")

@@ -225,6 +225,14 @@ def test_a_function(batched):
         assert_close(method(scorer, batch), reduced)
 
 
+def test_float64_maps_stay_float64():
+    scorer, batch = Scorer(backbone(), "probability", 4), make_batch()
+    method = Function("adapted.fine")
+    maps = method(scorer, batch)
+    assert maps.dtype == torch.float64
+    assert maps.flatten(1)[0].unique().numel() == SIZE * SIZE
+
+
 def test_what_others_leave_on_the_network_is_taken_off():
     scorer, batch = Scorer(backbone(), "probability", 4), make_batch()
     x, module = batch.x.clone(), scorer.backbone.module

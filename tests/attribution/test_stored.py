@@ -20,10 +20,43 @@ def folder(tmp_path):
 
 def test_channels_are_averaged(folder):
     maps = Stored(str(folder))(None, make_batch())
-    assert maps.dtype == torch.float32
+    assert maps.dtype == torch.float64
     for own, image_id in zip(maps.numpy(), IDS, strict=True):
-        array = np.load(folder / f"{image_id}.npy").astype(np.float32)
+        array = np.load(folder / f"{image_id}.npy")
         assert np.array_equal(own, array if array.ndim == 2 else array.mean(axis=2))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("f2", torch.float32),
+        (">f4", torch.float32),
+        (">f8", torch.float64),
+        ("?", torch.float32),
+        ("u2", torch.float32),
+        ("u4", torch.float64),
+        (">i8", torch.float64),
+    ],
+)
+def test_numbers_are_read_as_floats_that_hold_them(tmp_path, dtype, expected):
+    array = (np.arange(SIZE * SIZE).reshape(SIZE, SIZE) % 2000).astype(dtype)
+    np.save(tmp_path / f"{IDS[0]}.npy", array[:, ::-1])  # not contiguous
+    (found,) = Stored(str(tmp_path))(None, make_batch(IDS[:1]))
+    assert found.dtype == expected
+    assert (found.numpy() == array[:, ::-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full((SIZE, SIZE), 2**53 + 1), r"image 0\.npy': maps: expected integers below"),
+        (np.ones((SIZE, SIZE), np.longdouble), "at most 64 bits, found .*: save it as float64"),
+    ],
+)
+def test_numbers_that_no_float_holds_are_refused(tmp_path, array, message):
+    np.save(tmp_path / f"{IDS[0]}.npy", array)
+    with pytest.raises(BenchError, match=message):
+        Stored(str(tmp_path))(None, make_batch(IDS[:1]))
 
 
 def test_a_path_keeps_its_folders_and_loses_its_suffix(tmp_path):

@@ -45,6 +45,42 @@ def test_stable_order_is_that_of_the_floats():
     assert torch.equal(order_pixels(maps).long(), expected)
 
 
+@pytest.mark.parametrize("ties", TIE_RULES)
+@pytest.mark.parametrize("change", [lambda m: m * 1e-60, lambda m: 1 + m * 1e-9, lambda m: -m])
+def test_float64_maps_are_ordered_in_float64(ties, change):
+    maps = change(rand(3, HEIGHT, WIDTH).double())
+    expected = maps.flatten(1).argsort(dim=1, descending=True)
+    found = order_pixels(maps, ties)
+    assert torch.equal(found.long(), expected)
+    assert tied_fraction(maps, found).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("ties", TIE_RULES)
+def test_dtypes_that_floats_hold_are_ordered_as_they_are(ties):
+    """Integers whose neighbours float32 rounds to one value; few levels in what is narrower."""
+    ranks = torch.randperm(63, generator=torch.Generator().manual_seed(0)).view(1, 7, 9)
+    for first, dtype in ((2**24, torch.int32), (2**53 - 63, torch.int64), (1 - 2**53, torch.int64)):
+        found = order_pixels((ranks + first).to(dtype), ties)
+        assert torch.equal(found.long(), ranks.flatten(1).argsort(descending=True))
+    narrow = [torch.bool, torch.uint8, torch.int8, torch.int16, torch.float16, torch.bfloat16]
+    for dtype in narrow:
+        maps = (ranks % 5).to(dtype)
+        assert torch.equal(order_pixels(maps, ties), order_pixels(maps.float(), ties)), dtype
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        (torch.tensor([[[2**53, 2**53 + 1]]]), r"expected integers below 2\*\*53"),
+        (torch.tensor([[[-(2**53) - 2, 0]]]), r"torch\.int64"),
+        (torch.ones(1, 2, 2, dtype=torch.complex64), "expected real numbers, found torch.complex"),
+    ],
+)
+def test_maps_that_no_float_holds_are_refused(maps, message):
+    with pytest.raises(BenchError, match=message):
+        order_pixels(maps)
+
+
 def test_numpy_legacy_is_reversed_argsort_of_the_running_numpy():
     maps = torch.cat([tied_maps(), rand(2, HEIGHT, WIDTH)])
     order = np.argsort(maps.flatten(1).numpy(), axis=-1)[:, ::-1]
