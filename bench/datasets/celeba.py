@@ -7,6 +7,7 @@ from typing import ClassVar
 import pandas as pd
 
 from bench.datasets.dataset import Dataset, Sample
+from bench.datasets.image_files import unnested
 from bench.datasets.listed import Entry, find_listed
 from bench.datasets.official import count_files, locate, read_table, same_keys
 from bench.datasets.problems import Problems
@@ -28,8 +29,8 @@ class CelebA(Dataset):
 
     Args:
         name: Name of the benchmark in tables.
-        root: Folder with identity_CelebA.txt, list_eval_partition.txt and img_align_celeba/, in
-            it or in its Anno/, Eval/ and Img/.
+        root: Folder with identity_CelebA.txt, list_eval_partition.txt (or .csv, as Kaggle has it)
+            and img_align_celeba/, in it or in its Anno/, Eval/ and Img/.
         split: `train`, `valid`, `test` or `all`; a list chooses images from all.
         list: A list whose lines name an image as `label/000001.jpg` (the published list) or as
             `000001.jpg`; None takes the whole split.
@@ -56,9 +57,9 @@ class CelebA(Dataset):
         max_images: int | None = None,
     ) -> None:
         require_known("dataset.split", split, (*PARTITIONS, "all"))
-        files = locate(root, _FILES, "CelebA", _FOLDERS)
+        files = locate(root, _files(Path(root).expanduser()), "CelebA", _FOLDERS)
         images = _read_images(name, files)
-        self._folder = files["img_align_celeba"]
+        self._folder = unnested(files["img_align_celeba"])
         self._is_listed = list is not None
         self._counts = {
             "images": (len(images), 202_599),
@@ -72,7 +73,7 @@ class CelebA(Dataset):
             notes = []
         else:
             images = images.set_index("file")
-            listing, samples = find_listed(name, list, _finder(images, self._folder))
+            listing, samples = find_listed(name, list, _finder(images, self._folder), self._folder)
             partition = images["partition"][[sample.path.name for sample in samples]]
             counts = partition.value_counts()
             parts = ", ".join(f"{counts.get(own, 0)} {own}" for own in PARTITIONS)
@@ -86,9 +87,21 @@ class CelebA(Dataset):
         return self._counts | {"image files": (count_files(self._folder), 202_599)}
 
 
+def _files(root: Path) -> tuple[str, ...]:
+    """What the root must hold; on Kaggle the partition is a CSV file."""
+    identity, partition, images = _FILES
+    table = partition.replace(".txt", ".csv")
+    places = [root / folder for folder in _FOLDERS]
+    if any((at / table).exists() for at in places) and not any(
+        (at / partition).exists() for at in places
+    ):
+        partition = table
+    return identity, partition, images
+
+
 def _read_images(name: str, files: dict[str, Path]) -> pd.DataFrame:
     """The images with the columns file, identity, label and partition."""
-    identity, partition = "identity_CelebA.txt", "list_eval_partition.txt"
+    identity, partition, _ = files
     tables = {
         identity: read_table(files[identity], {"file": str, "identity": int}),
         partition: read_table(files[partition], {"file": str, "number": int}),

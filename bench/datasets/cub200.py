@@ -7,6 +7,7 @@ from typing import ClassVar
 import pandas as pd
 
 from bench.datasets.dataset import Dataset, Sample
+from bench.datasets.image_files import unnested
 from bench.datasets.listed import Entry, find_listed
 from bench.datasets.official import count_files, locate, read_table, same_keys
 from bench.datasets.problems import Problems
@@ -64,7 +65,7 @@ class Cub200(Dataset):
         files = locate(root, _FILES, "CUB-200-2011")
         images, class_names = _read_images(name, files)
         is_train = images["is_train"] == 1
-        self._folder = files["images"]
+        self._folder = unnested(files["images"])
         self._is_listed = list is not None
         self._counts = {
             "images": (len(images), 11_788),
@@ -78,7 +79,7 @@ class Cub200(Dataset):
             samples = [Sample(path, self._folder / path, label) for path, label in pairs]
             notes = []
         else:
-            listing, samples = find_listed(name, list, _finder(images, self._folder))
+            listing, samples = find_listed(name, list, _finder(images, self._folder), self._folder)
             trained = set((str(self._folder) + "/" + images["path"])[is_train])
             train = sum(str(sample.path) in trained for sample in samples)
             notes = [listing.note, f"Listed: {len(samples) - train} test, {train} train images"]

@@ -19,7 +19,7 @@ class Sample:
     """One labelled image.
 
     Attributes:
-        image_id: Relative path as the list writes it; unique in its dataset.
+        image_id: Relative path as the list writes it, without `./`; unique in its dataset.
         path: The file.
         target: Class index.
     """

@@ -1,28 +1,33 @@
 """Images in class folders."""
 
-import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.datasets.dataset import Dataset, Sample
+from bench.datasets.image_files import LeftOut, composed, image_files, subfolders
 from bench.datasets.official import locate
 from bench.errors import BenchError
 
-SUFFIXES = frozenset(".bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
-"""Files with other endings are not taken for images."""
+_SPLITS = frozenset("test train training val valid validation".split())
 
 
 class ClassFolders(Dataset):
     """A folder of class folders of images; the label is the rank of the sorted folder names.
 
+    Hidden files and folders (`.name`), those that systems leave behind (`__MACOSX`), links to
+    folders within a class and files that are no images are left out, at any depth; a note counts
+    them. A class without images keeps its label, and a note names it.
+
     Args:
         name: Name of the benchmark in tables.
-        root: The folder. Hidden files and folders (`.name`) are left out at any depth.
+        root: The folder.
         split: A folder in the root that holds the class folders, as in root/train/; None if the
             root itself holds them.
         max_images: Keep the first so many only.
 
     Raises:
-        BenchError: The root is missing, or it holds no class folders.
+        BenchError: The root is missing, or it holds no class folders but those of splits, or one
+            that holds the classes.
     """
 
     def __init__(
@@ -33,38 +38,50 @@ class ClassFolders(Dataset):
             folder = locate(root, [split], "class folders")[split]
         if not folder.is_dir():
             raise BenchError(f"dataset.root: '{folder}' is not a folder")
-        classes = subfolders(folder)
+        left_out = LeftOut()
+        classes = subfolders(folder, left_out)
         if not classes:
             raise BenchError(
                 f"dataset.root: '{folder}' has no class folders; expected one for each class, or "
                 "use dataset=list with a list file"
             )
+        files = {own: image_files(folder / own, left_out) for own in classes}
+        if not any(files.values()):
+            raise BenchError(
+                f"dataset '{name}': found no images in the {len(classes)} class folders of "
+                f"'{folder}'" + (f". {left_out.note}" if left_out.note else "")
+            )
+        _check_depth(folder, files)
         samples = [
-            Sample(f"{own}/{path}", folder / own / path, label)
+            Sample(composed(f"{own}/{path}"), folder / own / path, label)
             for label, own in enumerate(classes)
-            for path in image_files(folder / own)
+            for path in files[own]
         ]
-        super().__init__(name, samples, max_images, classes, root=folder)
+        notes = [note for note in (left_out.note, _without_images(files)) if note]
+        super().__init__(name, samples, max_images, [*map(composed, classes)], notes, folder)
 
 
-def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted by code points; hidden ones are left out."""
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+def _check_depth(folder: Path, files: Mapping[str, Sequence[str]]) -> None:
+    """Refuses a root whose classes lie one floor further down."""
+    if any("/" not in path for paths in files.values() for path in paths):
+        return
+    (first, *others) = files
+    if all(own.lower() in _SPLITS for own in files):
+        splits = " or ".join(f"dataset.split={own}" for own in files)
+        raise BenchError(
+            f"dataset.root: the folders of '{folder}' are splits, not classes. Did you mean "
+            f"{splits}?"
+        )
+    if not others:
+        raise BenchError(
+            f"dataset.root: '{folder}' has one folder, and no image lies in it but in folders "
+            f"further down. Did you mean dataset.root='{folder / first}'?"
+        )
 
 
-def image_files(folder: Path) -> list[str]:
-    """Paths of the images in a folder and below, relative to it, sorted by code points.
-
-    A folder that is missing has none.
-    """
-    found = []
-    for where, folders, files in os.walk(folder):
-        folders[:] = [own for own in folders if not own.startswith(".")]
-        relative = Path(where).relative_to(folder)
-        found += [
-            (relative / file).as_posix()
-            for file in files
-            if not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES
-        ]
-    return sorted(found)
+def _without_images(files: Mapping[str, Sequence[str]]) -> str | None:
+    empty = [own for own, paths in files.items() if not paths]
+    if not empty:
+        return None
+    shown = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
+    return f"Classes without images, which keep their labels: {len(empty)} ({shown})"

@@ -1,14 +1,28 @@
 """List files, one `relative/path label` a line, and images from any root with such a list."""
 
 import hashlib
+import os
+import re
+import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bench.datasets.dataset import Dataset, Sample
+from bench.datasets.image_files import subfolders
 from bench.datasets.problems import Problems
 from bench.datasets.published_lists import PublishedList, find_published
 from bench.errors import BenchError
+
+_LABEL_COLUMNS = frozenset(
+    "category class class_id class_index identity label labels target".split()
+)
+"""What the last column of a header may be called."""
+_DIGITS = "0123456789"
+_MOST_DIGITS = 9
+"""Of a label."""
+_SHOWN = 200
+"""Characters of a line that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +31,8 @@ class Entry:
 
     Attributes:
         number: Of the line, from 1.
-        image_id: The path as it stands there.
+        image_id: The path as it stands there, without `./` and doubled slashes, relative to the
+            root.
         target: The label.
     """
 
@@ -26,7 +41,7 @@ class Entry:
     target: int
 
     def __str__(self) -> str:
-        return f"line {self.number}: '{self.image_id} {self.target}'"
+        return f"line {self.number}: '{_shortened(f'{self.image_id} {self.target}')}'"
 
 
 @dataclass(frozen=True)
@@ -38,18 +53,21 @@ class ListFile:
         sha256: Of its bytes.
         published: Which published list it is, or None.
         entries: Its lines, in their order.
+        header: Its first line, where that names columns; else None.
     """
 
     path: Path
     sha256: str
     published: PublishedList | None
     entries: tuple[Entry, ...]
+    header: str | None = None
 
     @property
     def note(self) -> str:
         """One line for the reader of a run: which list this is."""
         kind = self.published or f"{len(self.entries)} lines, none of the published lists"
-        return f"List: {self.path}: {kind}; sha256 {self.sha256}"
+        header = f" (without the header '{self.header}')" if self.header else ""
+        return f"List: {self.path}: {kind}{header}; sha256 {self.sha256}"
 
 
 class ImageList(Dataset):
@@ -71,18 +89,22 @@ class ImageList(Dataset):
         if not folder.is_dir():
             raise BenchError(f"dataset.root: '{folder}' is not a folder")
         listing, samples = find_listed(
-            name, list, lambda entry: (folder / entry.image_id, entry.target)
+            name, list, lambda entry: (folder / entry.image_id, entry.target), folder
         )
         super().__init__(name, samples, max_images, notes=[listing.note], root=folder)
 
 
-def read_list(file: str | Path, problems: Problems, key: str = "list") -> ListFile:
-    """Reads a list: `relative/path label` a line, split at the last space.
+def read_list(
+    file: str | Path, problems: Problems, key: str = "list", root: Path | None = None
+) -> ListFile:
+    """Reads a list: `relative/path label` a line, split at the last space, tab, `,` or `;`.
 
     Args:
-        file: UTF-8; empty lines are skipped, line ends and a byte order mark do not matter.
+        file: UTF-8; empty lines and a header such as `path,label` are skipped, line ends and a
+            byte order mark do not matter. A path that has a comma or spaces may stand in `"`.
         problems: Where lines are told that are no path inside a root and a label >= 0.
         key: The setting that names the file, for the message.
+        root: Absolute paths in this folder are made relative to it; others leave the root.
 
     Raises:
         BenchError: The file cannot be read.
@@ -90,38 +112,57 @@ def read_list(file: str | Path, problems: Problems, key: str = "list") -> ListFi
     file = Path(file).expanduser()
     try:
         content = file.read_bytes()
-        lines = content.decode("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"dataset.{key}: cannot read '{file}': {error}") from None
-    entries = []
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise BenchError(f"dataset.{key}: cannot read '{file}': {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BenchError(
+            f"dataset.{key}: cannot read '{file}': {error}: save it as UTF-8 text"
+        ) from None
+    entries, header = [], None
+    lines = text.split("\n" if "\n" in text else "\r")  # the latter as old Macs and Excel do
     for number, line in enumerate(lines, start=1):
         line = line.strip()
         if not line:
             continue
-        image_id, _, label = line.rpartition(" ")
-        if not image_id or not (label.isascii() and label.isdecimal()):
-            kind = "lines that are not 'relative/path label' with a whole number after a space"
-            problems.add(kind, f"line {number}: '{line}'")
+        parts = _split(line)
+        if parts is None and not entries and header is None and _is_header(line):
+            header = line
             continue
-        path = PurePosixPath(image_id)
-        if path.is_absolute() or ".." in path.parts:
-            problems.add("paths that leave the root", f"line {number}: '{image_id}'")
+        if parts is None:
+            kind = (
+                "lines that are not 'relative/path label' with a whole number after a space, "
+                "tab or comma"
+            )
+            problems.add(kind, f"line {number}: '{_shortened(line)}'")
             continue
-        entries.append(Entry(number, image_id, int(label)))
+        path = _relative(parts[0], root)
+        if path is None:
+            kind = "paths that leave the root"
+            problems.add(kind, f"line {number}: '{_shortened(parts[0])}'")
+            continue
+        entries.append(Entry(number, path, parts[1]))
     digest = hashlib.sha256(content).hexdigest()
-    return ListFile(file, digest, find_published(content), tuple(entries))
+    return ListFile(file, digest, find_published(content), tuple(entries), header)
 
 
 def find_listed(
-    name: str, file: str | Path, find: Callable[[Entry], tuple[Path, int] | str]
+    name: str,
+    file: str | Path,
+    find: Callable[[Entry], tuple[Path, int] | str],
+    root: Path,
 ) -> tuple[ListFile, list[Sample]]:
     """Reads a list and finds its images.
+
+    A path that is not there is also looked for with slashes in place of backslashes, and with
+    accents written the other way (composed or not), as other systems write them.
 
     Args:
         name: Name of the data set, for the message.
         file: The list; see `read_list`.
         find: Gives the file of an entry and the label that the data set has for it, or why there
             is none (a few words).
+        root: Folder that the list's paths are relative to.
 
     Returns:
         The list, and its images in their order.
@@ -131,23 +172,102 @@ def find_listed(
             an image that is unknown, missing, listed twice or has another label. All are told.
     """
     problems = Problems(f"dataset '{name}', list '{file}'")
-    listing = read_list(file, problems)
-    samples, seen = [], set()
-    for entry in listing.entries:
+    listing = read_list(file, problems, root=root)
+    samples, seen, missing = [], set(), []
+    files: dict[Path, Entry] = {}
+    for written in listing.entries:
+        entry, found = _look_up(written, find)
         if entry.image_id in seen:
             problems.add("images listed twice", str(entry))
             continue
         seen.add(entry.image_id)
-        found = find(entry)
         if isinstance(found, str):
             problems.add("images that the data set does not have", f"{entry}: {found}")
             continue
         path, label = found
         if label != entry.target:
             problems.add("labels that contradict the data set", f"{entry}, expected label {label}")
-        elif not path.is_file():
+        elif not _is_file(path):
+            missing.append(entry)
             problems.add("images that are missing", f"{entry}: no file '{path}'")
+        elif path in files:
+            problems.add("images listed twice", f"{entry}, the same file as {files[path]}")
         else:
+            files[path] = entry
             samples.append(Sample(entry.image_id, path, entry.target))
+    if missing and len(missing) == len(listing.entries):
+        other = _other_root(root, missing[0].image_id)
+        if other is not None:
+            problems.add("all images are missing", f"did you mean dataset.root='{other}'?")
     problems.raise_any()
     return listing, samples
+
+
+def _split(line: str) -> tuple[str, int] | None:
+    """Path and label of a line, or None if it has none."""
+    if line.endswith('"'):
+        before, _, label = line[:-1].rpartition('"')
+    else:
+        before = line.rstrip(_DIGITS)
+        label = line[len(before) :]
+    path = before.rstrip()
+    is_separated = path != before
+    if path.endswith((",", ";")):
+        path, is_separated = path[:-1].rstrip(), True
+    if len(path) > 2 and path[0] == path[-1] == '"':
+        path = path[1:-1]
+    is_label = 0 < len(label) <= _MOST_DIGITS and not label.strip(_DIGITS)
+    is_path = bool(path) and "\0" not in path
+    return (path, int(label)) if is_path and is_label and is_separated else None
+
+
+def _is_header(line: str) -> bool:
+    """Whether a line without a label names columns, as `path,label` does."""
+    return re.split(r"[\s,;]+", line.lower())[-1].strip('"') in _LABEL_COLUMNS
+
+
+def _relative(path: str, root: Path | None) -> str | None:
+    """A path of a list as it is relative to the root, or None if it lies outside."""
+    written = PurePosixPath(path)
+    if written.is_absolute() and root is not None:
+        for folder in (root.absolute(), root.resolve()):
+            if written.is_relative_to(folder):
+                written = written.relative_to(folder)
+                break
+    if written.is_absolute() or ".." in written.parts:
+        return None
+    return written.as_posix()
+
+
+def _look_up(
+    entry: Entry, find: Callable[[Entry], tuple[Path, int] | str]
+) -> tuple[Entry, tuple[Path, int] | str]:
+    """An entry and what is found for it, under the way to write its path that is found first."""
+    found = find(entry)
+    if not isinstance(found, str) and _is_file(found[0]):
+        return entry, found
+    slashes = _relative(entry.image_id.replace("\\", "/"), None)
+    for image_id in (entry.image_id, slashes):
+        if image_id is None:
+            continue
+        other = replace(entry, image_id=image_id)
+        for form in ("NFC", "NFD"):
+            respelt = find(replace(other, image_id=unicodedata.normalize(form, image_id)))
+            if not isinstance(respelt, str) and _is_file(respelt[0]):
+                return other, respelt
+    return entry, found
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises where a name is too long)
+
+
+def _other_root(root: Path, image_id: str) -> Path | None:
+    """A folder beside, above or below a root that has an image which the root lacks, or None."""
+    folders = (*root.absolute().parents[:3], *(root / own for own in subfolders(root)))
+    return next((folder for folder in folders if _is_file(folder / image_id)), None)
+
+
+def _shortened(text: str) -> str:
+    text = text.replace("\0", "\\0")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.datasets.image_files import image_files
 from bench.datasets.problems import Problems
 from bench.errors import BenchError
 
@@ -60,13 +61,15 @@ def read_table(path: Path, columns: dict[str, type]) -> pd.DataFrame:
     """Reads a table of columns that are separated by white space, without a header.
 
     Args:
-        path: The file.
+        path: The file. One that ends in `.csv` has commas and a header, which is not looked at.
         columns: Name -> `int` or `str`, as many as the file has.
 
     Raises:
         BenchError: The file cannot be read, or lines have other columns; names the first.
     """
     settings = {"sep": r"\s+", "header": None, "quoting": csv.QUOTE_NONE, "keep_default_na": False}
+    if path.suffix == ".csv":
+        settings |= {"sep": ",", "skiprows": 1}
     try:
         table = pd.read_csv(path, **settings, dtype=dict(enumerate(columns.values())))
         numbers = [number for number, kind in enumerate(columns.values()) if kind is int]
@@ -127,8 +130,8 @@ def same_keys(tables: dict[str, pd.DataFrame], key: str, problems: Problems) -> 
 
 
 def count_files(folder: Path) -> int:
-    """Number of files in a folder and below, hidden ones left out."""
-    return sum(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
+    """Number of images in a folder and below."""
+    return len(image_files(folder))
 
 
 def _found_in(root: Path, names: Sequence[str], folders: Sequence[str]) -> dict[str, Path]:

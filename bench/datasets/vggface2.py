@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.datasets.dataset import Dataset, Sample
-from bench.datasets.folder import image_files, subfolders
+from bench.datasets.image_files import LeftOut, image_files, subfolders, unnested
 from bench.datasets.listed import Entry, find_listed, read_list
 from bench.datasets.official import locate
 from bench.datasets.problems import Problems
@@ -56,27 +56,36 @@ class VggFace2(Dataset):
         max_images: int | None = None,
     ) -> None:
         require_known("dataset.split", split, SPLITS)
-        folder = locate(root, [split], "VGGFace2")[split]
+        folder = unnested(locate(root, [split], "VGGFace2")[split])
         self._root = Path(root).expanduser()
+        self._is_labelled = labels is not None
         identities = _ranks(folder, split) if labels is None else _read_labels(name, labels)
         if list is None:
+            left_out = LeftOut()
             samples = [
                 Sample(f"{identity}/{path}", folder / identity / path, label)
                 for identity, label in identities.items()
-                for path in image_files(folder / identity)
+                for path in image_files(folder / identity, left_out)
             ]
-            notes = []
+            lacking = sum(not (folder / identity).is_dir() for identity in identities)
+            notes = [f"Labelled identities without a folder: {lacking}"] if lacking else []
+            notes += [left_out.note] if left_out.note else []
         else:
-            listing, samples = find_listed(name, list, _finder(identities, folder))
+            listing, samples = find_listed(name, list, _finder(identities, folder), folder)
             notes = [listing.note]
         names = sorted(identities, key=identities.get)
         complete = sorted(identities.values()) == [*range(len(identities))]
         super().__init__(name, samples, max_images, names if complete else None, notes, self._root)
 
     def figures(self) -> dict[str, tuple[int, int]]:
-        """Folders of identities in each split that is there, beside the official numbers."""
+        """Folders of identities in each split that is there, beside the official numbers.
+
+        Where a file gives the labels the folders need not be all, so they are not compared.
+        """
+        if self._is_labelled:
+            return {}
         return {
-            f"{split} identities": (len(_identities(self._root / split)), number)
+            f"{split} identities": (len(_identities(unnested(self._root / split))), number)
             for split, number in IDENTITIES.items()
             if (self._root / split).is_dir()
         }

@@ -110,3 +110,24 @@ def test_no_file_is_touched_that_is_not_listed(root, tmp_path, monkeypatch):
     for number in range(1, 5):
         (root / f"img_align_celeba/00000{number}.jpg").unlink()
     assert len(CelebA("celeba", str(root), list=str(file))) == 1
+
+
+def test_the_layout_of_kaggle(root):
+    expected = CelebA("celeba", str(root), "all").identity()
+    images = root / "img_align_celeba"
+    images.rename(root / "inner")
+    images.mkdir()
+    (root / "inner").rename(images / "img_align_celeba")
+    (images / ".DS_Store").touch()
+    lines = (root / "list_eval_partition.txt").read_text().replace(" ", ",")
+    (root / "list_eval_partition.txt").unlink()
+    write_lines(root / "list_eval_partition.csv", "image_id,partition", lines)
+    dataset = CelebA("celeba", str(root), "all")
+    assert dataset.identity() == expected
+    assert dataset.figures()["image files"] == (5, 202_599)
+
+
+def test_one_image_under_two_names(root, tmp_path):
+    file = write_lines(tmp_path / "list.txt", "8691/000003.jpg 8691", "000003.jpg 8691")
+    with pytest.raises(BenchError, match=r"listed twice \(1\): line 2: .* same file as line 1"):
+        CelebA("celeba", str(root), list=str(file))

@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 from dataset_trees import write_image
 
@@ -42,3 +44,46 @@ def test_a_root_without_classes_or_none_at_all(root, tmp_path):
     (tmp_path / "flat/empty").mkdir()
     with pytest.raises(BenchError, match="found no images"):
         ClassFolders("mine", str(tmp_path / "flat"))
+
+
+def test_what_systems_leave_behind_is_no_class_and_is_counted(root):
+    before = ClassFolders("mine", str(root)).identity()
+    for name in ("__MACOSX/b/2.png", "__MACOSX/b/._2.png", "b/@eaDir/2.png", "b/._2.png"):
+        write_image(root / name)
+    for name in ("b/x.gif", "b/y.GIF", "b/Thumbs.db", "b/.DS_Store", "c/README"):
+        (root / name).touch()
+    (root / "b/linked").symlink_to(root / "a é")
+    dataset = ClassFolders("mine", str(root))
+    assert dataset.identity() == before
+    assert dataset.class_names == ["a é", "b", "c"]
+    assert dataset.notes == [
+        "Left out: files that are no images to us (2 .gif, 1 without an ending, 1 .db, 1 .txt, "
+        "3 hidden); hidden, system or linked folders (.cache, .git, @eaDir, __MACOSX, linked)",
+        "Classes without images, which keep their labels: 1 (c)",
+    ]
+
+
+def test_nothing_is_told_where_nothing_is_left_out(tmp_path):
+    write_image(tmp_path / "a/1.JPEG")
+    assert ClassFolders("mine", str(tmp_path)).notes == []
+
+
+def test_class_folders_that_lie_one_floor_down(tmp_path):
+    for name in ("train/cat/1.png", "train/dog/1.png", "test/cat/2.png"):
+        write_image(tmp_path / "data" / name)
+    with pytest.raises(BenchError, match=r"are splits, .*split=test or dataset\.split=train\?"):
+        ClassFolders("mine", str(tmp_path / "data"))
+    with pytest.raises(BenchError, match=rf"Did you mean dataset\.root='{tmp_path}/data'\?"):
+        ClassFolders("mine", str(tmp_path))
+    assert len(ClassFolders("mine", str(tmp_path / "data"), split="train")) == 2
+
+
+def test_labels_do_not_depend_on_how_a_system_writes_accents(tmp_path):
+    datasets = []
+    for form in ("NFC", "NFD"):
+        for seed, name in enumerate(("zebra/1.png", "élan/1.png", "élan/ü.png", "ara/1.png")):
+            write_image(tmp_path / form / unicodedata.normalize(form, name), seed)
+        datasets.append(ClassFolders("mine", str(tmp_path / form)))
+    first, second = datasets
+    assert first.identity() == second.identity()
+    assert first.class_names == second.class_names == ["ara", "zebra", "élan"]

@@ -109,3 +109,21 @@ def test_figures_of_the_splits_that_are_there(root):
     assert dataset.figures() == {"train identities": (3, 3), "test identities": (2, 2)}
     (root / "test").rename(root / "tset")
     assert dataset.figures() == {"train identities": (3, 3)}
+
+
+def test_nothing_is_compared_where_a_file_gives_the_labels(root, tmp_path):
+    (root / "train/n000003").rename(tmp_path / "elsewhere")
+    labels = write_lines(tmp_path / "labels.csv", "identity,label", "n000005,4", "n000003,1")
+    dataset = VggFace2("vggface2", str(root), labels=str(labels))
+    assert len(dataset) == 2
+    assert dataset.figures() == {}
+    assert dataset.notes == ["Labelled identities without a folder: 1"]
+
+
+def test_a_split_that_lies_in_a_folder_of_its_name(root):
+    expected = VggFace2("vggface2", str(root)).identity()
+    (root / "train").rename(root / "inner")
+    (root / "train").mkdir()
+    (root / "inner").rename(root / "train/train")
+    assert VggFace2("vggface2", str(root)).identity() == expected
+    assert VggFace2("vggface2", str(root)).figures()["train identities"] == (3, 3)
