@@ -1,5 +1,6 @@
 """The loop: images outside, methods inside, end points shared, everything else in batches."""
 
+from collections import ChainMap
 from collections.abc import (
     Callable,
     Collection,
@@ -33,6 +34,7 @@ from bench.map_store import MapStore
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.confidence import Confidence
+from bench.metrics.finite import expected_finite, not_finite
 from bench.metrics.mufidelity import MuFidelity, cell_of_pixel, correlate, score_drops
 from bench.metrics.perturbation import curves, order_pixels, tied_fraction
 from bench.metrics.protocol import Perturbation, Protocol, load_protocol
@@ -99,7 +101,9 @@ def evaluate(
 
     Yields:
         For each block, what each of its methods gave, and the images that they failed on. A method
-        that fails again and again is left out of the blocks that follow.
+        that fails again and again is left out of the blocks that follow. An image whose clean or
+        baseline score is NaN or infinite is a failure of all methods; where another score of a map
+        is, it is a failure of that method.
 
     Raises:
         BenchError: An image cannot be read, or memory runs out at the smallest batch.
@@ -229,8 +233,9 @@ def insertion_deletion(
             outputs of a sigmoid seem to be probabilities already.
 
     Raises:
-        BenchError: Shapes do not fit, a number is not finite, the model is in training mode, fails,
-            or gives something else than (B, K), or the protocol's score cannot be read off that.
+        BenchError: Shapes do not fit, a number is not finite (a score included), the model is in
+            training mode, fails, or gives something else than (B, K), or the protocol's score
+            cannot be read off that.
     """
     batch_size, seed = as_integer(batch_size), as_integer(seed)
     require_integer("batch_size", batch_size, 1)
@@ -248,26 +253,32 @@ def insertion_deletion(
         ids = [str(i) for i in range(len(x))]
         inputs = Inputs(x, ids, seed)
         ends = _EndPoints(scorer, protocol)(inputs, targets)
+        _refuse_not_finite(ends.not_finite(), len(x), protocol.score)
         every = torch.arange(len(x), device=x.device)
         order = order_pixels(maps, protocol.ties)
-        insertion, deletion = _both_curves(scorer, protocol, ends, order, every)
-        mufidelity = None
-        if protocol.mufidelity is not None:
-            mufidelity = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, every)
-        confidence = None
-        if protocol.confidence is not None:
-            confidence = _confidence(scorer, protocol.confidence, ends, order, every)
-    insertion, deletion = insertion.cpu().numpy(), deletion.cpu().numpy()
+        scores = _score_maps(scorer, protocol, inputs, ends, maps, order, every)
+        _refuse_not_finite(scores.not_finite, len(x), protocol.score)
     clean = ends.clean_scores.cpu().numpy()
     return InsertionDeletion(
-        insertion=insertion,
-        deletion=deletion,
-        insertion_auc=auc(insertion, protocol.auc, clean),
-        deletion_auc=auc(deletion, protocol.auc, clean),
+        insertion=scores.insertion,
+        deletion=scores.deletion,
+        insertion_auc=auc(scores.insertion, protocol.auc, clean),
+        deletion_auc=auc(scores.deletion, protocol.auc, clean),
         tied_fraction=tied_fraction(maps, order).cpu().numpy(),
-        mufidelity=mufidelity,
-        confidence=confidence,
+        mufidelity=scores.mufidelity,
+        confidence=scores.confidence,
     )
+
+
+def _refuse_not_finite(broken: Mapping[int, str], images: int, score: str) -> None:
+    """Raises `BenchError` that names the images with scores that are not finite."""
+    if broken:
+        told = "; ".join(f"image {number}: {what}" for number, what in [*broken.items()][:3])
+        more = "; ..." if len(broken) > 3 else ""
+        raise BenchError(
+            f"scores of {len(broken)} of {images} images are not finite: {told}{more}; "
+            f"{expected_finite(score)}"
+        )
 
 
 def _inputs(x: Any, model: BareModel) -> Tensor:
@@ -333,6 +344,37 @@ class _Ends:
     confidence_baseline: Tensor | None
     confidence_scores: Tensor | None
 
+    def not_finite(self) -> dict[int, str]:
+        """Image -> which of its scores is NaN or infinite; one copy to the host for all."""
+        scores = {
+            "clean score": self.clean_scores,
+            "score of the insertion baseline": self.insertion_scores,
+            "score of the deletion baseline": self.deletion_scores,
+        }
+        if self.confidence_scores is not None:
+            scores["score of the confidence baseline"] = self.confidence_scores
+        together = torch.stack([own.float() for own in scores.values()], dim=1)
+        return not_finite(together.cpu().numpy(), list(scores).__getitem__)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What the scores of N maps' perturbed images give.
+
+    Attributes:
+        insertion: (N, S+1).
+        deletion: (N, T+1).
+        mufidelity: (N,) if the protocol asks for it.
+        confidence: (N, steps+1) if the protocol asks for it.
+        not_finite: Map -> which of its scores is NaN or infinite.
+    """
+
+    insertion: NDArray[np.float32]
+    deletion: NDArray[np.float32]
+    mufidelity: NDArray[np.float64] | None
+    confidence: NDArray[np.float32] | None
+    not_finite: Mapping[int, str]
+
 
 class _EndPoints:
     """Scores clean images and baselines; a constant baseline is passed through once in all."""
@@ -356,7 +398,10 @@ class _EndPoints:
         first, second = self.protocol.insertion.baseline, self.protocol.deletion.baseline
         insertion = self._baseline(first, inputs, targets)
         deletion = insertion if first == second else self._baseline(second, inputs, targets)
-        clean = self._scorer.select(outputs, targets)
+        # With NaN among the outputs it is not known which class is the prediction.
+        clean = self._scorer.select(outputs, targets).masked_fill(
+            outputs.isnan().any(dim=1), torch.nan
+        )
         confidence = None, None
         if self.protocol.confidence is not None:
             confidence = self._baseline(self.protocol.confidence.baseline, inputs, targets)
@@ -377,35 +422,59 @@ class _EndPoints:
         return pixels, self._scorer.select(outputs, targets)
 
 
-def _both_curves(
-    scorer: Scorer, protocol: Protocol, ends: _Ends, order: Tensor, images: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Insertion (N, S+1) and deletion (N, T+1) of orders (N, H*W) that belong to images (N,)."""
-
-    def points(perturbation: Perturbation) -> Tensor:
-        return torch.from_numpy(perturbation.counts(*ends.x.shape[2:]))
-
-    x, targets, clean = ends.x, ends.targets, ends.clean_scores
-    base, scores = ends.insertion_baseline, ends.insertion_scores
-    counts = points(protocol.insertion)
-    size = scorer.batch_size_for(len(order) * len(counts))
-    insertion = curves(scorer, base, x, targets, order, images, counts, scores, clean, size)
-    base, scores = ends.deletion_baseline, ends.deletion_scores
-    counts = points(protocol.deletion)
-    size = scorer.batch_size_for(len(order) * len(counts))
-    deletion = curves(scorer, x, base, targets, order, images, counts, clean, scores, size)
-    return insertion, deletion
+_Scored = tuple[Tensor, Tensor]
+"""Inputs (B, C, H, W), or a baseline that broadcasts to them, and their scores (B,)."""
 
 
-def _confidence(
-    scorer: Scorer, settings: Confidence, ends: _Ends, order: Tensor, images: Tensor
-) -> NDArray[np.float32]:
-    """Curves (N, steps+1) of orders (N, H*W) that belong to images (N,)."""
-    counts = torch.from_numpy(settings.counts(*ends.x.shape[2:]))
-    base, scores = ends.confidence_baseline, ends.confidence_scores
-    size, clean = scorer.batch_size_for(len(order) * len(counts)), ends.clean_scores
-    found = curves(scorer, base, ends.x, ends.targets, order, images, counts, scores, clean, size)
-    return found.cpu().numpy()
+def _score_maps(
+    scorer: Scorer,
+    protocol: Protocol,
+    inputs: Inputs,
+    ends: _Ends,
+    maps: Tensor,
+    order: Tensor,
+    images: Tensor,
+) -> _Scores:
+    """Scores maps (N, H, W) of orders (N, H*W) that belong to images (N,)."""
+    x, clean, side = ends.x, ends.clean_scores, ends.x.shape[2:]
+    broken: list[dict[int, str]] = []
+
+    def curve(
+        name: str, settings: Perturbation | Confidence, start: _Scored, end: _Scored
+    ) -> NDArray[np.float32]:
+        """Curves (N, points) of images whose pixels go from `start` to `end`."""
+        counts = settings.counts(*side)
+        found = curves(
+            scorer, start[0], end[0], ends.targets, order, images, torch.from_numpy(counts),
+            start[1], end[1], scorer.batch_size_for(len(order) * len(counts)),
+        ).cpu().numpy()  # fmt: skip
+
+        def point(number: int) -> str:
+            at = f"point {number} of {len(counts) - 1} ({counts[number]:,} pixels)"
+            return f"{name} score at {at}"
+
+        broken.append(not_finite(found, point))
+        return found
+
+    whole = x, clean
+    insertion = curve(
+        "insertion", protocol.insertion, (ends.insertion_baseline, ends.insertion_scores), whole
+    )
+    deletion = curve(
+        "deletion", protocol.deletion, whole, (ends.deletion_baseline, ends.deletion_scores)
+    )
+    mufidelity = confidence = None
+    if protocol.mufidelity is not None:
+        drops, mufidelity = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, images)
+        masks = drops.shape[1]
+        broken.append(
+            not_finite(drops, lambda mask: f"score at mask {mask + 1} of {masks} (MuFidelity)")
+        )
+    if protocol.confidence is not None:
+        black = ends.confidence_baseline, ends.confidence_scores
+        confidence = curve("confidence", protocol.confidence, black, whole)
+    first_of_each = dict(ChainMap(*broken))
+    return _Scores(insertion, deletion, mufidelity, confidence, first_of_each)
 
 
 def _mufidelity(
@@ -415,8 +484,11 @@ def _mufidelity(
     ends: _Ends,
     maps: Tensor,
     images: Tensor,
-) -> NDArray[np.float64]:
-    """MuFidelity (N,) of maps (N, H, W) that belong to images (N,); its passes are shared."""
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Drops (N, masks) and MuFidelity (N,) of maps (N, H, W) that belong to images (N,).
+
+    The passes are shared by an image's maps.
+    """
     replaced = settings.replaced(inputs.seed).to(maps.device)
     cells = cell_of_pixel(settings.grid_size, *maps.shape[1:]).to(maps.device)
     baseline = settings.baseline(inputs)
@@ -424,8 +496,8 @@ def _mufidelity(
         scorer, ends.x, baseline, ends.targets, ends.clean_scores, replaced, cells,
         scorer.batch_size_for(len(ends.x) * len(replaced)),
     )  # fmt: skip
-    host = (tensor.cpu().numpy() for tensor in (drops[images], maps, replaced, cells))
-    return correlate(*host)
+    drops, *host = (tensor.cpu().numpy() for tensor in (drops[images], maps, replaced, cells))
+    return drops, correlate(drops, *host)
 
 
 def _evaluate_block(
@@ -445,9 +517,18 @@ def _evaluate_block(
     ids = [sample.image_id for sample in block]
     inputs = Inputs(x, ids, seed, scorer.backbone.to_input)
     ends = end_points(inputs, targets)
+    broken = ends.not_finite()
+
+    def failed(name: str, image: int, what: str) -> Failed:
+        reason = f"image '{ids[image]}': {what}; {expected_finite(scorer.score)}"
+        return Failed(name, ids[image], reason)
 
     explained: dict[str, Explanation] = {}
     for name, positions in wanted.items():
+        yield from (failed(name, i, broken[i]) for i in positions if i in broken)
+        positions = [i for i in positions if i not in broken]
+        if not positions:
+            continue
         batch = Batch(
             x=inputs_explained[positions],
             targets=targets[positions],
@@ -469,13 +550,11 @@ def _evaluate_block(
     owners = torch.tensor(owners, device=device)
     protocol, extra = end_points.protocol, {}
     order = order_pixels(maps, protocol.ties)
-    insertion, deletion = _both_curves(scorer, protocol, ends, order, owners)
-    if protocol.mufidelity is not None:
-        column = _mufidelity(scorer, protocol.mufidelity, inputs, ends, maps, owners)
-        extra[MuFidelity.column] = column
-    if protocol.confidence is not None:
-        column = _confidence(scorer, protocol.confidence, ends, order, owners)
-        extra[Confidence.column] = list(column)
+    scores = _score_maps(scorer, protocol, inputs, ends, maps, order, owners)
+    if scores.mufidelity is not None:
+        extra[MuFidelity.column] = scores.mufidelity
+    if scores.confidence is not None:
+        extra[Confidence.column] = list(scores.confidence)
     seconds = (now(device) - started) / len(maps)
     table = pd.DataFrame(
         {
@@ -484,8 +563,8 @@ def _evaluate_block(
             "prediction": ends.predictions[owners].cpu().numpy(),
             "clean_score": ends.clean_scores[owners].float().cpu().numpy(),
             "baseline_score": ends.deletion_scores[owners].float().cpu().numpy(),
-            "insertion_curve": list(insertion.cpu().numpy()),
-            "deletion_curve": list(deletion.cpu().numpy()),
+            "insertion_curve": list(scores.insertion),
+            "deletion_curve": list(scores.deletion),
             "tied_fraction": tied_fraction(maps, order).cpu().numpy(),
             "seconds": np.float32(seconds),
             **extra,
@@ -495,5 +574,11 @@ def _evaluate_block(
     for name, own in explained.items():
         rows = table.iloc[first : first + len(own.maps)].reset_index(drop=True)
         rows["seconds"] += own.seconds
-        yield Evaluated(name, rows, own.maps.cpu())
-        first += len(own.maps)
+        told = [scores.not_finite.get(first + number) for number in range(len(rows))]
+        for image, what in zip(own.positions, told, strict=True):
+            if what is not None:
+                yield failed(name, image, what)
+        finite = [number for number, what in enumerate(told) if what is None]
+        if finite:
+            yield Evaluated(name, rows.iloc[finite].reset_index(drop=True), own.maps[finite].cpu())
+        first += len(rows)

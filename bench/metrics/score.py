@@ -183,6 +183,8 @@ def accuracy_is(output_kind: str) -> str:
 def check_outputs(outputs: Tensor, score: str, output_kind: str, dtype: torch.dtype) -> None:
     """Checks outputs against what they are said to be; those that are not finite say nothing.
 
+    Images with NaN or infinite outputs say nothing of that.
+
     Args:
         outputs: (B, K) of all classes.
         score: A key of `SCORES`.

@@ -1,0 +1,40 @@
+"""Which scores are not finite, in words: a curve with NaN or infinity in it has no area."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def not_finite(scores: NDArray[np.floating], name: Callable[[int], str]) -> dict[int, str]:
+    """Finds the rows that hold NaN or infinity.
+
+    Args:
+        scores: (N, P) P scores of each of N images or maps.
+        name: A column 0..P-1 to what its score is called.
+
+    Returns:
+        Row -> its first score that is not finite, as "insertion score at point 3 of 28 is NaN".
+    """
+    broken = ~np.isfinite(scores)
+    first = broken.argmax(axis=1)
+    return {
+        row: f"{name(first[row])} is {_named(scores[row, first[row]])}"
+        for row in broken.any(axis=1).nonzero()[0].tolist()
+    }
+
+
+def expected_finite(score: str) -> str:
+    """What to tell with a score that is not finite: what was expected, and what may be wrong.
+
+    Args:
+        score: A key of `bench.metrics.score.SCORES`.
+    """
+    reason = "a network that divides by an image's norm or deviation gives NaN for a blank one"
+    if score == "log_probability":
+        reason = "the logarithm of a probability of 0 is -infinity: score `probability` instead"
+    return f"expected finite scores ({reason})"
+
+
+def _named(value: np.floating) -> str:
+    return "NaN" if np.isnan(value) else f"{'-' * bool(value < 0)}infinity"
