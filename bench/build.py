@@ -1,6 +1,7 @@
 """Configuration to objects: everything that a run is made of, checked."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,26 @@ def build_method(node: DictConfig, name: str) -> Method:
             f"bench.attribution.method.Method, found {node['_target_']}"
         )
     return method
+
+
+def check_methods(methods: Mapping[str, Method], backbone: Backbone) -> None:
+    """Refuses methods that cannot explain a network, before anything is spent on them.
+
+    Args:
+        methods: By name.
+        backbone: The network to explain.
+
+    Raises:
+        BenchError: A method cannot explain it; all that cannot for the same reason are named.
+    """
+    refused: dict[str, list[str]] = {}
+    for name, method in methods.items():
+        try:
+            method.check(backbone)
+        except BenchError as error:
+            refused.setdefault(str(error), []).append(name)
+    for reason, names in refused.items():
+        raise BenchError(f"method {', '.join(names)}: {reason}")
 
 
 def leaderboard_name(config: DictConfig, default: str) -> str:

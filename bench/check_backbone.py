@@ -43,7 +43,7 @@ def check_backbone(
         "input": f"{own.size} x {own.size}, {own.channel_order}, {resized}",
         "zero baseline": f"RGB ({', '.join(f'{value:.6g}' for value in zero)})",
         "outputs": f"{backbone.num_classes:,} {backbone.output_kind}; score: {score}",
-        "CAM layer": _layer(backbone, backbone.cam_layer),
+        "CAM layer": _layer(backbone, backbone.cam_layer, backbone.no_cam_layer),
         "feature layer": _layer(backbone, backbone.feature_layer),
         "parameters": f"{sum(p.numel() for p in backbone.module.parameters()):,}",
         "weights sha256": str(backbone.identity()["weights_sha256"]),
@@ -60,9 +60,11 @@ def check_backbone(
         console.print(f"  {name:{width}}  {finding}", highlight=False, soft_wrap=True)
 
 
-def _layer(backbone: Backbone, name: str | None) -> str:
-    """A layer's name and the shape of what it gives for one image."""
-    return "none" if name is None else f"{name} {backbone.output_shape(name)}"
+def _layer(backbone: Backbone, name: str | None, reason: str = "") -> str:
+    """A layer's name and the shape of what it gives for one image; or why there is none."""
+    if name is None:
+        return f"none: {reason}" if reason else "none"
+    return f"{name} {backbone.output_shape(name)}"
 
 
 @torch.inference_mode()

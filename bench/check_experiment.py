@@ -15,7 +15,14 @@ from bench.attribution.method import Method, Passes
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.backbones.checkpoint import file_sha256
-from bench.build import Explained, build_backbone, build_dataset, build_explained, build_method
+from bench.build import (
+    Explained,
+    build_backbone,
+    build_dataset,
+    build_explained,
+    build_method,
+    check_methods,
+)
 from bench.check_dataset import tell
 from bench.cost import count_cost, duration, estimate_seconds
 from bench.datasets.dataset import Dataset
@@ -223,6 +230,11 @@ class _Doctor:
         protocol = protocol_from_mapping(OmegaConf.to_container(self.config.protocol, resolve=True))
         methods = self._methods()
         network = explained.backbone
+        try:
+            check_methods(methods, network)
+        except BenchError as error:
+            self.judge(False, _line(error), "methods that cannot be used")
+            return
         cost = count_cost(dataset.samples, methods, protocol, network, {}, {})
         seconds = estimate_seconds(cost, backbone, network, self.batch_size, self.device)
         time = "not known: a batch does not fit in memory"

@@ -23,6 +23,7 @@ from bench.build import (
     build_dataset,
     build_explained,
     build_method,
+    check_methods,
     check_settings,
     leaderboard_name,
     method_settings,
@@ -309,6 +310,7 @@ def _prepare(config: DictConfig, console: Console) -> _Experiment:
     dataset.check_targets(backbone.num_classes)
     _check_gallery(backbone, dataset, config.workers)
     explained = build_explained(config, protocol, backbone, device)
+    check_methods(methods, explained.backbone)
     for network in dict.fromkeys((backbone, explained.backbone)):
         for note in network.notes:
             console.print(note, soft_wrap=True, highlight=False, markup=False)

@@ -24,6 +24,7 @@ from torch.nn import functional
 from bench.attribution.guard import Isolation, guarded
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
 from bench.batching import fixed_batches
 from bench.errors import BenchError, require_integer, require_known
 from bench.metrics.perturbation import exact_floats
@@ -200,9 +201,14 @@ class Captum(_Adapter):
         self.attribute = _tuples(attribute or {})
         self.layer = layer
 
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a layer that maps cannot be taken from, where the class wants one."""
+        if "layer" in self._parameters:
+            backbone.layer(self.layer)
+
     def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
         wants_layer = "layer" in self._parameters
-        layer = [_layer(scorer, self.layer)] if wants_layer else []
+        layer = [scorer.backbone.layer(self.layer)] if wants_layer else []
         explainer = self.loaded(model, *layer, **self.arguments)
         picks = "target" in inspect.signature(self.loaded.attribute).parameters
         target = {"target": targets} if picks else {}
@@ -217,7 +223,8 @@ class GradCamPackage(_Adapter):
 
     Args:
         cam: Dotted path of the class, as "pytorch_grad_cam.EigenCAM".
-        arguments: For its constructor, besides the network and the layer.
+        arguments: For its constructor, besides the network and the layer. With a
+            `reshape_transform` the layer's output may have any shape.
         call: For the call that makes the maps, as `{eigen_smooth: true}`.
         layer: Name of the submodule; None: the backbone's CAM layer.
         **settings: See `_Adapter`.
@@ -242,8 +249,15 @@ class GradCamPackage(_Adapter):
         self.call = dict(call or {})
         self.layer = layer
 
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a layer that maps cannot be taken from."""
+        self._target_layer(backbone)
+
+    def _target_layer(self, backbone: Backbone) -> nn.Module:
+        return backbone.layer(self.layer, any_shape="reshape_transform" in self.arguments)
+
     def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
-        layer = _layer(scorer, self.layer)
+        layer = self._target_layer(scorer.backbone)
         cam = self.loaded(model=model, target_layers=[layer], **self.arguments)
         # After the package's own hooks: on a CPU it keeps the layer's output itself, which what
         # follows may change in place.
@@ -314,14 +328,6 @@ def _load(setting: str, path: str, extra: tuple[str, str] | None) -> Any:
 def _require_class(setting: str, path: str, loaded: Any) -> None:
     if not isinstance(loaded, type):
         raise BenchError(f"{setting}: expected '{path}' to be a class, found {loaded!r}")
-
-
-def _layer(scorer: Scorer, name: str | None) -> nn.Module:
-    if name is None:
-        return scorer.backbone.layer()
-    modules = dict(scorer.backbone.module.named_modules())
-    require_known("layer", name, [own for own in modules if own])
-    return modules[name]
 
 
 def _tuples(value: Any) -> Any:

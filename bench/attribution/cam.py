@@ -22,6 +22,10 @@ class GradCAM(Method):
     forward_passes = 1
     backward_passes = 1
 
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a network without a layer that maps can be taken from."""
+        backbone.layer()
+
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
         gradients, activations = scorer.layer_gradients(batch.x, batch.targets)
@@ -74,6 +78,10 @@ class ScoreCAM(Method):
         require_known("scaling", scaling, ("minmax", "range"))
         self.weight_of = weight_of
         self.scaling = scaling
+
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a network without a layer that maps can be taken from."""
+        backbone.layer()
 
     def passes(self, backbone: Backbone) -> Passes:
         """One for each channel, one to see the channels, and one to see the prediction."""

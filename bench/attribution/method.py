@@ -70,6 +70,19 @@ class Method(ABC):
             return None
         return Passes(self.forward_passes, self.backward_passes)
 
+    def check(self, backbone: Backbone) -> None:
+        """Called before a run spends a pass; what is wrong with the network ends it.
+
+        Args:
+            backbone: The network to explain.
+
+        Raises:
+            BenchError: The method cannot explain this network.
+        """
+        for method in vars(self).values():
+            if isinstance(method, Method):
+                method.check(backbone)
+
     def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
         """What decides the maps besides version, settings, seed, images and network.
 

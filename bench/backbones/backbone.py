@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.backbones.cam_layer import LayerTrace
 from bench.backbones.network import device_of, first_call, float_dtype, require_outputs
 from bench.errors import BenchError, require_integer, require_known, require_number
 from bench.metrics.score import OUTPUT_KINDS, class_kind, class_outputs
 
 AUTO = "auto"
-"""`cam_layer=auto` is the last convolution, Xplique's choice; None is none."""
+"""`cam_layer=auto` is the last convolution whose output class activation maps can be taken from
+(see `bench.backbones.cam_layer`), as a rule Xplique's choice; None is none."""
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -135,6 +137,7 @@ class Backbone:
             blank image decides.
         dtype: What the network computes in.
         cam_layer: Name of the submodule whose output class activation maps use, or None.
+        no_cam_layer: Why `auto` found no such submodule, where it did not.
         feature_layer: Name of the submodule whose output `features` gives, or None.
         file_sha256: Hash over the checkpoint file that the weights come from, or None.
         gallery: Hashes of the images that it was made from (`reading.pixels_sha256`).
@@ -178,12 +181,14 @@ class Backbone:
         self.is_binary = num_outputs == 1
         self.num_classes = max(num_outputs, 2)
         self.cam_layer = cam_layer
+        self.no_cam_layer = ""
         self.feature_layer = feature_layer
         self.file_sha256 = file_sha256
         self.gallery: frozenset[str] = frozenset()
         self.class_names: list[str] | None = None
         self.precision = "fp32"
         self._compiled: nn.Module | None = None
+        self._checked_layers: set[str] = set()
 
     @property
     def notes(self) -> list[str]:
@@ -288,6 +293,8 @@ class Backbone:
             self.module(self._as_taken(self._blank()))
         finally:
             handle.remove()
+        if not found:
+            raise BenchError(f"backbone '{self.name}': its forward pass never calls '{layer}'")
         return found[0]
 
     def _blank(self) -> Tensor:
@@ -307,18 +314,50 @@ class Backbone:
         plain = self.memory_format == torch.contiguous_format
         return x.contiguous() if plain else x
 
-    def layer(self) -> nn.Module:
-        """Returns the CAM layer.
+    def settle_cam_layer(self, cam_layer: str | None, convolutions: Sequence[str]) -> None:
+        """Finds the CAM layer if it is `auto`, and checks it if it has been named.
+
+        Args:
+            cam_layer: A submodule, `auto` or None.
+            convolutions: The submodules that `auto` may be, see `LayerTrace.find`.
 
         Raises:
-            BenchError: The backbone names none.
+            BenchError: Class activation maps cannot be taken from the submodule.
         """
-        if self.cam_layer is None:
+        if cam_layer == AUTO:
+            self.cam_layer, self.no_cam_layer = self._trace().find(convolutions)
+        elif cam_layer is not None:
+            self.layer()
+
+    def _trace(self) -> LayerTrace:
+        return LayerTrace(self.module, self._as_taken(self._blank()))
+
+    def layer(self, name: str | None = None, any_shape: bool = False) -> nn.Module:
+        """Returns the CAM layer, or another submodule that maps are to be taken from.
+
+        Args:
+            name: The other submodule.
+            any_shape: Whether its output may have any shape, because the caller reshapes it.
+
+        Raises:
+            BenchError: There is none, or class activation maps cannot be taken from it (see
+                `bench.backbones.cam_layer`). The first call for a layer makes a forward pass.
+        """
+        setting = "backbone.cam_layer" if name is None else "layer"
+        name = self.cam_layer if name is None else name
+        if name is None:
+            reason = f" ({self.no_cam_layer})" if self.no_cam_layer else ""
             raise BenchError(
-                f"backbone '{self.name}' names no CAM layer: set backbone.cam_layer to one of its "
-                "submodules, or leave out the CAM methods"
+                f"backbone '{self.name}' names no CAM layer{reason}: set backbone.cam_layer to one "
+                "of its submodules, or leave out the CAM methods"
             )
-        return self.module.get_submodule(self.cam_layer)
+        require_known(setting, name, {own for own, _ in self.module.named_modules() if own})
+        if not any_shape and name not in self._checked_layers:
+            refusal = self._trace().refusal(name)
+            if refusal:
+                raise BenchError(f"{setting}: no maps can be taken from '{name}': {refusal}")
+            self._checked_layers.add(name)
+        return self.module.get_submodule(name)
 
     def identity(self) -> dict[str, object]:
         """What decides the outputs: name, hash over the weights, preprocessing, named layers."""
@@ -333,10 +372,9 @@ class Backbone:
         }
 
 
-def last_convolution(module: nn.Module) -> str | None:
-    """Name of the last convolution in the order of registration, Xplique's choice of CAM layer."""
-    names = [name for name, own in module.named_modules() if isinstance(own, nn.Conv2d)]
-    return names[-1] if names else None
+def convolutions(module: nn.Module) -> list[str]:
+    """Names of the convolutions in the order of registration; Xplique takes the last for CAMs."""
+    return [name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
 
 
 def state_sha256(module: nn.Module) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.backbones.backbone import Backbone, Preprocessing, last_convolution
+from bench.backbones.backbone import Backbone, Preprocessing, convolutions
 from bench.backbones.checkpoint import CONTAINERS, load_strictly, read_state, verify
 from bench.backbones.prototypes import build_prototypes
 from bench.datasets.dataset import Dataset
@@ -108,7 +108,7 @@ def face_backbone(
     path = Path(weights).expanduser()
     digest = verify(path, sha256)
     state = read_state(path, containers)
-    last = last_convolution(embedding)
+    last = convolutions(embedding)[-1]
     linear = {key: own for key, own in state.items() if key.startswith(f"{classifier}.")}
     if not linear or settings.get("head") or settings.get("gallery"):
         state = {key: own for key, own in state.items() if key not in linear}

@@ -267,22 +267,20 @@ class KerasGraph(nn.Module):
         """Maps inputs (B, C, H, W) to the model's output."""
         return self._run(inputs, self._call)
 
-    def last_convolution(self) -> str | None:
-        """Name of the submodule that Xplique 1.1.0 takes for Grad-CAM: the last with `filters`.
+    def convolutions(self) -> list[str]:
+        """Names of the submodules with `filters`, of which Xplique 1.1.0 takes the last for CAMs.
 
-        Where the outermost layers have none, Xplique fails; then it is the last one in the last
-        nested model that has one. None if there is none at all.
+        Those of nested models come first: Xplique fails where the outermost layers have none.
         """
         names = [name for name in self._kinds if name in self._submodules]
-        for name in reversed(names):
-            if self._kinds[name] in CONVOLUTIONS:
-                return self._submodules[name]
-        for name in reversed(names):
-            module = self._modules[self._submodules[name]]
-            inner = module.last_convolution() if isinstance(module, KerasGraph) else None
-            if inner is not None:
-                return f"{self._submodules[name]}.{inner}"
-        return None
+        outermost = [self._submodules[own] for own in names if self._kinds[own] in CONVOLUTIONS]
+        nested = [
+            f"{self._submodules[name]}.{inner}"
+            for name in names
+            if isinstance(module := self._modules[self._submodules[name]], KerasGraph)
+            for inner in module.convolutions()
+        ]
+        return nested + outermost
 
     def output_kind(self) -> str | None:
         """What the outputs are, of `bench.metrics.score.OUTPUT_KINDS`; None if that is unclear."""

@@ -47,7 +47,7 @@ def keras_h5(
         input_size: Side of the input in pixels; needed only where the file leaves it open.
         output_kind: What the outputs are; read from the graph if None.
         cam_layer: Name of a layer (`outer.inner` in a nested model) for class activation maps;
-            `auto`, the one that Xplique 1.1.0 takes; or None.
+            `auto`, as a rule the one that Xplique 1.1.0 takes (see `LayerTrace.find`); or None.
         feature_layer: Name of the layer whose output `Backbone.features` gives.
         name: Name in tables; the file's, without .h5, if None.
 
@@ -76,16 +76,18 @@ def keras_h5(
             f"output_kind: the last layer of '{path}' does not tell what the outputs are: set "
             "backbone.output_kind to logits, probabilities, cosines or multilabel"
         )
-    return Backbone(
+    backbone = Backbone(
         name=path.stem if name is None else str(name),
         module=module,
         preprocessing=_preprocessing(preprocessing, size),
         output_kind=output_kind,
         num_classes=num_classes,
-        cam_layer=module.last_convolution() if cam_layer == AUTO else cam_layer,
+        cam_layer=None if cam_layer == AUTO else cam_layer,
         feature_layer=feature_layer,
         file_sha256=digest,
     )
+    backbone.settle_cam_layer(cam_layer, module.convolutions())
+    return backbone
 
 
 def read_h5(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, NDArray[np.generic]]]]:

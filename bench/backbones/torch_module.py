@@ -10,7 +10,7 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import nn
 
-from bench.backbones.backbone import AUTO, Backbone, Preprocessing, last_convolution
+from bench.backbones.backbone import AUTO, Backbone, Preprocessing, convolutions
 from bench.backbones.checkpoint import load_strictly, read_state, verify
 from bench.errors import BenchError, require_integer, require_known
 
@@ -83,11 +83,12 @@ def torch_module(
         output_kind: What the outputs are.
         weights: Checkpoint file; None: the module has its weights already.
         sha256: Of the checkpoint file, if it is to be verified.
-        cam_layer: A submodule, `auto` or None.
+        cam_layer: A submodule, `auto` (see `LayerTrace.find`) or None.
         feature_layer: A submodule or None.
 
     Raises:
-        BenchError: It is no module, its outputs are not (B, K), or the weights do not fit.
+        BenchError: It is no module, its outputs are not (B, K), the weights do not fit, or no maps
+            can be taken from the CAM layer that is named.
     """
     if not isinstance(module, nn.Module):
         raise BenchError(
@@ -102,15 +103,17 @@ def torch_module(
     elif sha256 is not None:
         raise BenchError("sha256: expected weights beside it, found none")
     prepared = Preprocessing(**preprocessing)
-    return Backbone(
+    backbone = Backbone(
         name=name,
         module=module,
         preprocessing=prepared,
         output_kind=output_kind,
-        cam_layer=last_convolution(module) if cam_layer == AUTO else cam_layer,
+        cam_layer=None if cam_layer == AUTO else cam_layer,
         feature_layer=feature_layer,
         file_sha256=digest,
     )
+    backbone.settle_cam_layer(cam_layer, convolutions(module))
+    return backbone
 
 
 def _create(name: str, pretrained: bool, num_classes: int | None) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Which methods of a comparison do no better than a control."""
+"""Which methods of a comparison do no better than a control, or have maps that say nothing."""
 
 from collections.abc import Sequence
 
@@ -31,6 +31,23 @@ def control_warnings(comparison: Comparison) -> list[str]:
             holding = [own for own, of in comparison.controls.items() if of in (None, method)]
             lines.append(_judged(values, method, holding, metric))
     return [line for line in lines if line]
+
+
+def constant_map_warnings(comparison: Comparison) -> list[str]:
+    """A line for each method, controls left out, some of whose maps have one value everywhere.
+
+    Such a map orders no pixels: its curves show the tie rule, not the method.
+    """
+    lines = []
+    for method, rows in comparison.rows.items():
+        count = int((rows["tied_fraction"] == 1).sum())
+        if count and method not in comparison.controls:
+            verb = "is" if count == 1 else "are"
+            lines.append(
+                f"{method}: {count} of {len(rows)} maps {verb} constant (100 % ties): the numbers "
+                "of these images say nothing about it"
+            )
+    return lines
 
 
 def _judged(values: pd.DataFrame, method: str, controls: list[str], metric: str) -> str:

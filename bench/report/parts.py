@@ -11,7 +11,7 @@ import pandas as pd
 from bench.citations import bibliography
 from bench.files import file_name
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
-from bench.leaderboard.controls import control_warnings
+from bench.leaderboard.controls import constant_map_warnings, control_warnings
 from bench.leaderboard.robustness import Robustness, comparable, robustness
 from bench.leaderboard.significance import Significance, significance
 from bench.leaderboard.table import leaderboard
@@ -215,7 +215,7 @@ def _part(
     )
     if comparison is not None:
         part.findings = _findings(group)
-        part.warnings = control_warnings(comparison)
+        part.warnings = [*control_warnings(comparison), *constant_map_warnings(comparison)]
         several = len(comparison.runs) > 1
         found = [significance(comparison, own, test) for own in comparison.metrics if several]
         part.tests = [_tested(comparison, own) for own in found]

@@ -12,7 +12,7 @@ from bench.citations import bibliography, cited_keys
 from bench.claims import locked
 from bench.files import SIDE_BY_SIDE, file_name, write_atomically
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
-from bench.leaderboard.controls import control_warnings
+from bench.leaderboard.controls import constant_map_warnings, control_warnings
 from bench.leaderboard.robustness import comparable, robustness
 from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
@@ -140,12 +140,12 @@ def _write_plates(
 
 
 def _warnings(found: Sequence[Comparison]) -> list[str]:
-    """A line for each method that does not beat a control; see `control_warnings`."""
+    """What a reader must know of single methods; see `bench.leaderboard.controls`."""
     several = len(found) > 1
     return [
         f"Warning: {f'{own.title}: ' * several}{line}"
         for own in found
-        for line in control_warnings(own)
+        for line in (*control_warnings(own), *constant_map_warnings(own))
     ]
 
 

@@ -163,8 +163,8 @@ EYE = np.eye(3, dtype=np.float32)[None, None]
 def test_the_last_convolution_is_xpliques():
     layers = [image(), convolution("a", "image"), convolution("b", "a"), layer("ReLU", "c", "b")]
     arrays = {"a": {"a/kernel:0": EYE}, "b": {"b/kernel:0": EYE}}
-    assert graph(functional(layers, "c"), arrays).last_convolution() == "b"
-    assert graph(functional([image(), layer("ReLU", "c", "image")], "c")).last_convolution() is None
+    assert graph(functional(layers, "c"), arrays).convolutions() == ["a", "b"]
+    assert graph(functional([image(), layer("ReLU", "c", "image")], "c")).convolutions() == []
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -176,7 +176,7 @@ def test_the_last_convolution_around_nested_models(before):
     layers = [image(), *([convolution("stem", "image")] if before else []), inner]
     arrays = {"stem": {"stem/kernel:0": EYE}, "inner": {"deep/kernel:0": EYE}}
     module = graph(functional(layers, [["inner", 1, 0]]), arrays)
-    assert module.last_convolution() == ("stem" if before else "inner.deep")
+    assert module.convolutions() == ["inner.deep", *(["stem"] if before else [])]
 
 
 FLAT = [image(), layer("Flatten", "flat", "image")]

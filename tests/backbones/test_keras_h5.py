@@ -44,9 +44,9 @@ def test_a_small_file(small):
 
 
 def test_what_is_stated_wins(small):
-    backbone = load(small, output_kind="logits", cam_layer="pool", feature_layer="pool", name=7)
+    backbone = load(small, output_kind="logits", cam_layer=None, feature_layer="pool", name=7)
     assert backbone.name == "7"
-    assert (backbone.output_kind, backbone.cam_layer) == ("logits", "pool")
+    assert (backbone.output_kind, backbone.cam_layer) == ("logits", None)
     assert backbone.features(X).shape == (2, 4)
 
 
@@ -129,6 +129,7 @@ def test_a_file_of_a_compiled_model_or_in_bytes(small):
         ({"preprocessing": {"meen": [0, 0, 0]}}, r"^preprocessing: .*Did you mean 'mean'"),
         ({"preprocessing": {"mean": [0, 0], "std": [1, 1, 1]}}, r"preprocessing\.mean: expected"),
         ({"output_kind": "logit"}, "Did you mean 'logits'"),
+        ({"cam_layer": "pool"}, r"backbone\.cam_layer: no maps .* pool gives \(4,\) for one image"),
         ({"cam_layer": "convolution"}, r"backbone\.cam_layer: .*Known: conv"),
         ({"feature_layer": "dense"}, r"backbone\.feature_layer: .*Known: conv"),
     ],

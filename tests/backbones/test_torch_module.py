@@ -27,8 +27,7 @@ def test_timm_model_from_a_checkpoint(tmp_path):
         assert (ours.outputs(x) - reference(x)).abs().max() <= 1e-5 * reference(x).abs().max()
     assert (ours.name, ours.num_classes, ours.output_kind) == ("resnet10t", 7, "logits")
     assert ours.file_sha256 == file_sha256(tmp_path / "weights.pth")
-    last = [m for m in ours.module.modules() if isinstance(m, torch.nn.Conv2d)][-1]
-    assert ours.layer() is last
+    assert ours.cam_layer == "layer4.0.conv2"  # the convolution after it is the shortcut's
 
 
 def test_torchvisions_resnet101_has_timms_names():

@@ -4,7 +4,7 @@ from scipy import stats
 from test_store import begin, identity, rows
 
 from bench.leaderboard.comparison import comparisons
-from bench.leaderboard.controls import control_warnings
+from bench.leaderboard.controls import constant_map_warnings, control_warnings
 
 CONTROL = "bench.attribution.control."
 SALIENCY = {"_target_": "bench.attribution.gradient.Saliency"}
@@ -104,4 +104,24 @@ def test_one_image(tmp_path):
     assert control_warnings(table(tmp_path, methods, n=1)) == [
         "a is ahead of the control random on insertion, but 1 image cannot tell them apart",
         "a does not beat the control random on deletion: 0.900 against 0.100",
+    ]
+
+
+def test_constant_maps(tmp_path):
+    """A map with one value orders no pixels; a control's may have one."""
+    ties = {"saliency": (0.99, 1), "center": (1, 1), "cam": (0.5, 0.0), "flat": (1, 1)}
+    runs = []
+    for name, fractions in ties.items():
+        settings = {"_target_": CONTROL + "Center"} if name == "center" else {"name": name}
+        method = {"name": name, "version": 1, "settings": settings}
+        dataset = identity()["dataset"] | {"num_images": 2}
+        runs.append(begin(tmp_path, name, method=method, dataset=dataset))
+        for image, fraction in zip(("a", "b"), fractions, strict=True):
+            runs[-1].append(rows(image).assign(tied_fraction=fraction))
+    (comparison,) = comparisons(runs, "board")
+    assert sorted(constant_map_warnings(comparison)) == [
+        "flat: 2 of 2 maps are constant (100 % ties): the numbers of these images say nothing "
+        "about it",
+        "saliency: 1 of 2 maps is constant (100 % ties): the numbers of these images say nothing "
+        "about it",
     ]
