@@ -85,8 +85,8 @@ def test_end_points_and_predictions_are_those_of_the_network(samples):
 
 
 def test_rise_protocol_starts_from_the_blur(samples):
-    rows = rows_by_image(run(samples[:2], {"edge": Edge()}, protocol="rise"))
-    blur = load_protocol("rise").insertion.baseline
+    rows = rows_by_image(run(samples[:2], {"edge": Edge()}, protocol="rise-1row"))
+    blur = load_protocol("rise-1row").insertion.baseline
     model = backbone()
     for sample in samples[:2]:
         row = rows["edge", sample.image_id]
@@ -160,9 +160,10 @@ def test_every_row_equals_a_slow_loop(samples, seed):
                 assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
 
 
-def test_the_rise_protocol_equals_a_slow_loop(samples):
-    """RISE's metric: a row of pixels a step, inserted onto the blur, deleted to zero."""
-    protocol = load_protocol("rise")
+@pytest.mark.parametrize(("name", "rows"), [("rise", 8), ("rise-1row", 1)])
+def test_the_rise_protocols_equal_a_slow_loop(samples, name, rows):
+    """RISE's metric: rows of pixels a step, inserted onto the blur, deleted to zero."""
+    protocol = load_protocol(name)
     model, scorer = backbone(), Scorer(backbone(), "probability", 4)
     (result,) = evaluate(samples[:2], scorer, {"random": Random()}, protocol, CPU)
     kernel = protocol.insertion.baseline.kernel()[None, None].expand(3, 1, 11, 11)
@@ -176,7 +177,7 @@ def test_the_rise_protocol_equals_a_slow_loop(samples):
             ("insertion", blur, x[0]),
             ("deletion", x[0], torch.zeros_like(x[0])),
         ]:
-            steps = [min(step * SIZE, SIZE * SIZE) for step in range(SIZE + 1)]
+            steps = [*range(0, SIZE * SIZE, rows * SIZE), SIZE * SIZE]
             curve = slow_curve(scorer, start, end, sample.target, order, steps)
             assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
 

@@ -48,7 +48,7 @@ def test_the_installed_wheel_runs_from_another_folder(wheel, tmp_path):
         ).stdout  # fmt: skip
 
     assert str(site) in run("-c", "import bench; print(bench.__file__)")
-    assert "rise_paper" in run("-m", "bench", "list", "methods")
+    assert "rise_500" in run("-m", "bench", "list", "methods")
     settings = ["dataset.max_images=1", "method=[center]", "gallery=0", "results_dir=out"]
     assert "top-1 right on 1 of 1" in run("-m", "bench", "run", *settings)
     assert (tmp_path / "out/leaderboards").is_dir()

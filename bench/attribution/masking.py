@@ -15,11 +15,12 @@ from bench.seeding import generator
 
 
 class Rise(Method):
-    """RISE: the mean of random masks, each weighted by the score of the image under it.
+    """RISE as in Xplique: the mean of random masks, each weighted by the image's score under it.
 
-    Petsiuk et al. 2018, arXiv 1806.07421, equation 6. Masks are binary grids, enlarged by
-    1 + 1 / grid_size with bilinear interpolation and cropped at a random offset. As in Xplique,
-    the weighted sum is divided by the sum of the masks. All images share the masks.
+    Petsiuk et al. 2018, arXiv 1806.07421. Masks are binary grids, enlarged by 1 + 1 / grid_size
+    with bilinear interpolation and cropped at a random offset. The weighted sum is divided, pixel
+    by pixel, by the sum of the masks; in the paper's equation 6, by a number (`OriginalRise`). All
+    images share the masks.
 
     Args:
         num_masks: Number of masks, so of forward passes for each image.
@@ -48,7 +49,7 @@ class Rise(Method):
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
         x, count = batch.x, len(batch.x)
-        masks = _Masks(self, batch.seed, tuple(x.shape[2:]), x.device)
+        masks = self._masks(batch.seed, tuple(x.shape[2:]), x.device)
 
         def build(jobs: Tensor) -> tuple[Tensor, Tensor]:
             image, mask = jobs % count, jobs // count
@@ -62,6 +63,18 @@ class Rise(Method):
 
     def _average(self, masks: "_Masks", scores: Tensor, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
+        weighted, total = self._sums(masks, scores, x)
+        return self._normalised(weighted, total).view(-1, height, width)
+
+    def _masks(self, seed: int, shape: tuple[int, int], device: torch.device) -> "_Masks":
+        return _Masks(self, seed, shape, device)
+
+    def _normalised(self, weighted: Tensor, total: Tensor) -> Tensor:
+        """Weighted sums of masks (B, H * W), and the sum of all masks (H * W,), to maps."""
+        return weighted / (total + 1e-4)
+
+    def _sums(self, masks: "_Masks", scores: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = x.shape[2:]
         weighted = x.new_zeros(scores.shape[1], height * width)
         total = x.new_zeros(height * width)
         for chunk in torch.arange(self.num_masks, device=x.device).split(64):
@@ -69,7 +82,23 @@ class Rise(Method):
             total += shown.sum(dim=0)
             for image, own in enumerate(scores[chunk].T):  # a product of fixed shape for each
                 weighted[image] += own.contiguous() @ shown
-        return (weighted / (total + 1e-4)).view(-1, height, width)
+        return weighted, total
+
+
+class OriginalRise(Rise):
+    """RISE as its authors ran it: equation 6 of the paper, with the masks of their code.
+
+    Petsiuk et al. 2018, arXiv 1806.07421, and github.com/eclique/RISE. The weighted sum of the
+    masks is divided by num_masks * probability, so pixels that many masks happen to show gain. A
+    cell is a whole number of pixels, ceil(side / grid_size); the grid is enlarged to
+    grid_size + 1 cells, mirrored at its border, and cropped at a random offset within a cell.
+    """
+
+    def _masks(self, seed: int, shape: tuple[int, int], device: torch.device) -> "_Masks":
+        return _OriginalMasks(self, seed, shape, device)
+
+    def _normalised(self, weighted: Tensor, total: Tensor) -> Tensor:
+        return weighted / self.num_masks / self.probability
 
 
 class Occlusion(Method):
@@ -143,7 +172,7 @@ class Occlusion(Method):
 
 
 class _Masks:
-    """RISE's masks, kept as small grids and offsets and enlarged when asked for."""
+    """Xplique's masks for RISE, kept as small grids and offsets and enlarged when asked for."""
 
     def __init__(self, rise: Rise, seed: int, shape: tuple[int, int], device: torch.device) -> None:
         draws = generator(seed, "Rise")
@@ -151,10 +180,18 @@ class _Masks:
         # Mask by mask, so that the first 500 of 4000 masks are the 500 masks of another run.
         numbers = torch.rand(count, rise.grid_size**2 + 2, generator=draws)
         self.shape = shape
-        self.enlarged = [int(side * (1 + 1 / rise.grid_size)) for side in shape]
+        self.enlarged = [self._enlarged(side, rise.grid_size) for side in shape]
         self.grids = (numbers[:, 2:] < rise.probability).float().view(-1, 1, *grid).to(device)
-        room = torch.tensor([e - s + 1 for e, s in zip(self.enlarged, shape, strict=True)])
+        room = torch.tensor([self._room(side, rise.grid_size) for side in shape])
         self.offsets = (numbers[:, :2] * room).long().to(device)
+
+    def _enlarged(self, side: int, grid_size: int) -> int:
+        """Pixels along a side of the enlarged grid."""
+        return int(side * (1 + 1 / grid_size))
+
+    def _room(self, side: int, grid_size: int) -> int:
+        """How many offsets there are along a side."""
+        return self._enlarged(side, grid_size) - side + 1
 
     def __call__(self, which: Tensor) -> Tensor:
         """Masks (n,) to values (n, H, W) in [0, 1]."""
@@ -165,3 +202,30 @@ class _Masks:
         )
         index = torch.arange(len(which), device=which.device)[:, None, None]
         return large[index, 0, rows[:, :, None], columns[:, None, :]]
+
+
+class _OriginalMasks(_Masks):
+    """The masks of RISE's own code."""
+
+    def _enlarged(self, side: int, grid_size: int) -> int:
+        return (grid_size + 1) * math.ceil(side / grid_size)
+
+    def _room(self, side: int, grid_size: int) -> int:
+        return math.ceil(side / grid_size)
+
+    def __call__(self, which: Tensor) -> Tensor:
+        grids = self._stretched(self.grids[which, 0], which, axis=0)
+        return self._stretched(grids.mT, which, axis=1).mT.contiguous()
+
+    def _stretched(self, grids: Tensor, which: Tensor, axis: int) -> Tensor:
+        """Grids (n, g, m) to (n, side, m): enlarged and cropped along an axis of the image."""
+        last, side = grids.shape[1] - 1, torch.arange(self.shape[axis], device=which.device)
+        pixels = self.offsets[which, axis, None] + side
+        places = (pixels + 0.5) * (grids.shape[1] / self.enlarged[axis]) - 0.5
+        below = places.floor()
+        share = (places - below)[:, :, None]
+        first, second = (
+            (last - (last - (below + step).abs()).abs()).clamp(min=0).long() for step in (0, 1)
+        )  # mirrored: cell -1 is cell 1
+        index = torch.arange(len(which), device=which.device)[:, None]
+        return grids[index, first] * (1 - share) + grids[index, second] * share

@@ -91,7 +91,7 @@ _EXACT = (
     "saliency gradient_input guided_backprop integrated_gradients grad_cam grad_cam_pp occlusion "
     "sobol"
 ).split()
-_DRAWN = ("smooth_grad", "square_grad", "var_grad", "rise_paper", "lime", "kernel_shap")
+_DRAWN = ("smooth_grad", "square_grad", "var_grad", "rise_500", "lime", "kernel_shap")
 
 
 def _errors(network: str, list_name: str, explained: str | None = None) -> Experiment:
@@ -128,7 +128,7 @@ EXPERIMENTS = (
         insertion_steps=10,
         # The rows of its table; CelebA has all methods.
         deterministic=("saliency", "grad_cam", "sobol", "hsic_vggface2"),
-        drawn=("rise_paper", "lime", "kernel_shap"),
+        drawn=("rise_500", "lime", "kernel_shap"),
     ),
     Experiment(
         name="paper/cub",
@@ -157,7 +157,7 @@ PAPER_SETTINGS: Mapping[str, Mapping[str, int]] = {
     "sobol": {"grid_size": 8, "num_designs": 32},
     "hsic": {"grid_size": 8, "num_designs": 500},
     "hsic_vggface2": {"grid_size": 7, "num_designs": 500},
-    "rise_paper": {"num_masks": 500},
+    "rise_500": {"num_masks": 500},
     "lime": {"num_samples": 1000},
     "kernel_shap": {"num_samples": 1000},
 }
@@ -168,13 +168,13 @@ FULL_SETTINGS: Mapping[str, Mapping[str, int]] = {
     "sobol": {"num_designs": 2},
     "hsic": {"num_designs": 32},
     "hsic_vggface2": {"num_designs": 32},
-    "rise_paper": {"num_masks": 32},
+    "rise_500": {"num_masks": 32},
 }
 """At full size a pass takes up to a second, so both sides make fewer; the reduced form has the
 paper's own settings."""
 
 FULL_METHODS = (
-    "saliency integrated_gradients grad_cam grad_cam_pp sobol hsic hsic_vggface2 rise_paper"
+    "saliency integrated_gradients grad_cam grad_cam_pp sobol hsic hsic_vggface2 rise_500"
 ).split()
 
 

@@ -64,7 +64,7 @@ EXPLAINERS = {
     "grad_cam": attributions.GradCAM,
     "grad_cam_pp": attributions.GradCAMPP,
     "occlusion": attributions.Occlusion,
-    "rise_paper": attributions.Rise,
+    "rise_500": attributions.Rise,
     "sobol": attributions.SobolAttributionMethod,
     "hsic": attributions.HsicAttributionMethod,
     "hsic_vggface2": attributions.HsicAttributionMethod,

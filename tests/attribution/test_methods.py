@@ -17,13 +17,15 @@ from toy import IDS, SIZE, backbone, linear_scorer, make_batch
 from bench.attribution.cam import GradCAM
 from bench.attribution.control import Blurred, Center, Constant, Edge, Inverted, Random
 from bench.attribution.gradient import GradientInput, Saliency
-from bench.attribution.masking import Rise, _Masks
+from bench.attribution.masking import OriginalRise, Rise, _Masks, _OriginalMasks
 from bench.attribution.scorer import Scorer
 from bench.configuration import known_names, name_other_methods
 from bench.errors import BenchError
 
 CONF = Path(__file__).parents[2] / "conf" / "method"
-DRAWS = "random rise rise_paper smooth_grad square_grad var_grad lime kernel_shap".split()
+DRAWS = (
+    "random rise rise_500 rise_original smooth_grad square_grad var_grad lime kernel_shap".split()
+)
 
 
 @cache
@@ -163,6 +165,42 @@ def test_rise_equals_a_slow_loop(num_masks):
     expected = slow_rise(scorer, batch, method)
     found = method(scorer, batch).numpy()
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_original_rise_divides_by_the_number_of_masks_shown_on_average():
+    """Constant scores give the mean mask, which is flat only in Xplique's form."""
+    scorer, batch = Scorer(backbone(), "probability", 4), make_batch()
+    monotone = scorer.backbone.module.head
+    with torch.no_grad():
+        monotone.weight.zero_()
+        monotone.bias.zero_()  # all probabilities are 1/4
+    method = OriginalRise(30, 5, 0.25)
+    masks = _OriginalMasks(method, batch.seed, (SIZE, SIZE), torch.device("cpu"))
+    expected = masks(torch.arange(30)).sum(dim=0) / 4 / (30 * 0.25)
+    found = method(scorer, batch)
+    assert (found - expected).abs().max() <= 1e-6
+    flat = Rise(30, 5, 0.25)(scorer, batch)
+    assert (flat.std(), found.std() > 0.01) == (pytest.approx(0, abs=1e-4), True)
+
+
+@pytest.mark.parametrize(
+    ("size", "grid_size", "enlarged"), [(224, 10, 253), (30, 7, 40), (9, 1, 18)]
+)
+def test_original_masks_have_whole_cells_and_use_every_offset(size, grid_size, enlarged):
+    method = OriginalRise(2000, grid_size, 0.3)
+    masks = _OriginalMasks(method, 0, (size, size), torch.device("cpu"))
+    assert masks.enlarged == [enlarged, enlarged]
+    cell = -(-size // grid_size)
+    assert sorted(set(masks.offsets[:, 0].tolist())) == list(range(cell))
+    shown = masks(torch.arange(40))
+    assert shown.shape == (40, size, size)
+    assert 0 <= shown.min() <= shown.max() <= 1
+
+
+def test_original_masks_of_oblong_images():
+    masks = _OriginalMasks(OriginalRise(6, 4), 3, (30, 41), torch.device("cpu"))
+    assert masks.enlarged == [40, 55]
+    assert masks(torch.arange(6)).shape == (6, 30, 41)
 
 
 def test_rise_masks_are_a_prefix_of_those_of_a_longer_run():

@@ -29,7 +29,8 @@ FROZEN = {
     "probability-10-noise": "b6478511ed158801",
     "probability-25-zero": "4ef95b193d59efe4",
     "probability-5-zero": "d4ff2234a221147e",
-    "rise": "87aeabb55ec148aa",
+    "rise": "d87046cd3690fedb",
+    "rise-1row": "87aeabb55ec148aa",
     "smdl-cub": "c98c090c76e40b14",
     "smdl-cub-errors": "2dd044d10c590dc6",
     "smdl-cub-errors-50": "d6e3a9e053cf0f5a",
@@ -80,13 +81,15 @@ def test_protocols_of_the_robustness_experiment_are_what_their_names_say(name):
     assert sum(changed) == 1
 
 
-def test_rise_protocol_takes_a_row_of_pixels_a_step():
-    protocol = load_protocol("rise")
+@pytest.mark.parametrize(("name", "rows", "points"), [("rise", 8, 29), ("rise-1row", 1, 225)])
+def test_rise_protocols_take_rows_of_pixels_a_step(name, rows, points):
+    """The notebook that printed RISE's table takes 8 rows: 29 points at 224."""
+    protocol = load_protocol(name)
     assert protocol.insertion.baseline == BlurBaseline(11, 5)
     assert protocol.deletion.baseline == ZeroBaseline()
     counts = protocol.deletion.counts(224, 224)
-    assert len(counts) == 225
-    assert (np.diff(counts) == 224).all()
+    assert len(counts) == points
+    assert (np.diff(counts) == 224 * rows).all()
 
 
 @pytest.mark.parametrize(

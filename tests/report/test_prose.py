@@ -28,7 +28,7 @@ def test_every_shipped_protocol_has_words(name):
 
 
 def test_words_of_both_directions():
-    words = " ".join(protocol_in_words(load_protocol("rise").settings(), "mean"))
+    words = " ".join(protocol_in_words(load_protocol("rise-1row").settings(), "mean"))
     assert (
         "Insertion goes by the pixels of 1 image row a step; a removed pixel is the image " in words
     )
