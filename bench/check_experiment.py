@@ -34,6 +34,7 @@ from bench.errors import BenchError
 from bench.leaderboard.published import published_subset
 from bench.map_store import DTYPES
 from bench.metrics.protocol import protocol_from_mapping
+from bench.metrics.score import accuracy_is
 from bench.select import predict
 
 STRAY = 0.01
@@ -209,6 +210,8 @@ class _Doctor:
             self.judge(False, _line(error), "networks that cannot be used")
             return
         finding = f"accuracy: {right} of {len(dataset)} right ({right / len(dataset):.1%})"
+        if backbone.output_kind == "multilabel":
+            finding += f", which is {accuracy_is(backbone.output_kind)}"
         subset = published_subset(self.repeated.table) if self.repeated.get("table") else None
         if subset is None:
             self.say(finding)

@@ -20,6 +20,7 @@ from bench.leaderboard.significance import against_best
 from bench.leaderboard.statistics import bootstrap_intervals
 from bench.metrics.confidence import Confidence
 from bench.metrics.mufidelity import MuFidelity
+from bench.metrics.score import accuracy_is
 from bench.store import Run, curve_areas
 
 COLUMNS = (
@@ -40,8 +41,11 @@ OPTIONAL_COLUMNS = (
     "published_confidence",
     "confidence_delta",
     "confidence_inside",
+    "accuracy_counts",
 )
-"""Columns of tables whose protocols ask for them; the interval is that of `confidence_100`."""
+"""Columns of tables whose protocols ask for them; the interval is that of `confidence_100`.
+`accuracy_counts` says which images `clean_accuracy` counts where it is not those whose top class is
+the target: of multi-label networks."""
 
 
 def leaderboard(
@@ -117,6 +121,8 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
             row["notes"] = f"{len(failures)} failed, {first} first: {reason}"
         return row
     row["clean_accuracy"] = (rows["prediction"] == rows["target"]).mean()
+    if identity["backbone"].get("output_kind") == "multilabel":
+        row["accuracy_counts"] = accuracy_is("multilabel")
     row["mean_clean_score"] = rows["clean_score"].mean()
     row["tied_fraction"] = rows["tied_fraction"].mean()
     row["values"] = {}

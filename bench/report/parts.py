@@ -38,7 +38,7 @@ from bench.report.origin import (
 )
 from bench.report.prose import protocol_in_words, significance_in_words
 from bench.report.robustness import summary, tables
-from bench.report.tables import to_csv
+from bench.report.tables import to_csv, what_counts
 from bench.report.writer import citations, unverified
 from bench.store import Run, stored_runs
 
@@ -228,7 +228,8 @@ def _facts(group: pd.DataFrame, controls: Sequence[str]) -> list[str]:
     facts = []
     if len(complete):
         one = complete.iloc[0]
-        facts += [f"{one['n_images']} images", f"accuracy {one['clean_accuracy']:.1%}"]
+        accuracy = f"accuracy {one['clean_accuracy']:.1%}{what_counts(one)}"
+        facts += [f"{one['n_images']} images", accuracy]
     ran = int(group["run_key"].notna().sum())
     counted = f"{ran} method{'s'[: ran != 1]}"
     facts.append(counted + (f", {len(controls)} of them controls" if controls else ""))

@@ -309,7 +309,14 @@ def _title(group: pd.DataFrame) -> str:
     if len(complete) and complete["n_images"].nunique() == 1:
         one = complete.iloc[0]
         title += f" · {one['n_images']} images · accuracy {one['clean_accuracy']:.3f}"
+        title += what_counts(one)
     return title
+
+
+def what_counts(row: pd.Series) -> str:
+    """In brackets, which images a row's accuracy counts, if not those whose top class is right."""
+    counts = row.get("accuracy_counts")
+    return f" ({counts})" if isinstance(counts, str) else ""
 
 
 def _marks(group: pd.DataFrame) -> dict[str, str]:
