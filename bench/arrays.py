@@ -28,6 +28,8 @@ def as_tensor(name: str, value: Any, device: torch.device | None = None) -> Tens
         value = _stacked(name, value)
     if not isinstance(value, Tensor):
         value = _from_numpy(name, value)
+    if value.is_meta:
+        raise BenchError(f"{name}: expected numbers, found a tensor on torch's meta device")
     if value.layout != torch.strided:
         value = value.to_dense()
     return value.detach().as_subclass(Tensor).to(device)

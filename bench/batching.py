@@ -73,7 +73,7 @@ def score_in_batches(
     Returns:
         Scores (count,) float32.
     """
-    scores = torch.empty(count, device=device)
+    scores = torch.empty(count, dtype=torch.float32, device=device)
     for index, items in fixed_batches(count, batch_size, device):
         scores[items] = score(*build(index))[: items.stop - items.start].float()
     return scores

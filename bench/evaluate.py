@@ -315,17 +315,26 @@ def _targets(targets: Any, x: Tensor) -> Tensor:
     return targets.long()
 
 
+def _other_shape(maps: tuple[int, ...], x: tuple[int, ...]) -> str:
+    """What to do about maps whose shape is not the inputs'."""
+    if maps == x[:3]:
+        return f": x {x} seems to be (N, H, W, C): give x.permute(0, 3, 1, 2)"
+    if maps == (x[0], 1, *x[2:]):
+        return ": give maps[:, 0]"
+    if len(maps) == 4 and (maps[0], *maps[2:]) == (x[0], *x[2:]):
+        return ": give one value a pixel, as maps.mean(1)"
+    return ": give maps[None]" if (1, *maps) == (x[0], *x[2:]) else ""
+
+
 def _maps(maps: Any, x: Tensor) -> Tensor:
     """Maps (N, H, W) of inputs (N, C, H, W)."""
     maps = as_tensor("maps", maps, x.device)
     expected = (len(x), *x.shape[2:])
     if maps.is_complex():
         raise BenchError(f"maps: expected real numbers, found {maps.dtype}")
-    if maps.ndim == 4 and (len(maps), *maps.shape[2:]) == expected:
-        mend = "maps[:, 0]" if maps.shape[1] == 1 else "one value a pixel, as maps.mean(1)"
-        raise BenchError(
-            f"maps: expected (N, H, W) = {expected}, found {tuple(maps.shape)}: give {mend}"
-        )
+    if tuple(maps.shape) != expected:
+        mend = _other_shape(tuple(maps.shape), tuple(x.shape))
+        raise BenchError(f"maps: expected (N, H, W) = {expected}, found {tuple(maps.shape)}{mend}")
     return check_maps("maps", maps, x, [f"number {i}" for i in range(len(x))])
 
 

@@ -420,6 +420,16 @@ class TestInsertionDeletion:
         assert (found.insertion == expected.insertion).all()
         assert (found.deletion == expected.deletion).all()
 
+    def test_another_default_dtype(self):
+        expected = insertion_deletion(self.model, self.x, self.targets, self.maps)
+        torch.set_default_dtype(torch.float64)
+        try:
+            found = insertion_deletion(self.model, self.x, self.targets, self.maps)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert found.insertion.dtype == np.float32
+        assert (found.insertion == expected.insertion).all()
+
     def test_inference_tensors(self):
         with torch.inference_mode():
             x, maps = self.x.clone(), self.maps.clone()
@@ -558,6 +568,12 @@ class TestInsertionDeletion:
             ({"targets": 1}, r"targets \(N,\) = \(3,\), found \(\)"),
             ({"maps": torch.zeros(3, 1, 8, 9)}, r"found \(3, 1, 8, 9\): give maps\[:, 0\]"),
             ({"maps": torch.zeros(3, 3, 8, 9)}, "give one value a pixel"),
+            ({"x": x.permute(0, 2, 3, 1)}, r"seems to be \(N, H, W, C\): give x\.permute"),
+            ({"x": x[:1], "targets": [1], "maps": maps[0]}, r"give maps\[None\]"),
+            ({"x": x.to("meta")}, "x: expected numbers, found a tensor on torch's meta device"),
+            ({"model": torch.nn.Linear(2, 2, device="meta").eval()}, "parameters that have none"),
+            ({"model": torch.nn.LazyLinear(2).eval()}, "parameters that have none"),
+            ({"model": torch.nn.Linear}, "found the class Linear"),
             ({"maps": torch.zeros(3, 8, 9, dtype=torch.complex64)}, "maps: expected real"),
             ({"maps": [[1.0, 2], [3]]}, "maps: expected rows of one length"),
             ({"x": torch.zeros(3, 3, 8, 9, dtype=torch.uint8)}, "after its preprocessing"),

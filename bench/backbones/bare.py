@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 
 from bench.backbones.network import device_of, first_call, float_dtype, require_outputs
 from bench.errors import BenchError, require_known
@@ -38,6 +39,8 @@ class BareModel:
             )
         if _is_training(module):
             raise BenchError("model: expected a torch module in eval mode; call model.eval() first")
+        if any(is_lazy(own) or own.is_meta for own in module.parameters()):
+            raise BenchError("model: expected weights, found parameters that have none: load them")
         self.dtype = float_dtype(module)
         self.device = device_of(module)
         self.output_kind = output_kind
@@ -101,4 +104,6 @@ def _is_training(module: nn.Module) -> bool:
 
 
 def _named(model: Any) -> str:
+    if isinstance(model, type):
+        return f"the class {model.__name__}"
     return "a function" if callable(model) and hasattr(model, "__name__") else f"{model!r:.80}"

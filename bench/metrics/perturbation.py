@@ -168,7 +168,7 @@ def curves(
         (N, S+1) float32 on the device of `order`.
     """
     pixels = order.shape[1]
-    scores = torch.empty(len(order), len(counts), device=order.device)
+    scores = torch.empty(len(order), len(counts), dtype=torch.float32, device=order.device)
     scores[:, counts == 0] = start_scores[images, None].float()
     scores[:, counts == pixels] = end_scores[images, None].float()
     interior = (counts > 0) & (counts < pixels)
