@@ -50,7 +50,7 @@ def check_settings(config: DictConfig) -> None:
     _check_assets(config)
     require_known("store.policy", str(config.store.policy), ("missing", "always", "never"))
     require_known("maps.dtype", str(config.maps.dtype), DTYPES)
-    for switch in ("figures", "compile", "maps.keep", "fail_fast"):
+    for switch in ("figures", "compile", "maps.keep", "fail_fast", "strict"):
         value = OmegaConf.select(config, switch)
         if not isinstance(value, bool):
             raise BenchError(f"{switch}: expected true or false, found {value!r}")

@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.metrics.score import check_outputs
+from bench.repeatability import repeatability, warning
 
 _REPEATS = 5
 
@@ -58,6 +59,10 @@ def check_backbone(
     console.print(f"backbone {backbone.name}", highlight=False)
     for name, finding in findings.items():
         console.print(f"  {name:{width}}  {finding}", highlight=False, soft_wrap=True)
+    differences = repeatability(scorer, x).differences
+    if differences:
+        told = warning(backbone.name, differences)
+        console.print(f"Warning: {told}", highlight=False, soft_wrap=True)
 
 
 def _layer(backbone: Backbone, name: str | None, reason: str = "") -> str:

@@ -32,13 +32,11 @@ from bench.datasets.reading import read_image
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError
 from bench.leaderboard.published import published_subset
+from bench.leaderboard.sanity import accuracy_fault
 from bench.map_store import DTYPES
 from bench.metrics.protocol import protocol_from_mapping
 from bench.metrics.score import accuracy_is
 from bench.select import predict
-
-STRAY = 0.01
-"""Share of a list whose predictions may be others than expected: kernels differ a little."""
 
 _PARTS = ("dataset", "backbone", "explain", "method")
 
@@ -213,14 +211,14 @@ class _Doctor:
         if backbone.output_kind == "multilabel":
             finding += f", which is {accuracy_is(backbone.output_kind)}"
         subset = published_subset(self.repeated.table) if self.repeated.get("table") else None
-        if subset is None:
+        is_one_right = backbone.output_kind != "multilabel"
+        classes = backbone.num_classes if is_one_right else None
+        fault = accuracy_fault(right, len(dataset), subset, classes)
+        if subset is None and fault is None:
             self.say(finding)
         else:
-            stray = len(dataset) - right if subset == "correct" else right
-            good = stray <= STRAY * len(dataset)
-            finding += f"; the list is of {subset} predictions" + (
-                "" if good else ": weights, preprocessing, labels or alignment are not the authors'"
-            )
+            good = fault is None
+            finding += f"; {fault or f'the list is of {subset} predictions'}"
             self.judge(good, finding, "predictions unlike the list's")
         if explained is not None and not explained.is_what_scores:
             right = self._right(dataset, explained.backbone)

@@ -1,9 +1,10 @@
 """One experiment: objects to stored rows, rows to a leaderboard."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from bench.metrics.protocol import Protocol, protocol_from_mapping
 from bench.metrics.score import accuracy_is
 from bench.pictures import pictures_folder
 from bench.provenance import provenance
+from bench.repeatability import repeatability, warning
 from bench.report.writer import write_figures, write_leaderboard
 from bench.reproduction import reproduction
 from bench.select import select
@@ -86,12 +88,13 @@ def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] 
     _tell_baselines(protocol, backbone, console)
     kept = _open_maps(experiment)
     runs = _open_runs(experiment, results_dir)
+    _set_aside_broken(runs, kept, console)
+    done = _done(experiment, runs)
+    _check_repeatability(experiment, runs, done, console)
     for method, run in runs.items():
         node = experiment.settings[method]
         repeats = reproduction(config, method, node, experiment.identities[method], changes)
         run.set_label(name, str(node.get("label") or method), repeats)
-    _set_aside_broken(runs, kept, console)
-    done = _done(experiment, runs)
     _tell_stored({method: run.image_ids() for method, run in runs.items()}, len(dataset), console)
     _tell_shard(experiment, console)
     explained, methods = experiment.explained.backbone, experiment.methods
@@ -336,6 +339,7 @@ def _open_runs(experiment: _Experiment, results_dir: Path) -> dict[str, Run]:
     origin = provenance(experiment.device) | {
         "dataset": experiment.dataset.notes,
         "weights_file_sha256": experiment.backbone.file_sha256,
+        "num_classes": experiment.backbone.num_classes,
         "memory_format": str(experiment.backbone.memory_format).removeprefix("torch."),
         "dtype": str(experiment.backbone.dtype).removeprefix("torch."),
     }
@@ -439,6 +443,44 @@ def _done(experiment: _Experiment, runs: Mapping[str, Run]) -> dict[str, set[str
             return dict.fromkeys(runs, every)
         case _:
             return {method: run.image_ids() for method, run in runs.items()}
+
+
+def _check_repeatability(
+    experiment: _Experiment,
+    runs: Mapping[str, Run],
+    done: Mapping[str, set[str]],
+    console: Console,
+) -> None:
+    """Tells, and keeps beside the rows, if a network is no function of its input.
+
+    Only if there is something to compute. Images that cannot be read are left to the run.
+    """
+    missing = (
+        sample
+        for sample in experiment.samples
+        if any(sample.image_id not in done.get(method, ()) for method in runs)
+    )
+    images = []
+    for sample in islice(missing, experiment.batch_size):
+        with suppress(BenchError):
+            images.append(sample.read())
+    if not images:
+        return
+    found = {}
+    for backbone in dict.fromkeys((experiment.backbone, experiment.explained.backbone)):
+        scorer = experiment.scorer(backbone, "output", lambda _: None)
+        x = backbone.preprocess(images).to(experiment.device)
+        differences = repeatability(scorer, x).differences
+        if differences:
+            found[backbone.name] = differences
+    for name, differences in found.items():
+        told = warning(name, differences)
+        if experiment.config.strict:
+            raise BenchError(f"{told}; strict=true refuses it")
+        console.print(f"Warning: {told}", soft_wrap=True, highlight=False)
+    if found:
+        for run in runs.values():
+            run.add_provenance("not_repeatable", found)
 
 
 def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) -> None:

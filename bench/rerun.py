@@ -40,8 +40,8 @@ _ALWAYS = {*ROW_KEYS, "citation"}
 _CURVES = ("insertion_curve", "deletion_curve", Confidence.column)
 
 _OWN = (
-    "citations", "created", "command", "dataset", "dtype", "memory_format", "passes",
-    "weights_file_sha256",
+    "citations", "created", "command", "dataset", "dtype", "memory_format", "not_repeatable",
+    "num_classes", "passes", "weights_file_sha256",
 )  # fmt: skip
 """What provenance says of a run, not of the machine."""
 

@@ -214,6 +214,18 @@ class Run:
         """Which published row it repeats as a row of a leaderboard; None: it is none that does."""
         return self.manifest.get("reproduces", {}).get(leaderboard)
 
+    def add_provenance(self, key: str, value: Any) -> None:
+        """Keeps what is known only after the run was begun; what was kept under the key goes.
+
+        Args:
+            key: In the manifest's `provenance`.
+            value: Ready for JSON.
+        """
+        with locked(self.folder):
+            self.manifest = read_run(self.folder / "manifest.json").manifest
+            self.manifest.setdefault("provenance", {})[key] = value
+            self._write_manifest()
+
     def _add_citations(self, citations: Mapping[str, str] | None) -> None:
         """Keeps what the run cites, where it was begun before runs kept that."""
         if citations is None or "citations" in self.manifest.get("provenance", {}):

@@ -83,6 +83,34 @@ def backbone(
     return Backbone(name, module, preprocessing, output_kind, classes, cam_layer, feature_layer)
 
 
+class NotAFunction(nn.Module):
+    """Outputs of an image that depend on the pass, or on the other images of its batch."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.module = ConvModel(4)
+        self.norm = nn.BatchNorm2d(3, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        match self.kind:
+            case "dropout":
+                x = nn.functional.dropout(x, 0.2, training=True)
+            case "noise":
+                x = x + 0.1 * torch.randn_like(x)
+            case "batch_norm":
+                x = self.norm(x)
+            case "batch_mean":
+                x = x - x.mean(dim=0)
+        return self.module(x)
+
+
+def not_a_function(kind: str) -> Backbone:
+    """A backbone that is none: `dropout`, `noise`, `batch_norm` or `batch_mean`."""
+    preprocessing = Preprocessing(SIZE, mean=(120.0,) * 3, std=(60.0,) * 3)
+    return Backbone("toy", NotAFunction(kind), preprocessing, "logits", 4)
+
+
 class Standardised(nn.Module):
     """Divides each image by its own deviation, as tutorials do: NaN for a blank one."""
 

@@ -80,6 +80,18 @@ class Comparison:
         columns = {name: self._values(name, metric) for name in self.runs}
         return pd.DataFrame(columns, index=pd.Index(self.image_ids, name="image_id"))
 
+    def finite_values(self, metric: str) -> pd.DataFrame:
+        """As `values`, of the images that every method has a finite value of.
+
+        An area relative to a clean score of zero is not finite. Whoever uses this tells how many
+        images it leaves out: `bench.leaderboard.sanity.undefined_areas`.
+
+        Args:
+            metric: One of `metrics`.
+        """
+        values = self.values(metric)
+        return values[np.isfinite(values).all(axis=1)]
+
     def curves(self, method: str, direction: str) -> NDArray[np.float32]:
         """Scores (n, S+1) along the curves of one method.
 
@@ -119,7 +131,9 @@ def comparisons(runs: Sequence[Run], name: str, auc: str | None = None) -> list[
     for key, own in sets.items():
         rule = auc or next(iter(own.values())).identity["protocol"]["auc"]
         unsorted = Comparison(key, own, {}, rule)
-        order = unsorted.values("insertion").mean().sort_values(ascending=False, kind="stable")
+        order = (
+            unsorted.finite_values("insertion").mean().sort_values(ascending=False, kind="stable")
+        )
         ranked = {method: own[method] for method in order.index}
         found.append(Comparison(key, ranked, _controls(ranked), rule))
     return sorted(found, key=lambda comparison: comparison.title)
@@ -163,7 +177,8 @@ def extremes(comparison: Comparison, method: str) -> dict[str, str]:
         for direction in ("insertion", "deletion")
     )
     values = pd.Series(insertion - deletion, index=rows["image_id"])  # image ids are sorted
-    order = values.sort_values(ascending=False, kind="stable").index
+    finite = values[np.isfinite(values)]  # where a rule gives no value, no image is best or worst
+    order = (finite if len(finite) else values).sort_values(ascending=False, kind="stable").index
     return {"best": order[0], "typical": order[len(order) // 2], "worst": order[-1]}
 
 

@@ -24,7 +24,7 @@ def control_warnings(comparison: Comparison) -> list[str]:
     """
     lines = []
     for metric in _METRICS:
-        values = comparison.values(metric)
+        values = comparison.finite_values(metric)
         for method in values:
             if method in comparison.controls:
                 continue

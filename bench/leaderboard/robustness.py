@@ -200,7 +200,9 @@ def robustness(
         usual = comparison.identity["protocol"]["auc"]
         for rule in dict.fromkeys((usual, *rules)):
             if rule == usual or _is_meaningful(comparison, rule):
-                areas = replace(comparison, rule=rule).values(metric)[[own[key] for key in shared]]
+                areas = replace(comparison, rule=rule).finite_values(metric)[
+                    [own[key] for key in shared]
+                ]
                 setting = protocol if rule == usual else f"{protocol}, {rule}"
                 values[setting] = areas.set_axis(names, axis="columns")
     means = pd.DataFrame({setting: areas.mean() for setting, areas in values.items()})

@@ -134,13 +134,10 @@ def against_best(comparison: Comparison, metric: str, test: str = "wilcoxon") ->
 
 
 def _best_first(comparison: Comparison, metric: str) -> pd.DataFrame:
-    """Values (n, m), higher = better, the best mean first, of the images that all have one of.
-
-    An area relative to a clean score of zero is not finite.
-    """
+    """Finite values (n, m), higher = better, the best mean first."""
     require_known("metric", metric, comparison.metrics)
-    values = comparison.values(metric) * (1 if HIGHER_IS_BETTER[metric] else -1)
-    values = values[np.isfinite(values).all(axis=1)].round(9)  # what differs by rounding alone ties
+    values = comparison.finite_values(metric) * (1 if HIGHER_IS_BETTER[metric] else -1)
+    values = values.round(9)  # what differs by rounding alone ties
     return values[values.mean().sort_values(ascending=False, kind="stable").index]
 
 

@@ -128,7 +128,9 @@ def _row(run: Run, rule: str | None) -> dict[str, Any]:
     row["values"] = {}
     for direction in ("insertion", "deletion"):
         areas = curve_areas(run, rows, direction, rule)
-        row[f"{direction}_auc"] = areas.mean()
+        # What is left out is told: `bench.leaderboard.sanity.undefined_areas`.
+        areas = areas[np.isfinite(areas)]
+        row[f"{direction}_auc"] = areas.mean() if len(areas) else np.nan
         row["values"][direction] = areas
     if MuFidelity.column in rows:
         row[MuFidelity.column] = rows[MuFidelity.column].mean()

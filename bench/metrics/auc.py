@@ -49,7 +49,8 @@ def relative_trapezoid(curves: Floats, clean: Floats) -> Floats:
 
     ExplainableAIImageMeasures.
     """
-    later = curves[..., 1:] / clean[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a clean score of 0 has no such area
+        later = curves[..., 1:] / clean[..., None]
     return _area(later) / later.shape[-1]
 
 

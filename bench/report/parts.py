@@ -13,6 +13,7 @@ from bench.files import file_name
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
 from bench.leaderboard.controls import constant_map_warnings, control_warnings
 from bench.leaderboard.robustness import Robustness, comparable, robustness
+from bench.leaderboard.sanity import sanity_warnings, undefined_areas
 from bench.leaderboard.significance import Significance, significance
 from bench.leaderboard.table import leaderboard
 from bench.report.board import Board, leaderboard_board, pair_board, text_board, win_rate_board
@@ -138,6 +139,7 @@ class Part:
     results_dir: Path
     remarks: list[str]
     findings: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     figures: list[Drawn] = field(default_factory=list)
     tests: list[Tested] = field(default_factory=list)
@@ -195,6 +197,8 @@ def _part(
     bibtex = bibliography(
         citations(list(runs.values()), name), f"What the leaderboard {name} cites"
     )
+    doubts = sanity_warnings(list(runs.values()), name)
+    doubts += undefined_areas([comparison]) if comparison is not None else []
     part = Part(
         id=part_id,
         name=name,
@@ -212,6 +216,7 @@ def _part(
         comparison=comparison,
         results_dir=results_dir,
         remarks=unverified(list(runs.values()), name),
+        doubts=doubts,
     )
     if comparison is not None:
         part.findings = _findings(group)

@@ -104,7 +104,7 @@ def side_by_side(comparisons: Sequence[Comparison]) -> SideBySide:
         runs |= {names[name]: run for name, run in new.items()}
         controls |= {names[name] for name in new if name in comparison.controls}
         for metric in METRICS:
-            means = comparison.values(metric).mean()
+            means = comparison.finite_values(metric).mean()
             own = values.setdefault(comparison.key, {}).setdefault(metric, {})
             own |= {names[name]: float(means[name]) for name in new}
     titles = _titles(list(like.values()))

@@ -332,7 +332,7 @@ def _columns(group: pd.DataFrame, marks: dict[str, str]) -> list[_Column]:
         return f"{row['method']} ({mark})" if mark else row["method"]
 
     columns = [
-        _Column("#", lambda row: "" if row["n_missing"] else str(row["rank"]), "left"),
+        _Column("#", lambda row: "" if row["n_missing"] else _text("rank")(row), "left"),
         _Column("method", method, "left"),
         *_metric_columns(group, "insertion", "insertion_auc", "ins ↑"),
         *_metric_columns(group, "deletion", "deletion_auc", "del ↓"),

@@ -14,6 +14,7 @@ from bench.files import SIDE_BY_SIDE, file_name, write_atomically
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
 from bench.leaderboard.controls import constant_map_warnings, control_warnings
 from bench.leaderboard.robustness import comparable, robustness
+from bench.leaderboard.sanity import sanity_warnings, undefined_areas
 from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
 from bench.report import robustness as robustness_report
@@ -54,7 +55,9 @@ def write_leaderboard(
     with locked(results_dir / "runs"):  # of runs that end at once the last has read all rows
         runs = stored_runs(results_dir, name)
         table, found = leaderboard(runs, name, auc, test), comparisons(runs, name, auc)
-        remarks = [*_warnings(found), *unverified(runs, name)]
+        doubts = [*sanity_warnings(runs, name), *undefined_areas(found)]
+        doubts = [f"Warning: {doubt}" for doubt in doubts]
+        remarks = [*doubts, *_warnings(found), *unverified(runs, name)]
         cited, paths = citations(runs, name), []
         for ending, content in (
             (".csv", to_csv(table)),

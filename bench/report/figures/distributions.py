@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.leaderboard.comparison import Comparison
-from bench.report.figures.means import Mean, finite_values, means_of
+from bench.report.figures.means import Mean, means_of
 from bench.report.figures.style import Mark, marks_of, metric_title, name_rows, new_figure, styled
 
 _MANY = 300
@@ -29,7 +29,8 @@ def draw_distributions(comparison: Comparison) -> Figure:
     figure = new_figure(0.65 + 0.3 * len(methods))
     panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
     for axes, metric in zip(panels, ("insertion", "deletion"), strict=True):
-        _draw_rows(axes, finite_values(comparison, metric), means_of(comparison, metric), methods)
+        values, means = comparison.finite_values(metric), means_of(comparison, metric)
+        _draw_rows(axes, values, means, methods)
         axes.set_xlabel(metric_title(metric))
         axes.grid(axis="x")
     panels[0].set_ylim(len(methods) - 0.4, -0.6)

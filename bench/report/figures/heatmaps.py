@@ -56,7 +56,7 @@ def draw_agreement(taus: pd.DataFrame) -> Figure:
 
 def _ranks(comparison: Comparison, metric: str) -> pd.Series:
     """As the table ranks: what looks equal shares its rank."""
-    means = comparison.values(metric).mean().round(6)
+    means = comparison.finite_values(metric).mean().round(6)
     return means.rank(method="min", ascending=not HIGHER_IS_BETTER[metric])
 
 

@@ -4,7 +4,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bench.leaderboard.comparison import Comparison
@@ -19,15 +18,6 @@ class Mean(NamedTuple):
     high: float
 
 
-def finite_values(comparison: Comparison, metric: str) -> pd.DataFrame:
-    """As `Comparison.values`, of the images that every method has a finite value of.
-
-    An area relative to a clean score of zero is not finite.
-    """
-    values = comparison.values(metric)
-    return values[np.isfinite(values).all(axis=1)]
-
-
 def means_of(comparison: Comparison, metric: str) -> dict[str, Mean]:
     """By method, its mean over the images.
 
@@ -35,7 +25,7 @@ def means_of(comparison: Comparison, metric: str) -> dict[str, Mean]:
         comparison: Whose methods.
         metric: One of its `metrics`.
     """
-    values = finite_values(comparison, metric)
+    values = comparison.finite_values(metric)
     intervals = _intervals(values.to_numpy(np.float64).tobytes(), values.shape)
     means = zip(values.mean(), intervals, strict=True)
     return {

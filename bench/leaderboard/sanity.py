@@ -1,0 +1,134 @@
+"""What makes all rows of a comparison doubtful: the network's accuracy, or the network itself."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from scipy import stats
+
+from bench.leaderboard.comparison import Comparison, comparison_key, comparison_title
+from bench.leaderboard.published import published_subset
+from bench.repeatability import warning
+from bench.store import Run
+
+STRAY = 0.01
+"""Share of a list whose predictions may be others than expected: kernels differ a little."""
+
+LEVEL = 0.05
+"""Accuracy with a larger p-value than this is not told from chance."""
+
+MISSED = 0.01
+"""Chance that a network half-way between chance and perfection is not told from chance, at most."""
+
+
+def accuracy_fault(
+    right: int, images: int, subset: str | None, num_classes: int | None = None
+) -> str | None:
+    """What speaks against an accuracy; None: nothing.
+
+    On a list of correct predictions 99 % must be right, on one of misclassified images 1 % at most.
+    Elsewhere accuracy must be more than chance: right on more images than labels drawn at random
+    are, by a one-sided binomial test with success 1 / `num_classes`. Few images say nothing: there
+    must be enough of them that a network half-way between chance and perfection passes the test
+    with a probability of 99 % (7 for 1,000 classes).
+
+    Args:
+        right: Images whose prediction is their label.
+        images: How many there are.
+        subset: `correct` or `misclassified` if the images are known to be that, else None.
+        num_classes: Classes of the network; None: not known, or several may be right.
+    """
+    if not images:
+        return None
+    if subset in ("correct", "misclassified"):
+        stray = images - right if subset == "correct" else right
+        if stray <= STRAY * images:
+            return None
+        return (
+            f"the list is of {subset} predictions: weights, preprocessing, labels or alignment "
+            "are not those that it was made with"
+        )
+    if num_classes is None or not _is_near_chance(right, images, 1 / num_classes):
+        return None
+    return (
+        f"no more than chance, 1 in {num_classes:,}: labels, their order, weights or preprocessing "
+        "are not the network's"
+    )
+
+
+def _is_near_chance(right: int, images: int, chance: float) -> bool:
+    passing = stats.binom.isf(LEVEL, images, chance) + 1
+    half_way = (1 + chance) / 2
+    is_enough = stats.binom.cdf(passing - 1, images, half_way) <= MISSED
+    return bool(is_enough and right < passing)
+
+
+def sanity_warnings(runs: Sequence[Run], name: str) -> list[str]:
+    """Lines on networks that are no function of their input, and on accuracy; each once.
+
+    Args:
+        runs: The runs of a leaderboard, or of one comparison in it.
+        name: The leaderboard.
+    """
+    compared = defaultdict(list)
+    for run in runs:
+        compared[comparison_key(run.identity)].append(run)
+    lines = [_accuracy_warning(own, name, len(compared) > 1) for own in compared.values()]
+    for run in runs:
+        found = run.manifest.get("provenance", {}).get("not_repeatable", {})
+        lines += [warning(backbone, differences) for backbone, differences in found.items()]
+    return list(dict.fromkeys(filter(None, lines)))
+
+
+def undefined_areas(comparisons: Sequence[Comparison]) -> list[str]:
+    """Lines on images that some method has no finite value of: means and tests leave them out.
+
+    Scores are finite, but an area relative to a clean score of zero is not.
+
+    Args:
+        comparisons: Of a leaderboard.
+    """
+    lines = []
+    for comparison in comparisons:
+        for metric in comparison.metrics:
+            images = len(comparison.image_ids)
+            lost = images - len(comparison.finite_values(metric))
+            if lost:
+                lines.append(
+                    f"{comparison.title}: {lost} of {images} images have no finite {metric} by the "
+                    f"AUC rule '{comparison.rule}' (it divides by a clean score of 0): left out of "
+                    "means, intervals and tests"
+                )
+    return lines
+
+
+def _accuracy_warning(runs: Sequence[Run], name: str, several: bool) -> str | None:
+    """One line on the accuracy of the network of one comparison, if it is doubtful."""
+    run = max(runs, key=lambda own: len(own.image_ids()))
+    rows = run.rows()
+    right = int((rows["prediction"] == rows["target"]).sum())
+    fault = accuracy_fault(right, len(rows), expected_subset(run, name), _num_classes(run))
+    if fault is None:
+        return None
+    title = f"{comparison_title(run.identity)}: " if several else ""
+    return f"{title}accuracy: {right} of {len(rows)} right ({right / len(rows):.1%}); {fault}"
+
+
+def expected_subset(run: Run, name: str) -> str | None:
+    """`correct` or `misclassified` if a run's images are known to be that, else None.
+
+    Args:
+        run: One that selected its images by prediction, or repeats a published table.
+        name: The leaderboard.
+    """
+    selected = (run.manifest.get("config") or {}).get("select") or {}
+    if selected.get("subset") in ("correct", "misclassified"):
+        return selected["subset"]
+    repeats = run.reproduces(name)
+    return published_subset(repeats["table"]) if repeats else None
+
+
+def _num_classes(run: Run) -> int | None:
+    """Of which one is right; None: not known, or several may be."""
+    if run.identity["backbone"].get("output_kind") == "multilabel":
+        return None
+    return run.manifest.get("provenance", {}).get("num_classes")
