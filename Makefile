@@ -31,6 +31,7 @@ oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting,
 	@rm -rf $(GOLDEN)
 	$(ORACLE_VENV)/bin/python scripts/oracle/curves.py $(GOLDEN) $(if $(FULL),--full)
 	$(ORACLE_VENV)/bin/python scripts/oracle/mufidelity.py $(GOLDEN)
+	$(ORACLE_VENV)/bin/python scripts/oracle/ties.py $(GOLDEN) $(if $(FULL),--full)
 	$(ORACLE_VENV)/bin/python scripts/oracle/methods.py $(GOLDEN)
 	$(ORACLE_VENV)/bin/python scripts/oracle/backbones.py $(GOLDEN)/backbones --tiny
 	$(VENV)/bin/python -m pytest tests/metrics tests/attribution/test_golden_methods.py tests/backbones/test_keras_golden.py --golden $(GOLDEN)

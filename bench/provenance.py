@@ -24,7 +24,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     """Versions, commit, command, folder and device of this process, ready for JSON.
 
     Packages are all that are installed: methods may be anybody's code. numpy's CPU features are
-    part of it because the order of ties under `numpy_legacy` depends on them.
+    part of it because the order of ties under `running_numpy` depends on them.
     """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

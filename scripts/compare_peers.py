@@ -338,7 +338,7 @@ def engines() -> list[Engine]:
     """All rows of the table; the first is what the others must equal, the last the floor."""
     return [
         Engine("bench, stable", partial(bench_both, ties="stable")),
-        Engine("bench, numpy_legacy", partial(bench_both, ties="numpy_legacy")),
+        Engine("bench, numpy_1_23", partial(bench_both, ties="numpy_1_23")),
         Engine("bench, deletion only", bench_deletion),
         Engine("Xplique, TorchWrapper", partial(xplique, wrapped=True)),
         Engine("Xplique, operator without autograd", partial(xplique, wrapped=False)),

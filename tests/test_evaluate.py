@@ -24,6 +24,7 @@ from bench.metrics.auc import auc
 from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
 from bench.metrics.mufidelity import MuFidelity
 from bench.metrics.protocol import Perturbation, Protocol, load_protocol
+from bench.metrics.ties import argsort_numpy_1_23
 
 CPU = torch.device("cpu")
 METHODS = {"random": Random(), "saliency": Saliency(), "flat": Constant(), "rise": Rise(5)}
@@ -101,7 +102,7 @@ def test_rise_protocol_starts_from_the_blur(samples):
 UNLIKE = Protocol(  # the two directions share nothing
     name="unlike",
     score="log_probability",
-    ties="numpy_legacy",
+    ties="numpy_1_23",
     auc="trapezoid",
     insertion=Perturbation(BlurBaseline(5, 2), steps=7),
     deletion=Perturbation(ConstantBaseline((255, 0, 90)), rows_per_step=5, max_fraction=0.7),
@@ -150,7 +151,7 @@ def test_every_row_equals_a_slow_loop(samples, seed):
             row, own = found[name, sample.image_id]
             (expected,) = method(scorer, batch)
             assert torch.equal(own, expected)
-            order = np.argsort(expected.flatten().numpy())[::-1]
+            order = argsort_numpy_1_23(expected.flatten().numpy())[::-1]
             for direction, start, end in [
                 ("insertion", blur[0], x[0]),
                 ("deletion", x[0], colour.expand_as(x)[0]),
@@ -172,7 +173,7 @@ def test_the_rise_protocols_equal_a_slow_loop(samples, name, rows):
     ):
         x = model.preprocess([sample.read()])
         blur = torch.nn.functional.conv2d(x, kernel, padding=5, groups=3)[0]
-        order = np.argsort(saliency_map.flatten().numpy())[::-1]
+        order = argsort_numpy_1_23(saliency_map.flatten().numpy())[::-1]
         for direction, start, end in [
             ("insertion", blur, x[0]),
             ("deletion", x[0], torch.zeros_like(x[0])),
@@ -300,7 +301,7 @@ def test_srg_is_least_relevant_first_minus_most_relevant_first():
     with torch.no_grad():
         found = insertion_deletion(model.eval(), x, targets, maps, output_kind="probabilities")
     counts = load_protocol("xplique").deletion.counts(7, 9)
-    orders = [np.argsort(m.flatten().numpy())[::-1] for m in maps]
+    orders = [argsort_numpy_1_23(m.flatten().numpy())[::-1] for m in maps]
 
     def deleted_first(image, order, counts):
         scorer = Scorer(BareModel(model, "probabilities"), "output", 1)

@@ -17,7 +17,7 @@ PHOTOS = ["class 0/photo 0.png", "class 1/photo 1.png"]
 NOISE = """
 name: noise
 score: probability
-ties: numpy_legacy
+ties: numpy_1_23
 auc: trapezoid
 insertion: {steps: 3, baseline: {kind: uniform}}
 deletion: {steps: 3, baseline: {kind: constant, rgb: [0, 128, 255]}}

@@ -8,11 +8,13 @@ from torch import Tensor
 
 from bench.batching import Score, fixed_batches
 from bench.errors import BenchError, require_known
+from bench.metrics.ties import argsort_ranks
 
-TIE_RULES = ("stable", "numpy_legacy")
-"""`stable`: equal values in raster order. `numpy_legacy`: `np.argsort(m)[::-1]` of the running
-numpy, an unstable sort whose order of ties depends on numpy's version and on the CPU; the
-published numbers were made with it."""
+TIE_RULES = ("stable", "numpy_1_23", "running_numpy")
+"""How equal values are ordered. `stable`: in raster order. `numpy_1_23`: as `np.argsort(m)[::-1]`
+of numpy 1.23.5 does it, on every machine (`bench.metrics.ties`); the published numbers were made
+with it. `running_numpy`: as the installed numpy does it, so it depends on its version and on the
+CPU."""
 
 
 _TOO_LARGE = 2**53
@@ -62,13 +64,32 @@ def order_pixels(maps: Tensor, ties: str = "stable") -> Tensor:
     """
     require_known("ties", ties, TIE_RULES)
     flat = exact_floats(maps).flatten(1)
-    if ties == "stable" and maps.device.type == "cpu":
+    if ties == "running_numpy":
+        reversed_order = np.argsort(flat.cpu().numpy(), axis=-1)[:, ::-1]
+        return torch.from_numpy(reversed_order.astype(np.int32)).to(maps.device)
+    order = _stable_order(flat)
+    return _with_ties_of_numpy_1_23(flat, order) if ties == "numpy_1_23" else order
+
+
+def _stable_order(flat: Tensor) -> Tensor:
+    """Descending order (N, P) int32 of rows (N, P), equal values as they stand."""
+    if flat.device.type == "cpu":
         # Rows of integers are radix sorted, in a quarter of the time that floats take.
         return torch.stack([keys.argsort(stable=True).int() for keys in _descending(flat)])
-    if ties == "stable":
-        return flat.argsort(dim=1, descending=True, stable=True).int()
-    reversed_order = np.argsort(flat.cpu().numpy(), axis=-1)[:, ::-1]
-    return torch.from_numpy(reversed_order.astype(np.int32)).to(maps.device)
+    return flat.argsort(dim=1, descending=True, stable=True).int()
+
+
+def _with_ties_of_numpy_1_23(flat: Tensor, order: Tensor) -> Tensor:
+    """An order of rows (N, P), those with ties put in numpy 1.23's; the others have but one."""
+    values = flat.gather(1, order.long())
+    falls = values[:, 1:] != values[:, :-1]
+    tied = ~falls.all(dim=1)
+    if not tied.any():
+        return order
+    steps = torch.nn.functional.pad(falls[tied].long().cumsum(dim=1), (1, 0))
+    ranks = torch.empty_like(steps).scatter_(1, order[tied].long(), steps[:, -1:] - steps)
+    ascending = argsort_ranks(ranks.cpu()).int().to(order.device)
+    return order.index_put((tied,), ascending.flip(1))
 
 
 def _descending(values: Tensor) -> Tensor:

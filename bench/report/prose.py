@@ -22,7 +22,9 @@ BASELINES = {
 }
 TIES = {
     "stable": "Equal values of a map go in raster order.",
-    "numpy_legacy": "Equal values of a map go in the order that numpy's unstable sort gives them.",
+    "numpy_1_23": "Equal values of a map go in the order that numpy 1.23's sort gives them.",
+    "running_numpy": "Equal values of a map go in the order that the run's numpy gave them.",
+    "numpy_legacy": "Equal values of a map go in the order that the run's numpy gave them.",
 }
 AUC_RULES = {
     "trapezoid": "the area under its curve by the trapezoid rule, both ends included",

@@ -1,7 +1,7 @@
 """Which pixels a step of a curve replaces, and what the image looks like then.
 
 The order is made anew from a kept map by the rule that the run went by. It is the run's own, but
-for ties under `numpy_legacy`, whose order depends on numpy and CPU.
+for ties under `running_numpy`, whose order depends on numpy and CPU.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,9 @@ from bench.metrics.baseline import ZeroBaseline
 from bench.metrics.perturbation import order_pixels
 from bench.metrics.protocol import Perturbation
 from bench.pictures import Picture
+
+_RENAMED = {"numpy_legacy": "running_numpy"}
+"""Tie rules as rows of before have them."""
 
 
 def step_of_pixel(
@@ -34,7 +37,8 @@ def step_of_pixel(
     """
     counts = _perturbation(protocol, direction).counts(*saliency_map.shape)
     values = torch.from_numpy(np.ascontiguousarray(saliency_map))
-    order = order_pixels(values[None], protocol["ties"])[0].numpy()
+    rule = protocol["ties"]
+    order = order_pixels(values[None], _RENAMED.get(rule, rule))[0].numpy()
     step = np.empty(saliency_map.size, dtype=np.int32)
     step[order] = np.searchsorted(counts, np.arange(saliency_map.size), side="right")
     return step.reshape(saliency_map.shape)

@@ -11,7 +11,7 @@ from golden_files import Value, digest, model_of
 
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Inputs, ZeroBaseline
-from bench.metrics.perturbation import curves, order_pixels, tied_fraction
+from bench.metrics.perturbation import TIE_RULES, curves, order_pixels, tied_fraction
 from bench.metrics.protocol import Perturbation
 
 
@@ -134,5 +134,5 @@ def test_untied_maps_are_ordered_alike(golden, path):
     maps, reference = torch.from_numpy(golden["maps"]), reference_order(golden)
     untied = tied_fraction(maps, reference) == 0
     assert untied.all() or "smooth" not in path.stem
-    for ties in ("numpy_legacy", "stable"):
+    for ties in TIE_RULES:
         assert torch.equal(order_pixels(maps, ties)[untied], reference[untied])

@@ -23,7 +23,7 @@ def tied_maps():
     return some
 
 
-@pytest.mark.parametrize("ties", ["stable", "numpy_legacy"])
+@pytest.mark.parametrize("ties", TIE_RULES)
 @pytest.mark.parametrize("maps", [rand(3, HEIGHT, WIDTH) - 0.5, tied_maps()])
 def test_orders_are_permutations_in_descending_order(ties, maps):
     order = order_pixels(maps, ties)
@@ -81,10 +81,10 @@ def test_maps_that_no_float_holds_are_refused(maps, message):
         order_pixels(maps)
 
 
-def test_numpy_legacy_is_reversed_argsort_of_the_running_numpy():
+def test_running_numpy_is_reversed_argsort_of_the_running_numpy():
     maps = torch.cat([tied_maps(), rand(2, HEIGHT, WIDTH)])
     order = np.argsort(maps.flatten(1).numpy(), axis=-1)[:, ::-1]
-    assert (order_pixels(maps, "numpy_legacy").numpy() == order).all()
+    assert (order_pixels(maps, "running_numpy").numpy() == order).all()
 
 
 def test_unknown_tie_rule():
@@ -141,7 +141,7 @@ def linear_case(maps, seed=0):
     return model, x, targets, (model.weight[targets] * x).sum(dim=1)
 
 
-@pytest.mark.parametrize("ties", ["stable", "numpy_legacy"])
+@pytest.mark.parametrize("ties", TIE_RULES)
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 @pytest.mark.parametrize("maps", [rand(4, HEIGHT, WIDTH), tied_maps()])
@@ -215,7 +215,7 @@ def test_as_slow_loop_over_images_and_steps():
 
     with torch.no_grad():
         ends = score(base, targets), score(x, targets)
-        order = order_pixels(maps, "numpy_legacy")
+        order = order_pixels(maps, "running_numpy")
         out = curves(score, base, x, targets, order, torch.arange(3), COUNTS, *ends, batch_size=5)
     assert np.abs(out.numpy() - expected).max() <= 1e-6
 

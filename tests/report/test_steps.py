@@ -21,7 +21,7 @@ def picture(height, width):
     return Picture("a.png", photos[0], photos[1], photos[2], "0")
 
 
-@pytest.mark.parametrize("ties", ["stable", "numpy_legacy"])
+@pytest.mark.parametrize("ties", ["stable", "numpy_1_23", "running_numpy"])
 @pytest.mark.parametrize(
     "settings",
     [{"steps": 4}, {"steps": -1}, {"rows_per_step": 2}, {"steps": 3, "max_fraction": 0.5}],
