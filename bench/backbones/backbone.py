@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -121,6 +122,10 @@ class Preprocessing:
         return x * torch.tensor(self.std).to(x) + torch.tensor(self.mean).to(x)
 
 
+_CHECKED_LAYERS: WeakKeyDictionary["Backbone", set[str]] = WeakKeyDictionary()
+"""No attribute: a method's call may add to it, and must leave the backbone as it was."""
+
+
 class Backbone:
     """A network in eval mode with frozen parameters.
 
@@ -188,7 +193,6 @@ class Backbone:
         self.class_names: list[str] | None = None
         self.precision = "fp32"
         self._compiled: nn.Module | None = None
-        self._checked_layers: set[str] = set()
 
     @property
     def notes(self) -> list[str]:
@@ -352,11 +356,12 @@ class Backbone:
                 "of its submodules, or leave out the CAM methods"
             )
         require_known(setting, name, {own for own, _ in self.module.named_modules() if own})
-        if not any_shape and name not in self._checked_layers:
+        checked = _CHECKED_LAYERS.setdefault(self, set())
+        if not any_shape and name not in checked:
             refusal = self._trace().refusal(name)
             if refusal:
                 raise BenchError(f"{setting}: no maps can be taken from '{name}': {refusal}")
-            self._checked_layers.add(name)
+            checked.add(name)
         return self.module.get_submodule(name)
 
     def identity(self) -> dict[str, object]:

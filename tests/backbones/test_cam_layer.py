@@ -1,5 +1,6 @@
 """Layers of timm's networks and of small ones that show one kind each."""
 
+import warnings
 from functools import cache
 
 import pytest
@@ -18,6 +19,7 @@ from bench.backbones.cam_layer import LayerTrace
 from bench.backbones.torch_module import torch_module
 from bench.build import check_methods
 from bench.errors import BenchError
+from bench.explain import Explainer
 
 SQUARE = {"size": 23, "mean": [120, 110, 100], "std": [60, 61, 62]}
 
@@ -239,6 +241,14 @@ def test_a_plugins_network_is_checked_when_a_method_asks():
             method.check(made)
         with pytest.raises(BenchError, match=r"head gives \(4,\)"), torch.inference_mode():
             method(Scorer(made, "logit", 2), make_batch())
+
+
+def test_the_first_check_is_no_change_of_the_network():
+    """Methods that leave a network changed have no rows."""
+    explainer = Explainer(Scorer(backbone(), "logit", 2), {"cam": GradCAM()}, {}, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert explainer("cam", make_batch()).failures == []
 
 
 def test_one_pass_is_spent_on_a_layer():
