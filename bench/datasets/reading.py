@@ -72,8 +72,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _damaged(path: Path, finding: str) -> BenchError:
     return BenchError(
-        f"image '{path}' is damaged ({finding}): copy it anew; if its source has it so, leave it "
-        "out, or look at it and save it as a PNG"
+        f"image '{path}' is damaged ({finding}): copy it anew, or leave it out of the data set"
     )
 
 
