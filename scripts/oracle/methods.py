@@ -8,12 +8,17 @@ methods_drawn.npz: such maps of the methods that draw at random, with what they 
 so many draws that they hardly matter (`many_...`).
 """
 
+import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
 import numpy as np
+import scipy.linalg
 import tensorflow as tf
 from skimage.segmentation import quickshift
 from xplique import attributions
@@ -129,6 +134,9 @@ def surrogate_maps(model: tf.keras.Model, x: np.ndarray, hot: np.ndarray) -> Arr
         "many_kernel_shap": (attributions.KernelShap, MANY["kernel_shap"], coarse_segments, {}),
     }
     arrays = {}
+    # With fewer samples than segments, rounding alone decides at scikit-learn 1.2.2's own limit of
+    # 2e-16 which directions count; this is the limit of its later releases.
+    scipy.linalg.lstsq = partial(scipy.linalg.lstsq, cond=1e-6)
     for number, (name, (kind, samples, segment, settings)) in enumerate(explainers.items()):
         tf.random.set_seed(number)
         draws, segments = [], []
