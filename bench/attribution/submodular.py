@@ -16,6 +16,8 @@ from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.batching import fixed_batches, score_in_batches
 from bench.errors import BenchError, require_integer, require_known, require_number
+from bench.metrics.perturbation import exact_floats
+from bench.metrics.ties import argsort_numpy_1_23
 
 
 class Smdl(Method):
@@ -34,8 +36,9 @@ class Smdl(Method):
     - collaboration: one minus how much the image without S does.
 
     Cells of the last, incomplete set are never shown, also not in "the image", and count 0 in the
-    map, like the region that is left when all rounds are over. Ties: of equal cells and of equal
-    regions the first is taken (cells in raster order, regions in that of the prior).
+    map, like the region that is left when all rounds are over. Ties: equal cells are ordered as
+    numpy 1.23.5's `argsort` of the negated prior does it, as in the record (`bench.metrics.ties`);
+    of equal regions the first in the order of the prior is taken. Angles are float32, as theirs.
 
     Args:
         prior: Its map orders the cells: of the map, resized to the grid as `cv2.resize` does
@@ -63,6 +66,7 @@ class Smdl(Method):
         BenchError: An argument is out of range, or contradicts another one.
     """
 
+    version = 2  # equal cells in numpy 1.23's order; angles in float32
     citation = "Chen et al. 2024, arXiv 2402.09164"
     places = ("uncertainty",)
 
@@ -184,14 +188,14 @@ class Smdl(Method):
         side = self.grid_size
         if self.prior is None:
             return torch.arange(side**2).view(1, side, side).expand(len(batch.x), -1, -1)
-        maps = self.prior(scorer, batch).detach().float()
+        maps = exact_floats(self.prior(scorer, batch).detach())
         if not maps.isfinite().all():
             raise BenchError("prior: its maps hold NaN or infinite values")
         sets = np.empty((len(maps), side**2), dtype=np.int64)
         numbers = np.minimum(np.arange(side**2) // self.set_size, self.num_sets)
         for own, values in zip(sets, maps.cpu().numpy(), strict=True):
             small = cv2.resize(values, (side, side), interpolation=cv2.INTER_LINEAR)
-            own[np.argsort(-small.ravel(), kind="stable")] = numbers
+            own[argsort_numpy_1_23(-small.ravel())] = numbers
         return torch.from_numpy(sets).view(-1, side, side)
 
 
@@ -338,13 +342,13 @@ class _Search:
         return lambda x, images: scorer(x, targets[images])
 
     def _distances(self) -> Tensor:
-        """Angles over pi between regions shown alone, (B, sets, sets) float64; to itself inf."""
+        """Angles over pi between regions shown alone, (B, sets, sets) float32; to itself inf."""
         num_sets = self.method.num_sets
         images = self.images.repeat_interleave(num_sets)
         alone = torch.eye(num_sets, num_sets + 1, dtype=torch.bool, device=self.device)
         shown = alone.repeat(len(self.images), 1)
         features = _directions(self._collect(self.scorer.features, images, shown))
-        itself = torch.full((num_sets,), math.inf, dtype=torch.float64, device=self.device).diag()
+        itself = torch.full((num_sets,), math.inf, device=self.device).diag()
         # An image at a time: products of one shape have the same bits in any company.
         own = features.view(len(self.images), num_sets, -1)
         return torch.stack([_angles(each @ each.T) + itself for each in own])
@@ -364,12 +368,12 @@ def _effectiveness(distances: Tensor, shown: Tensor, candidates: Tensor) -> Tens
     """Sums of distances to the nearest other member, when a candidate joins what is shown.
 
     Args:
-        distances: (B, sets, sets) float64, inf on the diagonal.
+        distances: (B, sets, sets) float32, inf on the diagonal.
         shown: (B, sets) bool, at least one of each image.
         candidates: (B, n) int64.
 
     Returns:
-        (B, n) float64.
+        (B, n) float32.
     """
     nearest = distances.masked_fill(~shown[:, None], math.inf).amin(dim=2)  # shown, not itself
     to_candidates = distances.gather(2, candidates[:, None].expand(-1, shown.shape[1], -1))
@@ -378,8 +382,12 @@ def _effectiveness(distances: Tensor, shown: Tensor, candidates: Tensor) -> Tens
 
 
 def _directions(features: Tensor) -> Tensor:
-    """Features (n, D) to unit vectors, float64: near 1, the angle magnifies a cosine's rounding."""
-    return functional.normalize(features.double())
+    """Features (n, D) to unit vectors, float32 as in the authors' code.
+
+    Near 1 an angle magnifies its cosine's rounding, by up to 4e-5; more digits would be better, but
+    would be other numbers than theirs.
+    """
+    return functional.normalize(features.float())
 
 
 def _angles(cosines: Tensor) -> Tensor:

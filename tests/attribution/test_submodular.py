@@ -12,6 +12,7 @@ from bench.attribution.scorer import Scorer
 from bench.attribution.submodular import Smdl, _Inputs
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.errors import BenchError
+from bench.metrics.ties import argsort_numpy_1_23
 
 WEIGHTS = ("confidence", "effectiveness", "consistency", "collaboration")
 
@@ -64,7 +65,7 @@ def slow_map(method, own, score, image, target, prior):
     square = cv2.resize(image, (SIZE, SIZE))
     order = np.arange(n * n)
     if prior is not None:
-        order = np.argsort(-cv2.resize(prior, (n, n)).flatten(), kind="stable")
+        order = argsort_numpy_1_23(-cv2.resize(prior, (n, n)).flatten())
     elements = []
     for i in range(int(n * n / d)):
         mask = np.zeros(n * n, np.uint8)
@@ -80,7 +81,7 @@ def slow_map(method, own, score, image, target, prior):
 
     @torch.no_grad()
     def embedding(pixels):
-        return own.features(own.preprocess([pixels]))[0].double().numpy()
+        return own.features(own.preprocess([pixels]))[0].numpy()
 
     def angle(a, b):
         cosine = (a / np.linalg.norm(a)) @ (b / np.linalg.norm(b))
@@ -216,7 +217,7 @@ def test_a_linear_model_shows_its_largest_contributions_first(only):
 
 
 @pytest.mark.parametrize("prior", [Constant(), Random()])
-def test_where_all_ties_the_prior_decides_and_then_the_raster(prior):
+def test_where_all_ties_the_prior_decides_and_then_numpy_1_23(prior):
     scorer, module = linear_scorer()
     module.weight.zero_()
     batch = make_batch()
@@ -224,9 +225,8 @@ def test_where_all_ties_the_prior_decides_and_then_the_raster(prior):
     cells = np.arange(SIZE) * 5 // SIZE
     for own, found in zip(prior(None, batch).numpy(), maps, strict=True):
         counts = np.zeros(25)
-        counts[np.argsort(-cv2.resize(own, (5, 5)).ravel(), kind="stable")[:24]] = np.repeat(
-            np.arange(11, -1, -1), 2
-        )
+        order = argsort_numpy_1_23(-cv2.resize(own, (5, 5)).ravel())
+        counts[order[:24]] = np.repeat(np.arange(11, -1, -1), 2)
         assert np.abs(found - counts.reshape(5, 5)[cells][:, cells]).max() <= 1e-5
 
 
