@@ -1,8 +1,8 @@
 """Against searches that the code of SMDL's authors made (github.com/RuoyuChen10/SMDL-Attribution).
 
 `smdl_cub.npz`: commit faea7f0, models/submodular_cub.py, smdl_explanation_cub.py and
-`convert_smdl_mask` of evals/evaluation_insertion_cub.py; grid 10, 4 cells a set, weights 1, 1, 1, 1,
-24 of 25 sets. `smdl_face.npz`: commit 0961a5a, models/submodular.py (TF mode),
+`convert_smdl_mask` of evals/evaluation_insertion_cub.py; grid 10, 4 cells a set, weights 1, 1, 1,
+1, 24 of 25 sets. `smdl_face.npz`: commit 0961a5a, models/submodular.py (TF mode),
 smdl_explanation_celeba.py; grid 14, 8 cells a set (4 cells in none), weights 1, 200, 10, 1, 23 of
 24 sets; maps without smoothing and smoothed to 7 and 28. Made on a CPU with tiny networks: Keras's
 in `smdl_*.h5`, the evidential one in `edl/*`. Scores are (rounds, sets), NaN where the set was
