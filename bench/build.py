@@ -1,7 +1,7 @@
 """Configuration to objects: everything that a run is made of, checked."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,19 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from bench.arguments import check_types
 from bench.attribution.method import Method
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Dataset
-from bench.errors import BenchError, require_integer, require_known
-from bench.files import LONGEST_NAME, SIDE_BY_SIDE, check_writable, file_name
+from bench.errors import (
+    BenchError,
+    require_integer,
+    require_known,
+    require_settings,
+    require_text,
+    require_unicode,
+)
+from bench.files import LONGEST_NAME, SIDE_BY_SIDE, check_writable, expand_user, file_name
 from bench.identity import ROW_KEYS
 from bench.map_store import DTYPES
 from bench.metrics.protocol import Protocol
@@ -41,7 +49,16 @@ class Explained:
 
 def check_settings(config: DictConfig) -> None:
     """Refuses what needs no loading to be seen as wrong."""
+    for group in ("dataset", "backbone", "protocol", "explain", "select", "maps", "store"):
+        require_settings(group, config.get(group))
+    if config.explain.get("backbone") is not None:
+        require_settings("explain.backbone", config.explain.backbone)
+    for name in ("results_dir", "maps.folder", "device"):
+        require_text(name, OmegaConf.select(config, name))
+    for key, value in flat(OmegaConf.to_container(config)):
+        require_unicode(key, value)
     check_writable(Path(config.results_dir))
+    expand_user(Path(config.maps.folder), "maps.folder")
     require_integer("seed", config.seed, 0)
     require_integer("block_size", config.block_size, 1)
     require_integer("workers", config.workers, 1)
@@ -135,6 +152,7 @@ def build_explained(
 def method_settings(config: DictConfig, console: Console) -> dict[str, DictConfig]:
     """The chosen methods' nodes; what an experiment sets for methods not chosen is told."""
     chosen, unused = {}, []
+    require_settings("method", config.get("method") or {})
     for name, node in (config.get("method") or {}).items():
         if not isinstance(node, DictConfig):
             raise BenchError(f"method.{name}: expected its settings, found {node!r}")
@@ -210,6 +228,18 @@ def leaderboard_name(config: DictConfig, default: str) -> str:
     return name
 
 
+def flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Key with dots -> value, through mappings and lists."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(config, list):
+        for number, value in enumerate(config):
+            yield from flat(value, f"{prefix}.{number}")
+    else:
+        yield prefix, config
+
+
 def _build(node: DictConfig, key: str) -> Any:
     """Instantiates a configuration node; what goes wrong is told in one line."""
     missing = OmegaConf.missing_keys(node)
@@ -219,6 +249,7 @@ def _build(node: DictConfig, key: str) -> Any:
     arguments = OmegaConf.to_container(node, resolve=True)
     arguments = {name: own for name, own in arguments.items() if name not in ROW_KEYS}
     citation = None if key.startswith("method.") else _taken_citation(arguments)
+    check_types(arguments, key)
     try:
         made = instantiate(arguments, _convert_="all")
     except InstantiationException as error:

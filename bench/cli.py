@@ -1,8 +1,12 @@
 """The command line: bench run | rerun | select | check | leaderboard | report | list."""
 
 import argparse
+import errno
+import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +39,12 @@ Insertion/deletion leaderboards for image attribution methods.
   bench list methods                    what there is to choose from
 """
 
+_CLOSED_PIPE = 141
+"""The exit code of programs that a closed pipe ends: 128 + SIGPIPE."""
+
+_LOST = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF}
+"""What writing to a closed pipe, a full disk or a terminal that has gone gives."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; exits with 1 on bad input or failed methods, 2 on bad usage.
@@ -43,8 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Without the program's name; `sys.argv[1:]` if None.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _write_any_text()
     for problem in plugin_problems():
-        print(f"bench: warning: {problem}", file=sys.stderr)  # noqa: T201
+        _tell(f"bench: warning: {problem}")
     try:
         command, *rest = arguments or [""]
         commands = {"run": _run, "rerun": _rerun, "select": _select, "check": _check}
@@ -52,16 +63,55 @@ def main(arguments: Sequence[str] | None = None) -> None:
             failures = commands[command](rest)
         else:
             failures = _other(arguments)
+        sys.stdout.flush()
     except BenchError as error:
         failures = [str(error)]
+    except OSError as error:
+        if not _is_lost_output(error):
+            raise
+        failures = _lost_output(error)
     except KeyboardInterrupt:
         stopped = "what was finished is stored, the same command goes on from there"
-        print(f"bench: interrupted; {stopped}", file=sys.stderr)  # noqa: T201
+        _tell(f"bench: interrupted; {stopped}")
         sys.exit(130)
     for failure in failures:
-        print(f"bench: error: {failure}", file=sys.stderr)  # noqa: T201
+        _tell(f"bench: error: {failure}")
     if failures:
         sys.exit(1)
+
+
+def _write_any_text() -> None:
+    """Lets terminals and files that are not UTF-8 show what they cannot write as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _tell(line: str) -> None:
+    """Writes a line where errors go; if that cannot be written, the exit code has to tell."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _is_lost_output(error: OSError) -> bool:
+    """Whether writing the standard output failed: what writes files names the file."""
+    return error.filename is None and error.errno in _LOST
+
+
+def _lost_output(error: OSError) -> list[str]:
+    """What to say where the standard output cannot be written; nothing of a reader that has left.
+
+    Raises:
+        SystemExit: The reader has left, as in `bench list methods | head -1`.
+    """
+    with suppress(OSError):  # so that Python does not try to write the rest when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        sys.exit(_CLOSED_PIPE)
+    return [
+        f"the standard output cannot be written ({error.strerror}); what was finished is stored, "
+        "the same command goes on from there"
+    ]
 
 
 def _other(arguments: Sequence[str]) -> list[str]:

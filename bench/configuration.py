@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from bench.errors import BenchError, require_known
+from bench.errors import BenchError, require_known, require_unicode
 from bench.files import check_writable
 from bench.identity import ROW_KEYS
 from bench.plugins import config_packages
@@ -111,7 +111,8 @@ def name_other_methods(config: DictConfig, folders: Sequence[Path] = ()) -> None
     Raises:
         BenchError: A name is unknown, or its file holds no method.
     """
-    for node in (config.get("method") or {}).values():
+    methods = config.get("method")
+    for node in methods.values() if isinstance(methods, DictConfig) else ():
         if not isinstance(node, DictConfig):
             continue
         for key in OTHER_METHODS:
@@ -163,6 +164,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
         BenchError: A name is unknown (the message lists the known ones and the nearest), the
             results folder cannot be written, or an argument cannot be parsed.
     """
+    for argument in arguments:
+        require_unicode("arguments", argument)
     folders, results = user_folders(arguments), ["results"]
     for override in _overrides(_split(arguments)[2]):
         group = override.key_or_group

@@ -1,10 +1,13 @@
 """The exceptions and warnings that a user is meant to read, and the checks that raise them."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+
+LARGEST = 2**63 - 1
+"""What numpy, torch and files of rows hold as an integer."""
 
 
 class BenchError(Exception):
@@ -61,9 +64,11 @@ def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
 
 
 def require_integer(name: str, value: object, minimum: int) -> None:
-    """Raises `BenchError` unless `value` is an integer (not a bool) of at least `minimum`."""
+    """Raises `BenchError` unless `value` is an integer (not a bool) in minimum..`LARGEST`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise BenchError(f"{name}: expected an integer >= {minimum}, found {value!r}")
+    if value > LARGEST:
+        raise BenchError(f"{name}: expected an integer below 2**63, found {value!r}")
 
 
 def require_number(name: str, value: object, low: float, high: float) -> None:
@@ -72,9 +77,30 @@ def require_number(name: str, value: object, low: float, high: float) -> None:
         raise BenchError(f"{name}: expected a number in ({low}, {high}], found {value!r}")
 
 
+def require_text(name: str, value: object) -> None:
+    """Raises `BenchError` unless `value` is text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise BenchError(f"{name}: expected text, found {value!r}")
+
+
+def require_unicode(name: str, value: object) -> None:
+    """Raises `BenchError` if `value` is text that no file of results can hold.
+
+    Bytes of a command line that are no UTF-8 become such text.
+    """
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise BenchError(f"{name}: expected text in UTF-8, found {value!r}")
+
+
+def require_settings(name: str, value: object) -> None:
+    """Raises `BenchError` unless `value` is a mapping of settings."""
+    if not isinstance(value, Mapping):
+        raise BenchError(f"{name}: expected settings, found {value!r}")
+
+
 def require_known(name: str, value: str, known: Collection[str]) -> None:
     """Raises `BenchError` with known names and the nearest one unless `value` is known."""
-    if value in known:
+    if isinstance(value, str) and value in known:
         return
     nearest = get_close_matches(str(value), known, n=1, cutoff=0.5)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""

@@ -94,12 +94,20 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
+def expand_user(folder: Path, name: str) -> Path:
+    """A folder with `~` replaced; raises `BenchError`, naming the setting, where that is nobody."""
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise BenchError(f"{name}: '{folder}' names no folder: {error}") from None
+
+
 def check_writable(folder: Path) -> None:
     """Raises `BenchError` unless the folder can be written, or be made where it is missing.
 
     Nothing stays behind: only its nearest existing parent is tried.
     """
-    existing = folder.expanduser().absolute()
+    existing = expand_user(folder, "results_dir").absolute()
     try:
         while not existing.exists():
             existing = existing.parent

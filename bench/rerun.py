@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
+from bench.build import flat
 from bench.configuration import compose_run, parsed_overrides
 from bench.device import resolve_device
 from bench.errors import BenchError
@@ -134,7 +135,7 @@ def _configuration(run: Run, path: Path) -> dict[str, Any]:
             raise BenchError(
                 f"'{path}': expected settings under config.{group}, found {config.get(group)!r}"
             )
-    for key, value in _flat(config):
+    for key, value in flat(config):
         if isinstance(value, str) and "${" in value:  # it would be looked up, or call a resolver
             raise BenchError(f"'{path}': expected plain values, found config.{key}={value!r}")
     return config | {"method": {name: node}}
@@ -261,18 +262,6 @@ def _unusable(error: Exception) -> BenchError:
     return BenchError(
         f"the manifest's configuration cannot be used: {' '.join(str(error).split())}"
     )
-
-
-def _flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Key with dots -> value, through mappings and lists."""
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(config, list):
-        for number, value in enumerate(config):
-            yield from _flat(value, f"{prefix}.{number}")
-    else:
-        yield prefix, config
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -1,6 +1,7 @@
 """The command line from end to end, with small pieces."""
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -670,3 +671,56 @@ def test_maps_made_elsewhere(bench, image_folder):
     path.unlink()
     assert_bad(bench(*arguments), "1 of 7 maps are missing", path.name)
     assert_bad(bench("method=[stored]"), "add method.stored.root=VALUE")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("list methods > /dev/full", 1, "standard output cannot be written (No space left"),
+        ("list methods | head -1", 0, ""),
+        ("list nonsense 2> /dev/full", 2, ""),
+        ("leaderboard nowhere 2> /dev/full", 1, ""),
+    ],
+)
+def test_what_cannot_be_written(tmp_path, command, code, said):
+    program = f"'{sys.executable}' -m bench {command}"
+    made = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == code
+    assert said in made.stderr
+    assert made.stderr.count("\n") == bool(said)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_terminals_that_lack_letters(bench, image_folder, monkeypatch, encoding):
+    """Names, tables and progress are shown with escapes."""
+    path = image_folder / "class 0/photo 0.png"
+    path.rename(path.with_name("photö 日.png"))
+    text = (image_folder / "list.txt").read_text().replace("class 0/photo 0", "class 0/photö 日")
+    (image_folder / "list.txt").write_text(text)
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    monkeypatch.setenv("COLUMNS", "20")
+    code, *_ = bench("method=[random,wrong_shape]", 'dataset.name="vögel 日"')
+    out, err = (stream.buffer.getvalue().decode(encoding) for stream in streams)
+    assert code == 1
+    assert "Traceback" not in err
+    assert "\\u65e5.png' and 6 more images" in err
+    assert "\\u65e5" in out
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "seed=18446744073709551616", "device=null", "store=null", "maps=null", "explain=null",
+        "maps.folder='~nobody/x'", "explain.backbone=word", "select.subset=[]", "protocol.name=3",
+        'name="a\udce9"', "dataset.name=null", "protocol.insertion=null", "gallery=1e400",
+        "protocol.deletion.baseline=word", "protocol.deletion.baseline.kind={}",
+        "method.saliency._target_=[a]",
+    ],
+)  # fmt: skip
+def test_values_of_another_kind_are_told_in_a_line(bench, argument):
+    code, _, err = bench(argument)
+    assert (code, err.count("\n"), "Traceback" in err) == (1, 1, False), err

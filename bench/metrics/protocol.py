@@ -12,7 +12,14 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from bench.errors import BenchError, require_integer, require_known, require_number
+from bench.errors import (
+    BenchError,
+    require_integer,
+    require_known,
+    require_number,
+    require_settings,
+    require_text,
+)
 from bench.metrics.auc import AUC_RULES
 from bench.metrics.baseline import Baseline, make_baseline
 from bench.metrics.confidence import Confidence
@@ -104,6 +111,7 @@ class Protocol:
     citation: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
+        require_text("protocol.name", self.name)
         require_known("protocol.score", self.score, SCORES)
         require_known("protocol.ties", self.ties, TIE_RULES)
         require_known("protocol.auc", self.auc, AUC_RULES)
@@ -178,10 +186,12 @@ def _build(settings: Mapping[str, Any]) -> Protocol:
             f"{', '.join(spare)} may be left out; found {', '.join(sorted(given))}"
         )
     for part in _PARTS.keys() & given.keys():
+        require_settings(f"protocol.{part}", given[part])
         own = dict(given[part])
         for key in own:
             require_known(f"protocol.{part}", key, _PARTS[part].__dataclass_fields__)
         if "baseline" not in own:
             raise BenchError(f"protocol.{part}.baseline is missing: say what pixels become")
+        require_settings(f"protocol.{part}.baseline", own["baseline"])
         given[part] = _PARTS[part](**own | {"baseline": make_baseline(**own["baseline"])})
     return Protocol(**given)
