@@ -311,7 +311,12 @@ class _Functions:
         self._functions = self._now()
 
     def _now(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self._owner).items() if callable(value)}
+        """Of the special ones only `__call__`: torch.compile replaces some of the others."""
+        return {
+            name: value
+            for name, value in vars(self._owner).items()
+            if callable(value) and (name == "__call__" or not name.startswith("__"))
+        }
 
     def put_back(self) -> list[Change]:
         """Puts them back, and returns those that were others."""
@@ -321,7 +326,7 @@ class _Functions:
             setattr(self._owner, name, before[name])
         added = []
         if isinstance(self._owner, type):  # what a class gets hides what it inherits
-            added = [name for name in now if name not in before and not name.startswith("__")]
+            added = [name for name in now if name not in before]
         for name in added:
             delattr(self._owner, name)
         return [Change("function", f"{self._owner.__name__}.{own}") for own in replaced + added]

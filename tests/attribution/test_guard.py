@@ -86,6 +86,7 @@ HARMFUL = {
     "net.act.__class__ = nn.Sigmoid": "class of act",
     "nn.ReLU.forward = lambda self, x: x.sigmoid()": "function ReLU.forward",
     "nn.Conv2d._conv_forward = lambda self, x, *_: x": "function Conv2d._conv_forward",
+    "nn.Module.__call__ = lambda self, x: x": "function Module.__call__",
     "functional.relu = torch.sigmoid": "function torch.nn.functional.relu",
     "parametrize.register_parametrization(net.head, 'weight', Ones())": "class of head",
     "scorer.score = 'logit'": "attribute scorer.score",
@@ -246,6 +247,15 @@ def test_what_a_pass_changes_is_not_the_methods_doing():
     assert scorer.backbone.module.passes == before
     (line,) = call(scorer, mutate("net(x); net.head.bias.data += 1"), x)
     assert line == "parameter head.bias"
+
+
+def test_what_torch_compile_replaces_is_no_change(monkeypatch):
+    scorer, x, init = make_scorer(), make_batch().x, nn.Module.__init__
+
+    def method(scorer, x):
+        monkeypatch.setattr(nn.Module, "__init__", lambda *own, **named: init(*own, **named))
+
+    assert call(scorer, method, x) == []
 
 
 def test_other_networks_are_guarded_too():
