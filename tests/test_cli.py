@@ -715,8 +715,9 @@ def test_terminals_that_lack_letters(bench, image_folder, monkeypatch, encoding)
     "argument",
     [
         "seed=18446744073709551616", "device=null", "store=null", "maps=null", "explain=null",
-        "maps.folder='~no_such_user/x'", "explain.backbone=word", "select.subset=[]", "protocol.name=3",
-        'name="a\udce9"', "dataset.name=null", "protocol.insertion=null", "gallery=1e400",
+        "maps.folder='~no_such_user/x'", "explain.backbone=word", "select.subset=[]",
+        "protocol.name=3", 'name="a\udce9"', "dataset.name=null", "protocol.insertion=null",
+        "gallery=1e400",
         "protocol.deletion.baseline=word", "protocol.deletion.baseline.kind={}",
         "method.saliency._target_=[a]",
     ],
