@@ -216,7 +216,7 @@ def test_outputs_that_nothing_tells(tmp_path):
     model, arrays = small_model()
     model["config"]["layers"][-1]["config"]["activation"] = "sigmoid"
     path = write_h5(tmp_path / "open.h5", model, arrays)
-    with pytest.raises(BenchError, match=r"^output_kind: .*logits, probabilities or cosines"):
+    with pytest.raises(BenchError, match=r"^output_kind: .*logits, probabilities, cosines"):
         load(path)
     assert load(path, output_kind="probabilities").output_kind == "probabilities"
 
