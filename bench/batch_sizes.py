@@ -3,11 +3,12 @@
 import json
 from collections import UserDict
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from bench.errors import BenchError
-from bench.files import write_atomically
+from bench.errors import BrokenFileError, warn
+from bench.files import read_json, set_aside, write_atomically
 
 CURVES = "curves"
 """Whose batch size it is that scores curves; the others are methods'."""
@@ -23,7 +24,7 @@ class BatchSizes(UserDict[str, int]):
         default: What a run begins with; what is remembered for another default does not count.
 
     Raises:
-        BenchError: The file is not what it should be.
+        BenchError: The file cannot be read, or not be set aside where it is broken.
     """
 
     def __init__(self, file: Path, device: torch.device, backbone: str, default: int) -> None:
@@ -42,9 +43,21 @@ class BatchSizes(UserDict[str, int]):
             write_atomically(self._file, content.encode())
 
     def _read(self) -> dict[str, dict[str, int]]:
-        try:
-            return json.loads(self._file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        """All that is remembered; a broken file is set aside, and nothing is."""
+        if not self._file.exists():
             return {}
-        except (OSError, ValueError) as error:
-            raise BenchError(f"'{self._file}' cannot be read ({error}): delete it") from None
+        try:
+            known = read_json(self._file)
+            if not _are_batch_sizes(known):
+                raise BrokenFileError(self._file, "expected batch sizes by device and method")
+        except BrokenFileError as error:
+            warn(set_aside(error))
+            return {}
+        return known
+
+
+def _are_batch_sizes(known: Any) -> bool:
+    if not isinstance(known, dict) or not all(isinstance(own, dict) for own in known.values()):
+        return False
+    sizes = [size for own in known.values() for size in own.values()]
+    return all(type(size) is int and size > 0 for size in sizes)

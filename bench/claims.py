@@ -7,9 +7,12 @@ however it ends, so a claim never outlives who made it.
 import errno
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 from uuid import uuid4
+
+from bench.errors import BenchError, warn
 
 try:
     import fcntl
@@ -24,12 +27,24 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 def locked(folder: Path) -> Iterator[None]:
     """Keeps other processes out of a folder's files for a moment; waits for its turn.
 
-    Where the system or the file system has no locks, it does nothing.
+    Where the system or the file system has no locks, or the folder may not be written, it does
+    nothing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        _lock(file.fileno(), wait=True)
+    with ExitStack() as stack:
+        file = _open_lock(folder)
+        if file is not None:
+            _lock(stack.enter_context(file).fileno(), wait=True)
         yield
+
+
+def _open_lock(folder: Path) -> TextIO | None:
+    path = folder / ".lock"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        return path.open("a")
+    with suppress(OSError):  # another user's: who may read it can take the lock all the same
+        return path.open()
+    return None
 
 
 @contextmanager
@@ -42,15 +57,15 @@ def claimed(folder: Path, image_ids: Sequence[str]) -> Iterator[list[str]]:
 
     Yields:
         Those of them that no other process has claimed.
+
+    Raises:
+        BenchError: The file system refuses.
     """
     with locked(folder):
         taken = _taken(folder)
         ours = [image_id for image_id in image_ids if image_id not in taken]
         path = folder / f".claim-{uuid4().hex}"  # processes of two machines may share a number
-        file = path.open("w")
-        file.write(json.dumps(ours))
-        file.flush()
-        _lock(file.fileno(), wait=False)
+        file = _write_claim(path, ours)
     try:
         yield ours
     finally:
@@ -58,18 +73,38 @@ def claimed(folder: Path, image_ids: Sequence[str]) -> Iterator[list[str]]:
         file.close()
 
 
+def _write_claim(path: Path, image_ids: Sequence[str]) -> TextIO:
+    """Writes and locks a claim; gives the open file, with which the lock ends."""
+    try:
+        file = path.open("w")
+        try:
+            file.write(json.dumps(image_ids))
+            file.flush()
+            _lock(file.fileno(), wait=False)
+        except OSError:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):  # closing tries once more to write
+                file.close()
+            raise
+    except OSError as error:
+        raise BenchError(f"cannot write '{path}': {error.strerror}") from None
+    return file
+
+
 def _taken(folder: Path) -> set[str]:
     """Images with a living claim; dead ones are cleared away."""
     taken: set[str] = set()
     for path in folder.glob(".claim-*"):
         try:
-            with path.open("r+") as file:
+            with path.open() as file:
                 if _lock(file.fileno(), wait=False):
                     path.unlink()
                 else:
-                    taken |= set(json.loads(file.read()))
+                    taken |= set(map(str, json.loads(file.read())))
         except FileNotFoundError:  # just given back
             continue
+        except (OSError, ValueError, TypeError) as error:  # at worst images are computed twice
+            warn(f"claim '{path}' is ignored: it cannot be read or removed ({error})")
     return taken
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bench import __version__
-from bench.errors import BenchError, require_known
+from bench.errors import BenchError, require_known, tell_warnings
 from bench.plugins import plugin_problems
 
 if TYPE_CHECKING:
@@ -55,14 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _write_any_text()
     for problem in plugin_problems():
-        _tell(f"bench: warning: {problem}")
+        _print_warning(problem)
     try:
         command, *rest = arguments or [""]
         commands = {"run": _run, "rerun": _rerun, "select": _select, "check": _check}
-        if command in commands and not (command != "run" and {"-h", "--help"} & {*rest}):
-            failures = commands[command](rest)
-        else:
-            failures = _other(arguments)
+        with tell_warnings(_print_warning):
+            if command in commands and not (command != "run" and {"-h", "--help"} & {*rest}):
+                failures = commands[command](rest)
+            else:
+                failures = _other(arguments)
         sys.stdout.flush()
     except BenchError as error:
         failures = [str(error)]
@@ -112,6 +113,10 @@ def _lost_output(error: OSError) -> list[str]:
         f"the standard output cannot be written ({error.strerror}); what was finished is stored, "
         "the same command goes on from there"
     ]
+
+
+def _print_warning(text: str) -> None:
+    _tell(f"bench: warning: {text}")
 
 
 def _other(arguments: Sequence[str]) -> list[str]:

@@ -45,6 +45,12 @@ def warn(message: str) -> None:
     warnings.warn(message, BenchWarning, stacklevel=3)
 
 
+def warn_left_out(error: BenchError) -> None:
+    """Warns that a stored file is left out, for what reads results and changes nothing."""
+    mend = "; `bench run` sets it aside and makes it again"
+    warn(f"{error}: left out{mend if isinstance(error, BrokenFileError) else ''}")
+
+
 @contextmanager
 def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
     """Hands the text of each `BenchWarning` in a `with` block on, and none of them twice."""

@@ -33,7 +33,7 @@ from bench.cost import Cost, count_cost, duration, estimate_seconds
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
-from bench.errors import BenchError
+from bench.errors import BenchError, tell_warnings
 from bench.evaluate import evaluate
 from bench.explain import Explainer, Failed
 from bench.gallery import MapKeeper, Painter, images_to_show
@@ -80,6 +80,13 @@ def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] 
     Raises:
         BenchError: The configuration, the data or the results folder cannot be used.
     """
+    with tell_warnings(
+        lambda text: console.print(f"Warning: {text}", soft_wrap=True, highlight=False)
+    ):
+        return _run_experiment(config, console, changes)
+
+
+def _run_experiment(config: DictConfig, console: Console, changes: Sequence[str]) -> Ended:
     experiment = _prepare(config, console)
     results_dir = Path(config.results_dir).expanduser()
     backbone, dataset, protocol = experiment.backbone, experiment.dataset, experiment.protocol
@@ -104,6 +111,7 @@ def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] 
         failures, elsewhere = _evaluate(experiment, runs, kept, done, results_dir, advance)
     for method, images in elsewhere.items():
         console.print(f"Left to another run that is at it: {len(images)} images of {method}")
+    _tell_not_kept(kept, console)
 
     _report_accuracy(runs, backbone, dataset, console)
     write_leaderboard(results_dir, name, console)
@@ -170,10 +178,10 @@ def _evaluate(
             continue
         if scorer.batch_size != experiment.batch_size:
             sizes[CURVES] = scorer.batch_size
+        run.append(result.rows)  # before what only figures need: the disk may be full
         for image_id, saliency_map in zip(result.rows["image_id"], result.maps, strict=True):
             if image_id in keep:
                 run.save_map(image_id, saliency_map.numpy())
-        run.append(result.rows)
     missing = {method: ids - runs[method].image_ids() for method, ids in elsewhere.items()}
     return failures, {method: ids for method, ids in missing.items() if ids}
 
@@ -425,12 +433,23 @@ def _set_aside_broken(
     runs: Mapping[str, Run], kept: Mapping[str, MapStore], console: Console
 ) -> None:
     """Takes parts that cannot be read out of the way and says so: what they held is missing now."""
-    for broken in (
+    for lines in (
         *(run.set_aside_broken() for run in runs.values()),
         *(store.broken for store in kept.values()),
     ):
-        for path in broken:
-            console.print(f"Broken, set aside, to be computed again: {path}", soft_wrap=True)
+        for line in lines:
+            console.print(line, soft_wrap=True, highlight=False)
+
+
+def _tell_not_kept(kept: Mapping[str, MapStore], console: Console) -> None:
+    """Counts the maps that were evaluated but could not be written."""
+    counts = [f"{store.not_kept} of {name}" for name, store in kept.items() if store.not_kept]
+    if counts:
+        console.print(
+            f"Maps not kept: {', '.join(counts)} (their rows are stored)",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def _done(experiment: _Experiment, runs: Mapping[str, Run]) -> dict[str, set[str]]:

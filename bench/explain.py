@@ -142,13 +142,15 @@ class Explainer:
         if name not in self._kept:
             maps, seconds = self._make(name, batch)
             return maps, np.full(len(maps), seconds, np.float32)
-        kept = self._kept[name]
+        store, size = self._kept[name], (batch.x.shape[2], batch.x.shape[3])
+        kept = store.load(batch.image_ids, size)
         missing = [i for i, image_id in enumerate(batch.image_ids) if image_id not in kept]
         if missing:
             part = _part(batch, missing)
-            maps, seconds = self._make(name, part)
-            kept.save(part.image_ids, maps.cpu().numpy(), seconds)
-        stored, taken = kept.load(batch.image_ids)  # what is evaluated is what is kept
+            made, seconds = self._make(name, part)
+            kept |= store.save(part.image_ids, made.cpu().numpy(), seconds)
+        stored = np.stack([kept[image_id].values for image_id in batch.image_ids])
+        taken = np.array([kept[image_id].seconds for image_id in batch.image_ids], np.float32)
         maps = torch.from_numpy(stored).to(batch.x.device)
         return check_maps(name, maps, batch.x, batch.image_ids), taken
 

@@ -1,11 +1,17 @@
 """Writing files so that nobody ever sees half of one, and what to do with broken ones."""
 
 import hashlib
+import json
 import os
 import re
+import struct
 import tempfile
+import tokenize
+import zipfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from bench.errors import BenchError, BrokenFileError
@@ -13,6 +19,13 @@ from bench.errors import BenchError, BrokenFileError
 LONGEST_NAME = 80
 """Bytes of a name that `file_name` gives. File systems allow 255 (encrypted ones about 140); a
 file's name is made of up to two of these, a hash and an ending."""
+
+DAMAGED = (
+    OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+    MemoryError, RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
+"""What readers of Parquet, .npy, .npz and JSON raise on damaged content."""
 
 SIDE_BY_SIDE = "side_by_side"
 """The name under which several leaderboards stand in one table; no leaderboard may have it."""
@@ -66,20 +79,35 @@ def read_whole(path: Path) -> bytes:
         raise BenchError(f"'{path}' cannot be read: {error.strerror}") from None
 
 
+def read_json(path: Path) -> Any:
+    """Reads a stored JSON file.
+
+    Raises:
+        BrokenFileError: It holds no JSON.
+        BenchError: The system does not let us read it.
+    """
+    try:
+        return json.loads(read_whole(path).decode())
+    except (ValueError, RecursionError) as error:
+        raise BrokenFileError(path, str(error)) from None
+
+
 def checksum(content: bytes) -> str:
     """Sixteen hexadecimal digits of a content's sha256."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(broken: BrokenFileError) -> str:
     """Renames a broken file (or folder) to `broken-...`, so that what it held is missing.
 
     Returns:
-        Its new name. Where another process was faster there may be nothing under it.
+        A line on it, with its new name. Where another process was faster there may be nothing
+        under that.
 
     Raises:
         BenchError: The folder cannot be written.
     """
+    path = broken.path
     name, number = f"broken-{path.name}", 1
     while path.with_name(name).exists():
         number += 1
@@ -91,7 +119,7 @@ def set_aside(path: Path) -> Path:
         pass
     except OSError as error:
         raise BenchError(f"cannot set '{path}' aside: {error.strerror}") from None
-    return aside
+    return f"Broken, set aside, to be computed again: {aside} ({broken.reason})"
 
 
 def expand_user(folder: Path, name: str) -> Path:

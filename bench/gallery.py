@@ -16,13 +16,14 @@ from torch import Tensor
 from bench.attribution.method import Batch
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Dataset, Sample
-from bench.errors import BenchError
+from bench.errors import BrokenFileError, warn
 from bench.explain import Explainer
+from bench.files import set_aside
 from bench.leaderboard.comparison import comparisons, extremes
 from bench.map_store import MapStore
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol
-from bench.pictures import Picture, load_picture, save_picture
+from bench.pictures import Picture, read_picture, save_picture
 from bench.store import Run
 
 
@@ -135,7 +136,7 @@ class MapKeeper:
             without = [
                 method
                 for method, run in runs.items()
-                if image_id in wanted[method] and not _has_map(run, image_id)
+                if image_id in wanted[method] and run.load_map(image_id, self._size) is None
             ]
             maps = self._maps(sample, without)
             for method, saliency_map in maps.items():
@@ -145,14 +146,23 @@ class MapKeeper:
 
     def _maps(self, sample: Sample, methods: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Maps (H, W) of one image; the image is read only where a method is called."""
-        stored = [own for own in methods if sample.image_id in self.stores.get(own, ())]
-        maps = {own: self.stores[own].load([sample.image_id])[0][0] for own in stored}
+        maps = {}
+        for method in set(methods) & set(self.stores):
+            found = self.stores[method].load([sample.image_id], self._size)
+            if found:
+                maps[method] = found[sample.image_id].values
         called = [own for own in methods if own in self.free and own not in maps]
         if called:
             batch = self._batch(sample)
             found = {own: self.explainer(own, batch).maps for own in called}
             maps |= {own: made[0].cpu().numpy() for own, made in found.items() if made is not None}
         return maps
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Of a map."""
+        side = self.explainer.scorer.backbone.preprocessing.size
+        return side, side
 
     def _batch(self, sample: Sample) -> Batch:
         image = sample.read()
@@ -166,16 +176,9 @@ class MapKeeper:
 
 
 def _has_picture(folder: Path, image_id: str) -> bool:
-    """Whether it need not be made; a broken one must."""
+    """Whether it need not be made; a broken one is set aside."""
     try:
-        return load_picture(folder, image_id) is not None
-    except BenchError:
-        return False
-
-
-def _has_map(run: Run, image_id: str) -> bool:
-    """Whether it need not be made; a broken one must."""
-    try:
-        return run.load_map(image_id) is not None
-    except BenchError:
+        return read_picture(folder, image_id) is not None
+    except BrokenFileError as error:
+        warn(set_aside(error))
         return False

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
-from bench.files import file_name, write_atomically
+from bench.errors import BenchError, BrokenFileError, warn_left_out
+from bench.files import DAMAGED, file_name, read_whole, write_atomically
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,37 @@ def save_picture(folder: Path, picture: Picture) -> None:
 
 
 def load_picture(folder: Path, image_id: str) -> Picture | None:
+    """Returns a picture that was kept, or None; warns of one that cannot be read."""
+    try:
+        return read_picture(folder, image_id)
+    except BenchError as error:
+        warn_left_out(error)
+        return None
+
+
+def read_picture(folder: Path, image_id: str) -> Picture | None:
     """Returns a picture that was kept, or None.
 
     Raises:
-        BenchError: It cannot be read.
+        BrokenFileError: It is none, or another image's.
+        BenchError: The system does not let us read it.
     """
     path = _path(folder, image_id)
     if not path.exists():
         return None
+    content = read_whole(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             texts = {key: str(arrays[key]) for key in ("image_id", "label")}
-            return Picture(
-                **texts, **{key: arrays[key] for key in ("photo", "insertion", "deletion")}
-            )
-    except (OSError, ValueError, EOFError, KeyError):
-        raise BenchError(f"'{path}' is broken: delete it") from None
+            pictures = {key: arrays[key] for key in ("photo", "insertion", "deletion")}
+    except DAMAGED as error:
+        raise BrokenFileError(path, str(error) or type(error).__name__) from None
+    shape = pictures["photo"].shape
+    if len(shape) != 3 or shape[2] != 3 or texts["image_id"] != image_id:
+        raise BrokenFileError(path, f"expected a picture of '{image_id}', (H, W, 3)")
+    if any(own.shape != shape or own.dtype != np.uint8 for own in pictures.values()):
+        raise BrokenFileError(path, "expected pictures of one size, 8 bits a channel")
+    return Picture(**texts, **pictures)
 
 
 def pictures_folder(results_dir: Path, title: str, key: str) -> Path:

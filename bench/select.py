@@ -20,8 +20,8 @@ from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.problems import Problems
 from bench.datasets.reading import read_ahead
 from bench.datasets.selection import Selection, to_list
-from bench.errors import BenchError
-from bench.files import file_name, write_atomically
+from bench.errors import BenchError, BrokenFileError, warn
+from bench.files import DAMAGED, file_name, read_whole, set_aside, write_atomically
 from bench.metrics.score import predicted_classes
 
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
@@ -63,7 +63,7 @@ def select(
         dataset.check_targets(backbone.num_classes)
         by = f"_{selection.subset}_{backbone.name}"
         path = results_dir / "lists" / f"predictions-{_key(dataset, backbone)}.parquet"
-        predictions = _load(path)
+        predictions = _load(path, len(dataset))
         if predictions is None:
             with progress(len(dataset)) as advance:
                 predictions = predict(dataset, make_scorer(advance), device, workers)
@@ -146,14 +146,22 @@ def _key(dataset: Dataset, backbone: Backbone) -> str:
     return digest.hexdigest()[:16]
 
 
-def _load(path: Path) -> list[int] | None:
-    """Predictions that were kept, or None."""
+def _load(path: Path, count: int) -> list[int] | None:
+    """Predictions of `count` images that were kept, or None; broken ones are set aside."""
     if not path.exists():
         return None
     try:
-        return pd.read_parquet(path)["prediction"].tolist()
-    except (OSError, pa.ArrowException, KeyError):
-        raise BenchError(f"'{path}' cannot be read: delete it, and it is made again") from None
+        content = read_whole(path)
+        try:
+            predictions = pd.read_parquet(io.BytesIO(content))["prediction"]
+        except (*DAMAGED, pa.ArrowException) as error:
+            raise BrokenFileError(path, str(error) or type(error).__name__) from None
+        if len(predictions) != count or predictions.dtype.kind not in "iu":
+            raise BrokenFileError(path, f"expected {count} classes")
+    except BrokenFileError as error:
+        warn(set_aside(error))
+        return None
+    return predictions.tolist()
 
 
 def _save(path: Path, samples: Sequence[Sample], predictions: Sequence[int]) -> None:

@@ -1,18 +1,21 @@
 """Per-image rows on disk. One wing of the house writes them, the other reads them.
 
-    results_dir/runs/<dataset>_<backbone>_<protocol>/<method>-<key>/manifest.json
-                                                                  /part-<images>.parquet
-                                                                  /map-<image>.npy   (a few)
-                                                                  /failures.json     (if any)
+    results_dir/runs/<dataset>_<backbone>_<protocol>/<method>-<key>/
+                                                    /manifest.json
+                                                    /part-<images>-<checksum>.parquet
+                                                    /map-<image>.npy   (a few)
+                                                    /failures.json     (if any)
 
 The key is a hash over everything that decides the numbers, so what is there is never computed
-again, and what differs in anything never meets.
+again, and what differs in anything never meets. What reads leaves out files that do not hold what
+they should, with a warning that names them; `bench run` renames them to `broken-...` and computes
+again what they held.
 """
 
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,15 +26,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.claims import claimed, locked
-from bench.errors import BenchError
-from bench.files import file_name, write_atomically
+from bench.errors import BenchError, BrokenFileError, warn, warn_left_out
+from bench.files import (
+    DAMAGED,
+    checksum,
+    file_name,
+    read_json,
+    read_whole,
+    set_aside,
+    write_atomically,
+)
 from bench.identity import run_key
+from bench.manifest import fault_of_manifest
 from bench.metrics.auc import auc as areas_under
-
-ROW_COLUMNS = (
-    "image_id target prediction clean_score baseline_score insertion_curve deletion_curve "
-    "tied_fraction seconds"
-).split()
+from bench.rows import ROW_COLUMNS, fault_of_rows
 
 
 class Run:
@@ -41,11 +49,13 @@ class Run:
         folder: Where they are.
         manifest: `key`, `identity` (what the key hashes), `labels` (leaderboard -> name of the
             row in it), `config` and `provenance` of the run that began it.
+        broken: Lines on files that were set aside.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.broken: list[str] = []
         self._images_of_part: dict[str, frozenset[str]] = {}
 
     @property
@@ -72,10 +82,11 @@ class Run:
     def rows(self) -> pd.DataFrame:
         """All rows so far, ordered by image id, with the columns `ROW_COLUMNS` and the run's own.
 
-        Raises:
-            BenchError: A part cannot be read.
+        Parts that cannot be read, or hold what are no rows of this run, are left out with a
+        warning.
         """
-        parts = [_read_part(path) for path in self._parts()]
+        found = (self._sound_part(path) for path in self._parts())
+        parts = [part for part in found if part is not None]
         if not parts:
             return pd.DataFrame(columns=[*ROW_COLUMNS, *self._columns()])
         rows = pd.concat(parts, ignore_index=True).drop_duplicates("image_id")
@@ -85,8 +96,10 @@ class Run:
         """Images that have a row by now; other processes may add some. Reads what is new only."""
         for path in self._parts():
             if path.name not in self._images_of_part:
-                column = _read_part(path, ["image_id"])["image_id"]
-                self._images_of_part[path.name] = frozenset(column)
+                part = self._sound_part(path)
+                self._images_of_part[path.name] = frozenset(
+                    () if part is None else part["image_id"]
+                )
         return set().union(*self._images_of_part.values())
 
     @contextmanager
@@ -104,15 +117,26 @@ class Run:
             done = set() if again else self.image_ids()
             yield [image_id for image_id in ours if image_id not in done]
 
-    def set_aside_broken(self) -> list[Path]:
-        """Renames parts that cannot be read, so that their rows are missing; returns new names."""
-        aside = []
-        for path in self._parts():
+    def set_aside_broken(self) -> list[str]:
+        """Renames what is broken, so that it is missing; returns lines on it.
+
+        Raises:
+            BenchError: Something cannot be read, whatever it holds, or not be renamed.
+        """
+        readers: list[tuple[Path, Callable[[Path], Any]]] = [
+            *((path, self._read_part) for path in self._parts()),
+            *((path, _read_map) for path in sorted(self.folder.glob("map-*.npy"))),
+            (self.folder / "failures.json", lambda _: self._read_failures()),
+        ]
+        for path, read in readers:
             try:
-                _read_part(path)
-            except BenchError:
-                aside.append(path.rename(path.with_name(f"broken-{path.name}")))
-        return aside
+                content = read(path)
+            except BrokenFileError as error:
+                self.broken.append(set_aside(error))
+            else:
+                if isinstance(content, pd.DataFrame):
+                    self._images_of_part[path.name] = frozenset(content["image_id"])
+        return self.broken
 
     def append(self, rows: pd.DataFrame) -> None:
         """Stores rows; they are there whole, or not at all. What images had before is replaced.
@@ -122,17 +146,53 @@ class Run:
         """
         images = hashlib.sha256("\n".join(rows["image_id"]).encode()).hexdigest()[:16]
         before = self._parts_with(set(rows["image_id"]))
-        part = self.folder / f"part-{images}.parquet"
-        _write_part(part, rows.assign(**self._columns()))
+        part = self._write_part(images, rows.assign(**self._columns()))
         for path in before - {part}:
-            others = _read_part(path)
+            others = self._sound_part(path)
+            if others is None:
+                continue
             others = others[~others["image_id"].isin(rows["image_id"])]
             if len(others):
-                _write_part(path, others)
-            else:
-                path.unlink()
+                self._write_part(path.stem.split("-")[1], others)
+            path.unlink()
             del self._images_of_part[path.name]
-        self._images_of_part[part.name] = frozenset(rows["image_id"])
+
+    def _write_part(self, images: str, rows: pd.DataFrame) -> Path:
+        buffer = io.BytesIO()
+        rows.to_parquet(buffer, index=False)
+        content = buffer.getvalue()
+        path = self.folder / f"part-{images}-{checksum(content)}.parquet"
+        write_atomically(path, content)
+        self._images_of_part[path.name] = frozenset(rows["image_id"])
+        return path
+
+    def _read_part(self, path: Path) -> pd.DataFrame:
+        """Rows of one file.
+
+        Raises:
+            BrokenFileError: It is damaged, or holds what are no rows of this run.
+            BenchError: The system does not let us read it.
+        """
+        content = read_whole(path)
+        checksums = path.stem.split("-")[2:]  # names of before version 0.1 have none
+        if checksums and checksums != [checksum(content)]:
+            raise BrokenFileError(path, "its content is not what its name's checksum says")
+        try:
+            rows = pd.read_parquet(io.BytesIO(content))
+        except (*DAMAGED, pa.ArrowException) as error:
+            raise BrokenFileError(path, str(error) or type(error).__name__) from None
+        fault = fault_of_rows(rows, self.identity, self.manifest["key"])
+        if fault is not None:
+            raise BrokenFileError(path, fault)
+        return rows
+
+    def _sound_part(self, path: Path) -> pd.DataFrame | None:
+        """Rows of one file; None, with a warning, if they cannot be used."""
+        try:
+            return self._read_part(path)
+        except BenchError as error:
+            warn_left_out(error)
+            return None
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.parquet"))
@@ -154,7 +214,12 @@ class Run:
             trace: A traceback, if there is one.
         """
         with locked(self.folder):
-            known = self._read_failures() | {image_id: {"reason": reason, "trace": trace}}
+            try:
+                known = self._read_failures()
+            except BrokenFileError as error:
+                warn(set_aside(error))
+                known = {}
+            known |= {image_id: {"reason": reason, "trace": trace}}
             write_atomically(self.folder / "failures.json", json.dumps(known, indent=2).encode())
 
     def failures(self, rows: pd.DataFrame) -> dict[str, str]:
@@ -164,17 +229,22 @@ class Run:
             rows: As `rows` gives them.
         """
         done = set(rows["image_id"])
-        known = self._read_failures()
-        return {image: own["reason"] for image, own in known.items() if image not in done}
+        try:
+            known = self._read_failures()
+        except BenchError as error:
+            warn_left_out(error)
+            return {}
+        return {image: failure["reason"] for image, failure in known.items() if image not in done}
 
     def _read_failures(self) -> dict[str, dict[str, str]]:
         path = self.folder / "failures.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.exists():
             return {}
-        except (OSError, ValueError) as error:
-            raise BenchError(f"'{path}' cannot be read ({error}): delete it") from None
+        known = read_json(path)
+        entries = known.values() if isinstance(known, dict) else [None]
+        if not all(isinstance(own, dict) and isinstance(own.get("reason"), str) for own in entries):
+            raise BrokenFileError(path, "expected a reason for each image")
+        return known
 
     def save_map(self, image_id: str, saliency_map: NDArray[np.float32]) -> None:
         """Keeps one map (H, W), for figures."""
@@ -182,15 +252,26 @@ class Run:
         np.save(buffer, saliency_map)
         write_atomically(self._map_path(image_id), buffer.getvalue())
 
-    def load_map(self, image_id: str) -> NDArray[np.float32] | None:
-        """Returns a map that was kept, or None."""
+    def load_map(
+        self, image_id: str, size: tuple[int, int] | None = None
+    ) -> NDArray[np.float32] | None:
+        """Returns a map that was kept, or None; warns of one that cannot be used.
+
+        Args:
+            image_id: The image.
+            size: Height and width that the map must have; None: any.
+        """
         path = self._map_path(image_id)
         if not path.exists():
             return None
         try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            raise BenchError(f"'{path}' is broken: delete it") from None
+            saliency_map = _read_map(path)
+            if size not in (None, saliency_map.shape):
+                raise BrokenFileError(path, f"expected a map of {size}, found {saliency_map.shape}")
+        except BenchError as error:
+            warn_left_out(error)
+            return None
+        return saliency_map
 
     def set_label(
         self, leaderboard: str, label: str, reproduces: Mapping[str, Any] | None = None
@@ -203,7 +284,7 @@ class Run:
             reproduces: Which published row it repeats; see `bench.reproduction.reproduction`.
         """
         with locked(self.folder):  # another process may have named its own meanwhile
-            self.manifest = read_run(self.folder / "manifest.json").manifest
+            self.manifest = read_run(_manifest(self.folder)).manifest
             before = json.dumps(self.manifest)
             self.manifest["labels"][leaderboard] = label
             self.manifest.setdefault("reproduces", {})[leaderboard] = reproduces
@@ -231,13 +312,13 @@ class Run:
         if citations is None or "citations" in self.manifest.get("provenance", {}):
             return
         with locked(self.folder):
-            self.manifest = read_run(self.folder / "manifest.json").manifest
+            self.manifest = read_run(_manifest(self.folder)).manifest
             self.manifest.setdefault("provenance", {})["citations"] = dict(citations)
             self._write_manifest()
 
     def _write_manifest(self) -> None:
         content = json.dumps(self.manifest, indent=2).encode()
-        write_atomically(self.folder / "manifest.json", content)
+        write_atomically(_manifest(self.folder), content)
 
     def _map_path(self, image_id: str) -> Path:
         return self.folder / f"map-{hashlib.sha256(image_id.encode()).hexdigest()[:16]}.npy"
@@ -268,16 +349,29 @@ def open_run(
         identity: `dataset`, `backbone`, `explain`, `method`, `protocol`, `seed` and `precision`.
         config: Resolved configuration, for the manifest of a new run.
         provenance: Likewise; of its `citations` also runs are told that were begun without.
+
+    Raises:
+        BenchError: The folder cannot be read or written.
     """
     key = run_key(identity)
     names = [identity[part]["name"] for part in ("dataset", "backbone", "protocol")]
     folder = results_dir / "runs" / file_name("_".join(names))
-    for begun in folder.glob(f"*-{key[:12]}/manifest.json"):
-        run = read_run(begun)
-        run._add_citations(provenance.get("citations"))
-        return run
+    # Rows name their run, so they are good even where its manifest is missing or broken.
+    places = sorted(folder.glob(f"*-{key[:12]}"), key=lambda own: not _manifest(own).exists())
+    begun = places[0] if places else folder / f"{file_name(identity['method']['name'])}-{key[:12]}"
+    broken = []
+    if _manifest(begun).exists():
+        try:
+            run = read_run(_manifest(begun))
+            if run.manifest["key"] != key:
+                raise BrokenFileError(_manifest(begun), "it is another run's")
+        except BrokenFileError as error:
+            broken = [set_aside(error)]
+        else:
+            run._add_citations(provenance.get("citations"))
+            return run
     run = Run(
-        folder / f"{file_name(identity['method']['name'])}-{key[:12]}",
+        begun,
         {
             "key": key,
             "identity": json.loads(json.dumps(identity)),
@@ -286,6 +380,7 @@ def open_run(
             "provenance": dict(provenance),
         },
     )
+    run.broken = broken
     run._write_manifest()
     return run
 
@@ -297,15 +392,47 @@ def stored_runs(results_dir: Path, leaderboard: str | None = None) -> list[Run]:
         results_dir: The results folder.
         leaderboard: Only the runs that are rows of this leaderboard.
 
+    Manifests that cannot be read, and folders of runs without one, are left out with a warning.
+
     Raises:
-        BenchError: The folder is missing or a manifest cannot be read.
+        BenchError: The folder is missing or cannot be read.
     """
-    if not results_dir.is_dir():
-        raise BenchError(
-            f"results folder '{results_dir}' is missing or no folder: name the one of your runs"
-        )
-    runs = [read_run(path) for path in sorted(results_dir.glob("runs/*/*/manifest.json"))]
-    return [run for run in runs if leaderboard is None or leaderboard in run.manifest["labels"]]
+    try:
+        if not results_dir.is_dir():
+            raise BenchError(
+                f"results folder '{results_dir}' is missing or no folder: name the one of your runs"
+            )
+        folders = list(_folders_of_runs(results_dir / "runs"))
+    except OSError as error:
+        raise BenchError(f"'{results_dir}' cannot be read: {error.strerror}") from None
+    runs: dict[str, Run] = {}
+    for folder in folders:
+        try:
+            run = read_run(_manifest(folder))
+            other = runs.setdefault(run.manifest["key"], run)
+            if other is not run:
+                raise BenchError(f"'{folder}' has the same run as '{other.folder}'")
+        except BenchError as error:
+            warn_left_out(error)
+    return [
+        run for run in runs.values() if leaderboard is None or leaderboard in run.manifest["labels"]
+    ]
+
+
+def _folders_of_runs(parent: Path) -> Iterator[Path]:
+    """Folders that hold a run or part of one, sorted; warns of those that may not be read."""
+    for benchmark in sorted(parent.iterdir()) if parent.exists() else ():
+        if not benchmark.is_dir():
+            continue
+        try:
+            for folder in sorted(benchmark.iterdir()):
+                if folder.is_dir() and any(
+                    own.name == "manifest.json" or own.name.startswith("part-")
+                    for own in folder.iterdir()
+                ):
+                    yield folder
+        except OSError as error:
+            warn(f"'{error.filename}' cannot be read ({error.strerror}): left out")
 
 
 def leaderboard_names(results_dir: Path) -> list[str]:
@@ -320,14 +447,13 @@ def read_run(path: Path) -> Run:
         path: Its manifest.json.
 
     Raises:
-        BenchError: It cannot be read, or is no manifest.
+        BrokenFileError: It is damaged, or no manifest, or its key is not that of its identity.
+        BenchError: It is missing, or the system does not let us read it.
     """
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BenchError(f"'{path}' cannot be read: {error}") from None
-    if not isinstance(manifest, dict) or not {"key", "identity", "labels"} <= manifest.keys():
-        raise BenchError(f"'{path}' is no manifest: expected the keys key, identity and labels")
+    manifest = read_json(path)
+    fault = fault_of_manifest(manifest)
+    if fault is not None:
+        raise BrokenFileError(path, fault)
     return Run(path.parent, manifest)
 
 
@@ -346,8 +472,10 @@ def load_rows(
         rule, and the run's identity: run_key, benchmark, backbone, protocol,
         protocol_hash, method, seed.
 
+    Warns (`bench.errors.BenchWarning`) of files that it leaves out because they are broken.
+
     Raises:
-        BenchError: The folder is missing or something in it cannot be read.
+        BenchError: The folder is missing, or cannot be read, or holds no runs.
     """
     tables = []
     for run in stored_runs(Path(results_dir), leaderboard):
@@ -382,17 +510,26 @@ def curve_areas(
     return areas_under(curves, rule, rows["clean_score"].to_numpy())
 
 
-def _read_part(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def _manifest(folder: Path) -> Path:
+    return folder / "manifest.json"
+
+
+def _read_map(path: Path) -> NDArray[np.float32]:
+    """A map (H, W).
+
+    Raises:
+        BrokenFileError: It is damaged, or no map.
+        BenchError: The system does not let us read it.
+    """
+    content = read_whole(path)
+    if not content.startswith(b"\x93NUMPY"):
+        raise BrokenFileError(path, "no .npy file")
     try:
-        return pd.read_parquet(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise BenchError(
-            f"'{path}' cannot be read ({str(error).splitlines()[0]}): delete it, and the "
-            "next run computes its rows again"
-        ) from None
-
-
-def _write_part(path: Path, rows: pd.DataFrame) -> None:
-    buffer = io.BytesIO()
-    rows.to_parquet(buffer, index=False)
-    write_atomically(path, buffer.getvalue())
+        saliency_map = np.load(io.BytesIO(content), allow_pickle=False)
+    except DAMAGED as error:
+        raise BrokenFileError(path, str(error) or type(error).__name__) from None
+    if saliency_map.ndim != 2:
+        raise BrokenFileError(path, "expected a map (H, W)")
+    if saliency_map.dtype.kind != "f" or not np.isfinite(saliency_map).all():
+        raise BrokenFileError(path, "expected finite numbers")
+    return saliency_map

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
 from bench.leaderboard.comparison import Comparison
 from bench.pictures import Picture, load_picture, pictures_folder
 from bench.report.steps import step_of_pixel
@@ -177,16 +176,9 @@ def _map(
     run: Run, picture: Picture, protocol: Mapping[str, Any], known: Levels, size: Sequence[int]
 ) -> str | None:
     """A kept map as levels; None if it was not kept."""
-    saliency_map = run.load_map(picture.image_id)
-    if saliency_map is None:
+    saliency_map = run.load_map(picture.image_id, picture.photo.shape[:2])
+    if saliency_map is None or saliency_map.size != len(known.of_position):
         return None
-    height, width = picture.photo.shape[:2]
-    if saliency_map.shape != (height, width) or saliency_map.size != len(known.of_position):
-        raise BenchError(
-            f"image '{picture.image_id}': its picture is {height} x {width}, expected a map of "
-            f"that size, found {' x '.join(map(str, saliency_map.shape))} in '{run.folder}': "
-            "delete both and run again"
-        )
     own = level_map(saliency_map, protocol, known)
     shown = cv2.resize(own, size, interpolation=cv2.INTER_NEAREST)
     return _uri("png", shown, [cv2.IMWRITE_PNG_COMPRESSION, 9])

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench.citations import bibliography, cited_keys
 from bench.claims import locked
+from bench.errors import BenchError
 from bench.files import SIDE_BY_SIDE, file_name, write_atomically
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
 from bench.leaderboard.controls import constant_map_warnings, control_warnings
@@ -58,7 +59,8 @@ def write_leaderboard(
         doubts = [*sanity_warnings(runs, name), *undefined_areas(found)]
         doubts = [f"Warning: {doubt}" for doubt in doubts]
         remarks = [*doubts, *_warnings(found), *unverified(runs, name)]
-        cited, paths = citations(runs, name), []
+        cited, paths, contents = citations(runs, name), [], []
+        failure = None
         for ending, content in (
             (".csv", to_csv(table)),
             (".md", to_markdown(table, name, remarks)),
@@ -68,9 +70,16 @@ def write_leaderboard(
             *(_robustness(found, name) if auc is None else ()),
         ):
             paths.append(_path(results_dir, name, variant + ending))
-            write_atomically(paths[-1], content.encode())
+            contents.append(content.encode())
+        try:
+            for path, content in zip(paths, contents, strict=True):
+                write_atomically(path, content)
+        except BenchError as error:  # of another user's results, say: the table is shown first
+            failure = error
     for part in to_text(table, remarks, max(console.width, 120)):
         _print_whole(part, console)
+    if failure is not None:
+        raise failure
     console.print("Leaderboard: " + "\n             ".join(map(str, paths)), soft_wrap=True)
 
 

@@ -63,7 +63,7 @@ def draw_maps(comparison: Comparison, pictures: Sequence[Picture]) -> Figure:
             if run is None:
                 axes.imshow(picture.photo)
             else:
-                _draw_map(axes, picture, run.load_map(picture.image_id))
+                _draw_map(axes, picture, run.load_map(picture.image_id, picture.photo.shape[:2]))
             if line == 0:
                 axes.set_title(heads[column], fontsize=FONT, pad=3)
     return figure
@@ -183,7 +183,9 @@ def _draw_image(
     """
     rows, protocol = comparison.rows[method], comparison.identity["protocol"]
     row = rows[rows["image_id"] == image_id].iloc[0]
-    saliency_map = None if picture is None else comparison.runs[method].load_map(image_id)
+    saliency_map = None
+    if picture is not None:
+        saliency_map = comparison.runs[method].load_map(image_id, picture.photo.shape[:2])
     photo, over = (
         _add_tile(figure, _GAP, top + 0.16 + _STEP_LINE * line, _STEP) for line in (0, 1)
     )
