@@ -46,10 +46,10 @@ def fault_of_rows(rows: pd.DataFrame, identity: Mapping[str, Any], key: str) -> 
     missing = [own for own in (*ROW_COLUMNS, *curves, *measured, "run_key") if own not in rows]
     if missing:
         return f"it lacks the columns {', '.join(missing)}"
-    if not len(rows) or rows["image_id"].duplicated().any():
-        return "expected one row an image"
     if not all(isinstance(own, str) for own in rows["image_id"]):
         return "image_id: expected text"
+    if not len(rows) or rows["image_id"].duplicated().any():
+        return "expected one row an image"
     if not (rows["run_key"] == key).all():
         return "its rows are another run's"
     for column in (*_INTEGERS, *_NUMBERS, *measured):

@@ -8,6 +8,7 @@ from test_store import identity, rows
 
 from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.statistics import bootstrap_intervals
+from bench.metrics.confidence import Confidence
 from bench.store import open_run, stored_runs
 
 
@@ -47,6 +48,9 @@ def comparison(
         stored = rows(*images)
         stored["insertion_curve"] = list(np.float32(curves))
         stored["deletion_curve"] = list(np.float32((deletion or insertion)[method]))
+        if "confidence" in own["protocol"]:
+            points = own["protocol"]["confidence"]["steps"] + 1
+            stored[Confidence.column] = [np.zeros(points, np.float32)] * count
         run.append(stored)
         for image_id, saliency_map in (maps or {}).get(method, {}).items():
             run.save_map(image_id, saliency_map)

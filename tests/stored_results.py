@@ -24,6 +24,11 @@ def protocol(name="smdl-cub"):
     return own.settings() | {"hash": own.hash}
 
 
+def rows_of_protocol(*names):
+    """Rows with as many points as `protocol` asks for."""
+    return rows(*names, insertion=np.linspace(0, 1, 26), deletion=np.linspace(1, 0, 11))
+
+
 def write_results(
     folder: Path, images=("a.png", "b.png", "c.png"), names=tuple(METHODS), settings=None, side=SIDE
 ) -> Path:

@@ -12,7 +12,7 @@ from bench.attribution.control import Random
 from bench.attribution.masking import Rise
 from bench.attribution.scorer import Scorer
 from bench.batch_sizes import CURVES, BatchSizes
-from bench.errors import BenchError
+from bench.errors import BenchWarning
 from bench.evaluate import evaluate
 from bench.explain import Failed
 from bench.metrics.protocol import load_protocol
@@ -177,9 +177,13 @@ def test_batch_sizes_are_remembered_by_device_network_and_default(tmp_path):
     assert dict(BatchSizes(file, CPU, "toy", 16)) == {"rise": 4, CURVES: 8}
     assert not BatchSizes(file, CPU, "other", 16)
     assert not BatchSizes(file, CPU, "toy", 32)
-    file.write_text("{")
-    with pytest.raises(BenchError, match=r"batch_sizes\.json' cannot be read .*: delete it"):
-        BatchSizes(file, CPU, "toy", 16)
+    for content in ("{", "[]", '{"a": 4}', '{"a": {"rise": 0}}', '{"a": {"rise": "4"}}'):
+        file.write_text(content)
+        with pytest.warns(BenchWarning, match=r"broken-.*batch_sizes\.json"):
+            assert not BatchSizes(file, CPU, "toy", 16)
+        assert not file.exists()
+    BatchSizes(file, CPU, "toy", 16)["rise"] = 4
+    assert dict(BatchSizes(file, CPU, "toy", 16)) == {"rise": 4}
 
 
 def test_a_run_remembers_what_memory_left(bench, monkeypatch):

@@ -149,9 +149,10 @@ def test_a_half_written_part_is_set_aside_and_computed_again(bench):
     expected = load_rows("results").drop(columns="seconds")
     path = min(parts("results"))
     path.write_bytes(path.read_bytes()[:100])
-    code, _, err = bench("results", command="leaderboard")
-    assert code == 1
-    assert path.name in err
+    code, out, err = bench("results", command="leaderboard")
+    assert code == 0
+    assert err.count(path.name) == 1
+    assert path.exists()
     code, out, _ = bench("method=[random]", "block_size=4")
     assert code == 0
     assert (
@@ -196,7 +197,8 @@ def test_a_claim_ends_with_its_process(tmp_path):
                 assert third == []
     with claimed(tmp_path, ["b"]) as again:
         assert again == ["b"]
-    (tmp_path / ".claim-1-0").write_text('["b"]')  # whoever held it was killed
+    for content in ('["b"]', "{", ""):  # whoever held it was killed, or had no room
+        (tmp_path / f".claim-1-{len(content)}").write_text(content)
     with claimed(tmp_path, ["b"]) as again:
         assert again == ["b"]
     assert not list(tmp_path.glob(".claim-*"))

@@ -12,7 +12,7 @@ from toy import backbone
 from bench.attribution.scorer import Scorer
 from bench.datasets.listed import ImageList
 from bench.datasets.selection import Selection
-from bench.errors import BenchError
+from bench.errors import BenchError, BenchWarning
 from bench.select import predict, select
 
 CPU = torch.device("cpu")
@@ -150,12 +150,13 @@ def test_nothing_left(job, dataset):
         job(dataset, subset="misclassified")
 
 
-def test_kept_predictions_that_are_broken(job, dataset):
-    job(dataset, subset="correct")
+def test_kept_predictions_that_are_broken_are_made_again(job, dataset):
+    expected = job(dataset, subset="correct")
     (path,) = (job.results / "lists").glob("*.parquet")
     path.write_bytes(b"broken")
-    with pytest.raises(BenchError, match="cannot be read: delete it"):
-        job(dataset, subset="correct")
+    with pytest.warns(BenchWarning, match="broken-predictions-"):
+        again = job(dataset, subset="correct")
+    assert again.samples == expected.samples
 
 
 def test_the_batch_is_halved_when_memory_runs_out(dataset, monkeypatch):

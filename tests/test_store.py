@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from bench import load_rows
-from bench.errors import BenchError
+from bench.errors import BenchError, BenchWarning
 from bench.identity import run_key
 from bench.store import ROW_COLUMNS, open_run, stored_runs
 
 
 def identity(**changes):
-    ten = {"steps": 2, "baseline": {"kind": "ZeroBaseline"}}
+    ten = {"steps": -1, "baseline": {"kind": "ZeroBaseline"}}  # so curves may have any length
     return {
         "dataset": {"name": "birds", "num_images": 3, "list_sha256": "a", "pixels_sha256": "b"},
         "backbone": {"name": "toy", "weights_sha256": "c"},
@@ -134,27 +134,178 @@ def test_maps_are_kept_and_missed(tmp_path):
     assert run.load_map("other.png") is None
     (kept,) = run.folder.glob("map-*.npy")
     kept.write_bytes(b"broken")
-    with pytest.raises(BenchError, match=f"{kept.name}' is broken"):
-        run.load_map("a/b c.png")
+    with pytest.warns(BenchWarning, match=f"{kept.name}' is broken .* left out"):
+        assert run.load_map("a/b c.png") is None
+    assert len(run.set_aside_broken()) == 1
+    assert not kept.exists()
+    run.save_map("a/b c.png", own)
+    assert (run.load_map("a/b c.png", (2, 3)) == own).all()
+    with pytest.warns(BenchWarning, match=r"expected a map of \(3, 2\), found \(2, 3\)"):
+        assert run.load_map("a/b c.png", (3, 2)) is None
 
 
-def test_a_part_that_cannot_be_read_is_named(tmp_path):
-    run = begin(tmp_path)
-    run.append(rows("a"))
+def flipped(content, place=None):
+    """The content with a bit turned round in the middle, or at a place."""
+    place = len(content) // 2 if place is None else place
+    return content[:place] + bytes([content[place] ^ 8]) + content[place + 1 :]
+
+
+def rewritten(change):
+    """A part of the same name whose rows were changed; the name's checksum is left out."""
+
+    def damage(path):
+        table = change(pd.read_parquet(path))
+        path.unlink()
+        table.to_parquet(path.with_name("part-0.parquet"), index=False)
+
+    return damage
+
+
+def with_curve(*scores):
+    return lambda own: own.assign(insertion_curve=[np.array(scores, np.float32)] * len(own))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-20]), "checksum"),
+        (lambda path: path.write_bytes(b""), "checksum"),
+        (lambda path: path.write_bytes(flipped(path.read_bytes(), 300)), "checksum"),
+        (lambda path: (path.unlink(), path.mkdir()), "folder"),
+        (lambda path: (path.unlink(), path.with_name("part-1.parquet").write_text("x")), ""),
+        (rewritten(lambda own: own.drop(columns="deletion_curve")), "lacks .* deletion_curve"),
+        (rewritten(lambda own: own.drop(columns="run_key")), "lacks .* run_key"),
+        (rewritten(lambda own: own.assign(run_key="x")), "another run's"),
+        (rewritten(lambda own: own.assign(clean_score="x")), "clean_score: expected finite"),
+        (rewritten(lambda own: own.assign(baseline_score=np.nan)), "baseline_score: .* NaN"),
+        (rewritten(lambda own: own.assign(target=0.5)), "target: .* float64"),
+        (rewritten(lambda own: own.assign(image_id=7)), "image_id: expected text"),
+        (rewritten(lambda own: own.assign(image_id="a")), "one row an image"),
+        (rewritten(with_curve(0, 1)), r"insertion_curve: expected 3 points each, found \{2\}"),
+        (rewritten(with_curve(0, np.nan, 1)), "insertion_curve: holds NaN"),
+        (rewritten(lambda own: own.assign(insertion_curve=1.0)), "insertion_curve: .* lists"),
+    ],
+)
+def test_broken_parts_are_left_out_by_readers_and_set_aside_by_runs(tmp_path, damage, reason):
+    two_steps = {"steps": 2, "baseline": {"kind": "ZeroBaseline"}}
+    settings = {"protocol": identity()["protocol"] | {"insertion": two_steps}}
+    run = begin(tmp_path, **settings)
+    run.append(rows("a", "b"))
     (part,) = run.folder.glob("part-*.parquet")
-    part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(BenchError, match=f"{part.name}' cannot be read .* delete it"):
-        run.rows()
+    run.append(rows("c"))
+    damage(part)
+    before = sorted(run.folder.iterdir())
+    run = begin(tmp_path, **settings)
+    with pytest.warns(BenchWarning, match=f"part-.*is broken .*{reason}.*: left out"):
+        assert run.rows()["image_id"].tolist() == ["c"]
+    with pytest.warns(BenchWarning, match="is broken"):
+        assert run.image_ids() == {"c"}
+    assert sorted(run.folder.iterdir()) == before
+    (line,) = run.set_aside_broken()
+    assert "/broken-part-" in line
+    assert len(list(run.folder.glob("broken-part-*"))) == 1
+    run.append(rows("a", "b"))
+    assert begin(tmp_path, **settings).rows()["image_id"].tolist() == ["a", "b", "c"]
 
 
-def test_a_manifest_that_cannot_be_read_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", "Expecting"),
+        (b"", "Expecting"),
+        (b"\xff\xfe{}", "decode"),
+        (b"[]", "expected a mapping"),
+        (b"{}", "expected the key key"),
+        (b"[" * 100_000, ""),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_left_out_and_written_again(tmp_path, content, reason):
+    run = begin(tmp_path, "RISE")
+    run.append(rows("a"))
+    begin(tmp_path, "other", seed=1).append(rows("a"))
+    (run.folder / "manifest.json").write_bytes(content)
+    with pytest.warns(BenchWarning, match=rf"manifest\.json' is broken .*{reason}.*: left out"):
+        assert [own.identity["seed"] for own in stored_runs(tmp_path)] == [1]
+    again = begin(tmp_path, "RISE")
+    assert again.folder == run.folder
+    assert (run.folder / "broken-manifest.json").read_bytes() == content
+    assert "broken-manifest.json" in again.broken[0]
+    assert again.rows()["image_id"].tolist() == ["a"]  # its rows name their run: they are good
+    assert len(load_rows(tmp_path, "board")) == 2
+
+
+def changed(**parts):
+    def change(manifest):
+        for key, value in parts.items():
+            *folders, last = key.split("__")
+            place = manifest
+            for folder in folders:
+                place = place[folder]
+            if value is None:
+                del place[last]
+            else:
+                place[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (changed(identity__seed=5), "its key is not that of its identity"),
+        (changed(identity__protocol=None), "expected the key identity.protocol"),
+        (changed(identity__dataset__num_images=None), "expected the key identity.dataset.num_im"),
+        (changed(identity__backbone__name=7), "identity.backbone.name: expected str"),
+        (changed(identity__protocol__insertion={"steps": 0}), "identity.protocol"),
+        (changed(labels=["board"]), "labels: expected dict"),
+        (changed(labels__board=3), "labels: expected text"),
+        (changed(provenance="me"), "provenance: expected a mapping"),
+        (changed(provenance__passes=[]), "provenance.passes: expected dict"),
+        (changed(reproduces__board={}), "expected the key reproduces.board.table"),
+    ],
+)
+def test_a_foreign_manifest_is_none(tmp_path, change, reason):
+    run = begin(tmp_path, "RISE")
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    change(manifest)
+    (run.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.warns(BenchWarning, match=reason):
+        assert stored_runs(tmp_path) == []
+    begin(tmp_path, "RISE")
+    assert len(stored_runs(tmp_path)) == 1
+
+
+def test_a_manifest_of_another_run_is_set_aside(tmp_path):
+    run, other = begin(tmp_path, "RISE"), begin(tmp_path, "other", seed=1)
+    run.append(rows("a"))
+    content = (other.folder / "manifest.json").read_bytes()
+    (run.folder / "manifest.json").write_bytes(content)
+    with pytest.warns(BenchWarning, match="has the same run as"):
+        assert len(stored_runs(tmp_path)) == 1
+    again = begin(tmp_path, "RISE")
+    assert "it is another run's" in again.broken[0]
+    assert again.rows()["image_id"].tolist() == ["a"]
+
+
+def test_rows_without_a_manifest_are_told(tmp_path):
+    run = begin(tmp_path, "RISE")
+    run.append(rows("a"))
+    begin(tmp_path, "other", seed=1).append(rows("a"))
+    (run.folder / "manifest.json").unlink()
+    with pytest.warns(BenchWarning, match=r"manifest\.json' cannot be read: No such file"):
+        assert len(load_rows(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"a": "reason"}', '{"a": {"reason": 1}}'])
+def test_broken_failures_are_left_out_and_begun_anew(tmp_path, content):
     run = begin(tmp_path)
-    (run.folder / "manifest.json").write_text("{")
-    with pytest.raises(BenchError, match=r"manifest\.json' cannot be read"):
-        stored_runs(tmp_path)
-    (run.folder / "manifest.json").write_text("[]")
-    with pytest.raises(BenchError, match=r"manifest\.json' is no manifest"):
-        stored_runs(tmp_path)
+    path = run.folder / "failures.json"
+    path.write_text(content)
+    with pytest.warns(BenchWarning, match=r"failures\.json' is broken"):
+        assert run.failures(run.rows()) == {}
+    with pytest.warns(BenchWarning, match=r"broken-failures\.json"):
+        run.record_failure("b", "NaN")
+    assert run.failures(run.rows()) == {"b": "NaN"}
 
 
 def test_missing_and_empty_results(tmp_path):

@@ -112,7 +112,9 @@ def explorer(
     """
     folder = pictures_folder(results_dir, comparison.title, comparison.key)
     order = list(dict.fromkeys([*first, *comparison.image_ids]))
-    maps = {own: _count_maps(comparison, own) for own in order if load_picture(folder, own)}
+    maps = {
+        own: _count_maps(comparison, kept) for own in order if (kept := load_picture(folder, own))
+    }
     kept = sorted(filter(maps.get, maps), key=maps.get, reverse=True)  # stable
     if not kept:
         return None
@@ -193,8 +195,9 @@ def _evenly(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count - 1, most) + 1).round().astype(np.int64))
 
 
-def _count_maps(comparison: Comparison, image_id: str) -> int:
-    return sum(run.load_map(image_id) is not None for run in comparison.runs.values())
+def _count_maps(comparison: Comparison, picture: Picture) -> int:
+    image_id, size = picture.image_id, picture.photo.shape[:2]
+    return sum(run.load_map(image_id, size) is not None for run in comparison.runs.values())
 
 
 def _photo(photo: NDArray[np.uint8], size: Sequence[int]) -> str:
