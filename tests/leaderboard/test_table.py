@@ -78,7 +78,9 @@ def test_mufidelity_has_a_column_where_it_was_asked_for(tmp_path):
 
 def test_srg_needs_the_same_perturbation_in_both_directions(tmp_path):
     protocol = identity()["protocol"] | {"insertion": {"steps": 5}}
-    begin(tmp_path, "RISE", protocol=protocol).append(rows("a", "b", "c"))
+    curve = np.linspace(0, 1, 6)
+    begin(tmp_path, "RISE", protocol=protocol).append(rows("a", "b", "c", insertion=curve))
+    assert table(tmp_path)["insertion_auc"].notna().all()
     assert table(tmp_path)["srg"].isna().all()
 
 
