@@ -53,7 +53,7 @@ def fault_of_rows(rows: pd.DataFrame, identity: Mapping[str, Any], key: str) -> 
     if not (rows["run_key"] == key).all():
         return "its rows are another run's"
     for column in (*_INTEGERS, *_NUMBERS, *measured):
-        kinds = "iu" if column in _INTEGERS else "f"
+        kinds = "iu" if column in _INTEGERS else "iuf"
         if rows[column].dtype.kind not in kinds or not np.isfinite(rows[column]).all():
             return f"{column}: expected finite numbers, found {rows[column].dtype} or NaN in it"
     faults = (_fault_of_curves(rows[own], length) for own, length in curves.items())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError
+from bench.errors import BenchError, BrokenFileError
 from bench.files import LONGEST_NAME, check_writable, file_name, set_aside, write_atomically
 
 
@@ -76,9 +76,9 @@ def test_broken_files_and_folders_are_set_aside_one_beside_the_other(tmp_path):
     for number in range(3):
         path = tmp_path / "part-a.parquet"
         path.write_text(str(number))
-        set_aside(path)
+        assert "/broken-" in set_aside(BrokenFileError(path, "a reason"))
     path.mkdir()
-    assert set_aside(path).is_dir()
+    assert set_aside(BrokenFileError(path, "a folder")).endswith("(a folder)")
     names = {f"{own}-part-a.parquet" for own in ("broken", "broken-2", "broken-3", "broken-4")}
     assert {own.name for own in tmp_path.iterdir()} == names
-    set_aside(path)  # another process was faster
+    set_aside(BrokenFileError(path, "a folder"))  # another process was faster
