@@ -52,7 +52,7 @@ class Experiment:
     """A published table.
 
     Attributes:
-        name: Of the experiment.
+        name: Of the experiment; after a colon, of a variant of it.
         data: Its images: `celeba`, `vggface2` or `cub`.
         list: In the authors' folder of lists.
         scored: Key of `NETWORKS`: whose scores make the curves.
@@ -61,6 +61,7 @@ class Experiment:
         deterministic: Methods that draw nothing, by our names.
         drawn: Methods that draw at random.
         shows_on_black: Whether the table has the average highest confidence.
+        overrides: Of a variant, what `bench run` is told; `{assets}` is filled in.
     """
 
     name: str
@@ -72,6 +73,12 @@ class Experiment:
     deterministic: tuple[str, ...]
     drawn: tuple[str, ...]
     shows_on_black: bool = False
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> str:
+        """The experiment as `bench run` knows it."""
+        return self.name.partition(":")[0]
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -102,7 +109,13 @@ def _errors(network: str, list_name: str, explained: str | None = None) -> Exper
         scored=network,
         explained=explained or network,
         insertion_steps=25,
-        deterministic=("grad_cam_pp", "score_cam_paper", "hsic", "saliency"),
+        deterministic=(
+            "grad_cam_pp",
+            "score_cam_paper",
+            "hsic",
+            "saliency",
+            "smdl_cub_misclassified",
+        ),
         drawn=(),
         shows_on_black=True,
     )
@@ -116,7 +129,7 @@ EXPERIMENTS = (
         scored="celeba",
         explained="celeba",
         insertion_steps=10,
-        deterministic=(*_EXACT, "hsic"),
+        deterministic=(*_EXACT, "hsic", "smdl_celeba"),
         drawn=_DRAWN,
     ),
     Experiment(
@@ -127,7 +140,7 @@ EXPERIMENTS = (
         explained="vggface2",
         insertion_steps=10,
         # The rows of its table; CelebA has all methods.
-        deterministic=("saliency", "grad_cam", "sobol", "hsic_vggface2"),
+        deterministic=("saliency", "grad_cam", "sobol", "hsic_vggface2", "smdl_vggface2"),
         drawn=("rise_500", "lime", "kernel_shap"),
     ),
     Experiment(
@@ -141,6 +154,32 @@ EXPERIMENTS = (
         # In caffe's units nearly every pixel is a segment of its own: Kernel SHAP's fit is not
         # determined, and of LIME all weights vanish, at which Xplique stops.
         drawn=tuple(name for name in _DRAWN if name not in ("lime", "kernel_shap")),
+    ),
+    # So the script of the rebuttal is set: MobileNetV2's maps, scored by ResNet-101.
+    Experiment(
+        name="paper/cub:mobilenetv2",
+        data="cub",
+        list="CUB/eval-resnet.txt",
+        scored="resnet101",
+        explained="mobilenetv2",
+        insertion_steps=25,
+        deterministic=("saliency",),
+        drawn=("lime", "kernel_shap"),
+        overrides=(
+            'explain.backbone.weights="{assets}/weights/keras_model/cub-mobilenetv2.h5"',
+            "explain.backbone.preprocessing=tf",
+            "explain.backbone.feature_layer=null",
+        ),
+    ),
+    Experiment(
+        name="paper/cub_smdl",
+        data="cub",
+        list="CUB/eval-resnet.txt",
+        scored="resnet101",
+        explained="resnet101",
+        insertion_steps=25,
+        deterministic=("smdl_cub",),
+        drawn=(),
     ),
     _errors("resnet101", "resnet"),
     _errors("vgg19", "vgg19"),

@@ -7,7 +7,7 @@ Does what the scripts behind arXiv 2402.09164 do: lists, colours, networks as th
 labels as targets, Xplique's explainers and metrics. For each experiment OUT gets
 
     EXPERIMENT/METHOD/maps/LABEL/FILE.npy    the map (H, W), channels averaged
-    EXPERIMENT/METHOD/orders/LABEL/FILE.npy  (H, W): higher = earlier in Xplique's order; no ties
+    EXPERIMENT/METHOD/regions/LABEL/FILE.npy SMDL's regions (K, H, W, 3), as its scripts store them
     EXPERIMENT/results.json                  method -> insertion_auc, deletion_auc, their mean
                                              curves, and on black: curves and highest confidence
 """
@@ -18,7 +18,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from plan import (
     methods,
     settings,
 )
+from smdl import SEARCHES, choose, region_map
 from xplique import attributions
 from xplique.metrics import Deletion, Insertion
 
@@ -228,15 +230,22 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
     files = find_files(folder, experiment.data, ids)
     images = np.stack([read_image(path, size) for path in files])
     x = preprocess(images, network.preprocessing)
+    kind = NETWORKS[experiment.explained].preprocessing
+    explained_x = preprocess(images, kind)
     hot = np.eye(scored.output_shape[1], dtype=np.float32)[labels]
     results, times = {}, {}
     for method in methods(experiment, full):
         began = time.perf_counter()
         exactly = in_double(explained) if full and method in GRADIENTS else explained
-        maps = explain(method, exactly, x, hot, full)
+        if method in SEARCHES:
+            regions = searched(method, explained, kind, images, labels, full)
+            save(out / experiment.name / method / "regions", ids, regions)
+            maps = np.stack([region_map(own, SEARCHES[method].smooth) for own in regions])
+        else:
+            maps = explain(method, exactly, explained_x, hot, full)
         times[method] = time.perf_counter() - began
         orders = np.argsort(maps.reshape(len(maps), -1), axis=-1)[:, ::-1]
-        save_maps(out / experiment.name / method, ids, maps, orders)
+        save(out / experiment.name / method / "maps", ids, maps)
         results[method] = {}
         for name, kind, steps in (
             ("insertion", Insertion, experiment.insertion_steps),
@@ -257,15 +266,25 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
     )
 
 
-def save_maps(folder: Path, ids: list[str], maps: np.ndarray, orders: np.ndarray) -> None:
-    """Writes maps, and their orders as maps without ties."""
-    for image_id, own, order in zip(ids, maps, orders, strict=True):
-        ranks = np.empty(order.size, np.float32)
-        ranks[order] = np.arange(order.size, 0, -1)
-        for name, array in (("maps", own), ("orders", ranks.reshape(own.shape))):
-            path = (folder / name / image_id).with_suffix(".npy")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, array)
+def searched(
+    method: str, model: Model, kind: str, images: np.ndarray, labels: np.ndarray, full: bool
+) -> list[np.ndarray]:
+    """SMDL's regions (K, H, W, 3) of each image (H, W, 3)."""
+    search = SEARCHES[method]
+    hot = np.eye(model.output_shape[1], dtype=np.float32)[labels]
+    priors = explain(search.prior, model, preprocess(images, kind), hot, full)
+    return [
+        choose(model, partial(preprocess, kind=kind), image, prior, label, search)
+        for image, prior, label in zip(images, priors, labels, strict=True)
+    ]
+
+
+def save(folder: Path, ids: list[str], arrays: Iterable[np.ndarray]) -> None:
+    """Writes an array an image."""
+    for image_id, array in zip(ids, arrays, strict=True):
+        path = (folder / image_id).with_suffix(".npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, array)
 
 
 def main() -> None:
