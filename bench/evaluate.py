@@ -48,11 +48,12 @@ class Evaluated:
     Attributes:
         method: Its key in the `methods` given to `evaluate`.
         rows: One row an image: image_id, target, prediction, clean_score, baseline_score,
-            insertion_curve, deletion_curve (lists of float32), tied_fraction, seconds.
-            `baseline_score` is the score of the fully deleted image; where the insertion curve
-            starts from another baseline, that one's score is the curve's first point. Where the
-            protocol asks for it, MuFidelity has a column too (`MuFidelity.column`), and so has the
-            curve of confidence (`Confidence.column`).
+            insertion_curve, deletion_curve (lists of float32), tied_fraction, constant_map (whether
+            the map has one value everywhere), seconds. `baseline_score` is the score of the
+            fully deleted image; where the insertion curve starts from another baseline, that one's
+            score is the curve's first point. Where the protocol asks for it, MuFidelity has a
+            column too (`MuFidelity.column`), and so has the curve of confidence
+            (`Confidence.column`).
         maps: (n, H, W), float32 or float64, on the CPU, in the order of the rows.
     """
 
@@ -575,6 +576,7 @@ def _evaluate_block(
             "insertion_curve": list(scores.insertion),
             "deletion_curve": list(scores.deletion),
             "tied_fraction": tied_fraction(maps, order).cpu().numpy(),
+            "constant_map": (maps == maps[:, :1, :1]).flatten(1).all(dim=1).cpu().numpy(),
             "seconds": np.float32(seconds),
             **extra,
         }

@@ -69,6 +69,7 @@ def test_rows(samples):
         assert row["insertion_curve"][-1] == row["deletion_curve"][0] == row["clean_score"]
         assert row["insertion_curve"][0] == row["deletion_curve"][-1] == row["baseline_score"]
         assert (row["tied_fraction"] == 1) == (method == "flat")
+        assert row["constant_map"] == (method == "flat")
 
 
 def test_end_points_and_predictions_are_those_of_the_network(samples):

@@ -36,11 +36,12 @@ def control_warnings(comparison: Comparison) -> list[str]:
 def constant_map_warnings(comparison: Comparison) -> list[str]:
     """A line for each method, controls left out, some of whose maps have one value everywhere.
 
-    Such a map orders no pixels: its curves show the tie rule, not the method.
+    Such a map orders no pixels: its curves show the tie rule, not the method. In a map of regions all
+    pixels are tied, too, but it orders the regions.
     """
     lines = []
     for method, rows in comparison.rows.items():
-        count = int((rows["tied_fraction"] == 1).sum())
+        count = int(rows.get("constant_map", pd.Series(dtype=bool)).sum())
         if count and method not in comparison.controls:
             verb = "is" if count == 1 else "are"
             lines.append(

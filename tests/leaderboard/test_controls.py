@@ -108,16 +108,16 @@ def test_one_image(tmp_path):
 
 
 def test_constant_maps(tmp_path):
-    """A map with one value orders no pixels; a control's may have one."""
-    ties = {"saliency": (0.99, 1), "center": (1, 1), "cam": (0.5, 0.0), "flat": (1, 1)}
+    """A map with one value orders no pixels; a control's may have one; regions are tied."""
+    constant = {"saliency": (0, 1), "center": (1, 1), "smdl": (0, 0), "flat": (1, 1)}
     runs = []
-    for name, fractions in ties.items():
+    for name, is_constant in constant.items():
         settings = {"_target_": CONTROL + "Center"} if name == "center" else {"name": name}
         method = {"name": name, "version": 1, "settings": settings}
         dataset = identity()["dataset"] | {"num_images": 2}
         runs.append(begin(tmp_path, name, method=method, dataset=dataset))
-        for image, fraction in zip(("a", "b"), fractions, strict=True):
-            runs[-1].append(rows(image).assign(tied_fraction=fraction))
+        for image, is_so in zip(("a", "b"), is_constant, strict=True):
+            runs[-1].append(rows(image).assign(tied_fraction=1.0, constant_map=bool(is_so)))
     (comparison,) = comparisons(runs, "board")
     assert sorted(constant_map_warnings(comparison)) == [
         "flat: 2 of 2 maps are constant (100 % ties): the numbers of these images say nothing "
