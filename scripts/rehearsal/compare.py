@@ -59,8 +59,6 @@ MIN_RANGE = 0.05
 SMOOTH = dict.fromkeys(("smdl_celeba", "smdl_cub", "smdl_cub_misclassified"))
 SMOOTH |= {"smdl_vggface2": 28}
 """Of SMDL's methods, whose reference keeps regions."""
-UNCERTAIN = ("confidence=0", "uncertainty=null")
-"""What they are told: the reference has no uncertainty network."""
 REFERENCE, SETTLED = "reference_", "settled_"
 """Prefixes of methods that read maps: Xplique's, and ours."""
 EXACT = "exact_"
@@ -122,6 +120,16 @@ class Rehearsal:
         more = (each.replace("{assets}", str(self.assets)) for each in self.experiment.overrides)
         return [f"experiment={self.experiment.config}", *given, *more]
 
+    def searched(self, method: str) -> list[str]:
+        """What SMDL is told: the reference has no uncertainty network.
+
+        Its cells are in the order of the reference's prior: at an enlarged map's border rounding
+        alone orders them.
+        """
+        prior = f'{{method:stored,root:"{self.expected / method / "priors"}"}}'
+        told = ("confidence=0", "uncertainty=null", f"prior={prior}")
+        return [f"method.{method}.{each}" for each in told]
+
     def is_exact(self, method: str) -> bool:
         """Whether a method's map is compared in float64."""
         return self.full and method in GRADIENTS
@@ -154,7 +162,7 @@ class Rehearsal:
             *self.arguments(),
             f"method=[{','.join([*own, *(EXACT + name for name in exact), *stored])}]",
             *(f"method.{name}.{k}={v}" for name, each in sizes.items() for k, v in each.items()),
-            *(f"method.{name}.{each}" for name in own if name in SMOOTH for each in UNCERTAIN),
+            *(setting for name in own if name in SMOOTH for setting in self.searched(name)),
             f'results_dir="{self.results}"',
             "gallery=1000",
             "device=cpu",

@@ -8,6 +8,7 @@ labels as targets, Xplique's explainers and metrics. For each experiment OUT get
 
     EXPERIMENT/METHOD/maps/LABEL/FILE.npy    the map (H, W), channels averaged
     EXPERIMENT/METHOD/regions/LABEL/FILE.npy SMDL's regions (K, H, W, 3), as its scripts store them
+    EXPERIMENT/METHOD/priors/LABEL/FILE.npy  the map (H, W) that ordered its cells
     EXPERIMENT/results.json                  method -> insertion_auc, deletion_auc, their mean
                                              curves, and on black: curves and highest confidence
 """
@@ -238,7 +239,9 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
         began = time.perf_counter()
         exactly = in_double(explained) if full and method in GRADIENTS else explained
         if method in SEARCHES:
-            regions = searched(method, explained, kind, images, labels, full)
+            priors = explain(SEARCHES[method].prior, explained, explained_x, hot, full)
+            regions = searched(method, explained, kind, images, labels, priors)
+            save(out / experiment.name / method / "priors", ids, priors)
             save(out / experiment.name / method / "regions", ids, regions)
             maps = np.stack([region_map(own, SEARCHES[method].smooth) for own in regions])
         else:
@@ -267,12 +270,15 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
 
 
 def searched(
-    method: str, model: Model, kind: str, images: np.ndarray, labels: np.ndarray, full: bool
+    method: str,
+    model: Model,
+    kind: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    priors: np.ndarray,
 ) -> list[np.ndarray]:
     """SMDL's regions (K, H, W, 3) of each image (H, W, 3)."""
     search = SEARCHES[method]
-    hot = np.eye(model.output_shape[1], dtype=np.float32)[labels]
-    priors = explain(search.prior, model, preprocess(images, kind), hot, full)
     return [
         choose(model, partial(preprocess, kind=kind), image, prior, label, search)
         for image, prior, label in zip(images, priors, labels, strict=True)
