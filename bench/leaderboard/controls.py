@@ -36,8 +36,8 @@ def control_warnings(comparison: Comparison) -> list[str]:
 def constant_map_warnings(comparison: Comparison) -> list[str]:
     """A line for each method, controls left out, some of whose maps have one value everywhere.
 
-    Such a map orders no pixels: its curves show the tie rule, not the method. In a map of regions all
-    pixels are tied, too, but it orders the regions.
+    Such a map orders no pixels: its curves show the tie rule, not the method. In a map of regions
+    all pixels are tied, too, but it orders the regions.
     """
     lines = []
     for method, rows in comparison.rows.items():
