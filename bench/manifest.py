@@ -22,7 +22,7 @@ _PROVENANCE = {
 }  # fmt: skip
 """Where there are any."""
 
-_REPRODUCES = {"table": str, "backbone": str, "method": str, "deviations": list}
+_REPRODUCES = {"table": str, "backbone": str, "method": str | None, "deviations": list}
 
 
 def fault_of_manifest(manifest: Any) -> str | None:
@@ -73,5 +73,6 @@ def _fault(
             if fault:
                 return fault
         elif not isinstance(found[key], kind) or isinstance(found[key], bool):
-            return f"{prefix}{key}: expected {kind.__name__}, found {found[key]!r:.60}"
+            expected_kind = getattr(kind, "__name__", kind)  # a union has no name
+            return f"{prefix}{key}: expected {expected_kind}, found {found[key]!r:.60}"
     return None

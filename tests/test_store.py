@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -273,6 +274,15 @@ def test_a_foreign_manifest_is_none(tmp_path, change, reason):
         assert stored_runs(tmp_path) == []
     begin(tmp_path, "RISE")
     assert len(stored_runs(tmp_path)) == 1
+
+
+def test_a_run_may_repeat_a_table_that_lacks_its_method(tmp_path):
+    repeats = {"table": "cub", "backbone": "ResNet-101", "method": None, "deviations": []}
+    begin(tmp_path, "random").set_label("board", "random", repeats)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (run,) = stored_runs(tmp_path, "board")
+    assert run.reproduces("board") == repeats
 
 
 def test_a_manifest_of_another_run_is_set_aside(tmp_path):
