@@ -1,4 +1,4 @@
-"""Checks settings against the annotations of what they are given to, before it is built."""
+"""Holds settings against the annotations of what they are given to, before it is built."""
 
 import inspect
 import math
@@ -19,13 +19,14 @@ _WORDS = {
 }
 
 
-def check_types(settings: Mapping[str, Any], key: str) -> None:
-    """Refuses settings of another type than the class or function that they name wants.
+def typed(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Settings as the class or function that they name wants them.
 
-    Only what is ours is checked: annotations of other code need not be true.
+    Only what is ours is held to its annotations: those of other code need not be true. Whole
+    numbers become text where text is wanted, as a folder may be called 2024.
 
     Args:
-        settings: With `_target_`; settings inside, with a `_target_` of their own, are checked too.
+        settings: With `_target_`; so may be settings inside, which are taken likewise.
         key: Where they stand.
 
     Raises:
@@ -33,17 +34,28 @@ def check_types(settings: Mapping[str, Any], key: str) -> None:
     """
     target = settings.get("_target_")
     if not isinstance(target, str) or not target.startswith("bench."):
-        return
+        return dict(settings)
     try:
         hints = dict(_hints(get_object(target)))
     except (ImportError, ValueError):  # to build it will tell
-        return
-    for name, value in settings.items():
-        if name in hints and not _fits(value, hints[name]):
-            expected = " or ".join(_word(kind) for kind in _kinds(hints[name]))
-            raise BenchError(f"{key}.{name}: expected {expected}, found {value!r}")
-        if isinstance(value, Mapping):
-            check_types(value, f"{key}.{name}")
+        return dict(settings)
+    return {
+        name: _typed(value, hints.get(name, Any), f"{key}.{name}")
+        for name, value in settings.items()
+    }
+
+
+def _typed(value: Any, hint: Any, key: str) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and _takes_text_alone(hint):
+        return str(value)
+    if not _fits(value, hint):
+        expected = " or ".join(_WORDS.get(kind, "settings") for kind in _kinds(hint))
+        raise BenchError(f"{key}: expected {expected}, found {value!r}")
+    return typed(value, key) if isinstance(value, Mapping) else value
+
+
+def _takes_text_alone(hint: Any) -> bool:
+    return str in _kinds(hint) and not {int, float} & {*_kinds(hint)}
 
 
 def _hints(target: Any) -> Iterator[tuple[str, Any]]:
@@ -71,15 +83,6 @@ def _is_a(value: Any, kind: Any) -> bool:
         return is_number and math.isfinite(value) and abs(value) <= LARGEST
     if kind in _WORDS:
         return isinstance(value, kind)
-    if get_origin(kind) is Mapping or _is_built(kind):
+    if get_origin(kind) is Mapping:
         return isinstance(value, Mapping)
     return True
-
-
-def _is_built(kind: Any) -> bool:
-    """Whether a parameter is something of ours, which has to be described by settings."""
-    return isinstance(kind, type) and kind.__module__.startswith("bench.")
-
-
-def _word(kind: Any) -> str:
-    return _WORDS.get(kind, "settings")

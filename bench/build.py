@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from bench.arguments import check_types
+from bench.arguments import typed
 from bench.attribution.method import Method
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Dataset
@@ -51,8 +51,9 @@ def check_settings(config: DictConfig) -> None:
     """Refuses what needs no loading to be seen as wrong."""
     for group in ("dataset", "backbone", "protocol", "explain", "select", "maps", "store"):
         require_settings(group, config.get(group))
-    if config.explain.get("backbone") is not None:
-        require_settings("explain.backbone", config.explain.backbone)
+    for group in ("explain.backbone", "reproduces"):
+        if OmegaConf.select(config, group) is not None:
+            require_settings(group, OmegaConf.select(config, group))
     for name in ("results_dir", "maps.folder", "device"):
         require_text(name, OmegaConf.select(config, name))
     for key, value in flat(OmegaConf.to_container(config)):
@@ -249,9 +250,8 @@ def _build(node: DictConfig, key: str) -> Any:
     arguments = OmegaConf.to_container(node, resolve=True)
     arguments = {name: own for name, own in arguments.items() if name not in ROW_KEYS}
     citation = None if key.startswith("method.") else _taken_citation(arguments)
-    check_types(arguments, key)
     try:
-        made = instantiate(arguments, _convert_="all")
+        made = instantiate(typed(arguments, key), _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, BenchError):

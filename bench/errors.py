@@ -69,12 +69,12 @@ def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def require_integer(name: str, value: object, minimum: int) -> None:
-    """Raises `BenchError` unless `value` is an integer (not a bool) in minimum..`LARGEST`."""
+def require_integer(name: str, value: object, minimum: int, maximum: int = LARGEST) -> None:
+    """Raises `BenchError` unless `value` is an integer (not a bool) in minimum..maximum."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise BenchError(f"{name}: expected an integer >= {minimum}, found {value!r}")
-    if value > LARGEST:
-        raise BenchError(f"{name}: expected an integer below 2**63, found {value!r}")
+    if value > maximum:
+        raise BenchError(f"{name}: expected an integer <= {maximum}, found {value!r}")
 
 
 def require_number(name: str, value: object, low: float, high: float) -> None:

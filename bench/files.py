@@ -123,11 +123,13 @@ def set_aside(broken: BrokenFileError) -> str:
 
 
 def expand_user(folder: Path, name: str) -> Path:
-    """A folder with `~` replaced; raises `BenchError`, naming the setting, where that is nobody."""
+    """A folder with `~` replaced; raises `BenchError`, naming the setting, if it can be none."""
     try:
-        return folder.expanduser()
-    except RuntimeError as error:
+        expanded = folder.expanduser()
+        expanded.exists()
+    except (RuntimeError, OSError) as error:  # ~ of nobody; a name that is too long
         raise BenchError(f"{name}: '{folder}' names no folder: {error}") from None
+    return expanded
 
 
 def check_writable(folder: Path) -> None:

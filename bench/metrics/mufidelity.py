@@ -42,8 +42,8 @@ class MuFidelity:
     baseline: Baseline = field(default_factory=ZeroBaseline)
 
     def __post_init__(self) -> None:
-        require_integer("mufidelity.num_masks", self.num_masks, 2)
-        require_integer("mufidelity.grid_size", self.grid_size, 1)
+        require_integer("mufidelity.num_masks", self.num_masks, 2, 10**6)
+        require_integer("mufidelity.grid_size", self.grid_size, 1, 1000)
         require_number("mufidelity.subset", self.subset, 0, 1)
 
     def replaced(self, seed: int) -> Tensor:

@@ -27,6 +27,9 @@ from bench.metrics.mufidelity import MuFidelity
 from bench.metrics.perturbation import TIE_RULES
 from bench.metrics.score import SCORES
 
+_MOST_STEPS = 10**6
+"""More than any network's input has pixels."""
+
 
 @dataclass(frozen=True)
 class Perturbation:
@@ -52,9 +55,9 @@ class Perturbation:
                 f"deletion, found steps={self.steps} and rows_per_step={self.rows_per_step}"
             )
         if self.steps is not None and self.steps != -1:
-            require_integer("protocol steps", self.steps, 1)
+            require_integer("protocol steps", self.steps, 1, _MOST_STEPS)
         if self.rows_per_step is not None:
-            require_integer("protocol rows_per_step", self.rows_per_step, 1)
+            require_integer("protocol rows_per_step", self.rows_per_step, 1, _MOST_STEPS)
         require_number("protocol max_fraction", self.max_fraction, 0, 1)
 
     def counts(self, height: int, width: int) -> NDArray[np.int32]:
@@ -112,6 +115,8 @@ class Protocol:
 
     def __post_init__(self) -> None:
         require_text("protocol.name", self.name)
+        if self.citation:
+            require_text("protocol.citation", self.citation)
         require_known("protocol.score", self.score, SCORES)
         require_known("protocol.ties", self.ties, TIE_RULES)
         require_known("protocol.auc", self.auc, AUC_RULES)
