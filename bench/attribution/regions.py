@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 
 def region_map(
-    ranks: NDArray[np.integer], count: int, smooth: int | None = None
+    ranks: NDArray[np.integer], count: int, smooth: int | None = None, side: int | None = None
 ) -> NDArray[np.float32]:
     """Counts regions down, the first highest, and averages the channels.
 
@@ -18,9 +18,11 @@ def region_map(
         count: How many regions there are; below 256 if maps are smoothed.
         smooth: If given, the map is resized to so many pixels a side and back, as uint8, bilinear:
             what the scripts do before some insertions (7) and deletions (28).
+        side: Pixels a side that the map is to have; if it has others, it is resized at last, as
+            uint8, bilinear. Then, too, there are less than 256 regions.
 
     Returns:
-        (H, W): count - rank, so 0 where there is no region; mean over the channels.
+        (H, W), or (side, side): count - rank, so 0 where there is no region; the channels' mean.
     """
     counts = count - ranks
     if smooth is not None:
@@ -28,4 +30,7 @@ def region_map(
         small = cv2.resize(pixels, (smooth, smooth), interpolation=cv2.INTER_LINEAR)
         large = cv2.resize(small, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         counts = large.reshape(pixels.shape)  # OpenCV drops a channel that is alone
+    if side is not None and counts.shape[0] != side:
+        enlarged = cv2.resize(counts.astype(np.uint8), (side, side), interpolation=cv2.INTER_LINEAR)
+        counts = enlarged.reshape(side, side, -1)
     return counts.astype(np.float32).mean(axis=2)

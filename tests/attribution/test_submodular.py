@@ -62,7 +62,8 @@ def slow_maps(method, own, score, batch):
 
 def slow_map(method, own, score, image, target, prior):
     n, d, k = method.grid_size, method.set_size, method.rounds
-    square = cv2.resize(image, (SIZE, SIZE))
+    side = method.cut_size or SIZE
+    square = cv2.resize(image, (side, side))
     order = np.arange(n * n)
     if prior is not None:
         order = argsort_numpy_1_23(-cv2.resize(prior, (n, n)).flatten())
@@ -70,7 +71,7 @@ def slow_map(method, own, score, image, target, prior):
     for i in range(int(n * n / d)):
         mask = np.zeros(n * n, np.uint8)
         mask[order[i * d : (i + 1) * d]] = 1
-        mask = cv2.resize(mask.reshape(n, n), (SIZE, SIZE), interpolation=cv2.INTER_NEAREST)
+        mask = cv2.resize(mask.reshape(n, n), (side, side), interpolation=cv2.INTER_NEAREST)
         elements.append(square * mask[:, :, None])
     whole = np.sum(elements, axis=0).astype(np.uint8)
 
@@ -132,6 +133,8 @@ def slow_map(method, own, score, image, target, prior):
     counts = np.zeros(square.shape)
     for number, i in enumerate(chosen):
         counts[elements[i] > 0] = k - number
+    if side != SIZE:
+        counts = cv2.resize(counts.astype(np.uint8), (SIZE, SIZE))
     return counts.mean(axis=2)
 
 
@@ -161,6 +164,14 @@ def test_equals_a_slow_search_with_each_score(only, consistency_of):
     """A grid of 5 x 5 divides neither 23 pixels, nor do sets of 2 divide its cells."""
     weights = settings(only, uncertainty_network(), consistency_of=consistency_of)
     check(Smdl(Random(), 5, 2, **weights, evidence_scale=0.7))
+
+
+@pytest.mark.parametrize("cut_size", [13, 37])
+@pytest.mark.parametrize("consistency_of", ["score", "embedding"])
+def test_regions_may_be_cut_at_another_size(cut_size, consistency_of):
+    """As the record does for EfficientNetV2-M: edges blur, in both networks' inputs."""
+    weights = settings(uncertainty=uncertainty_network(), consistency_of=consistency_of)
+    check(Smdl(Random(), 4, 2, **weights, cut_size=cut_size))
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
