@@ -231,8 +231,8 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
     files = find_files(folder, experiment.data, ids)
     images = np.stack([read_image(path, size) for path in files])
     x = preprocess(images, network.preprocessing)
-    kind = NETWORKS[experiment.explained].preprocessing
-    explained_x = preprocess(images, kind)
+    preprocessing = NETWORKS[experiment.explained].preprocessing
+    explained_x = preprocess(images, preprocessing)
     hot = np.eye(scored.output_shape[1], dtype=np.float32)[labels]
     results, times = {}, {}
     for method in methods(experiment, full):
@@ -240,7 +240,7 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
         exactly = in_double(explained) if full and method in GRADIENTS else explained
         if method in SEARCHES:
             priors = explain(SEARCHES[method].prior, explained, explained_x, hot, full)
-            regions = searched(method, explained, kind, images, labels, priors)
+            regions = searched(method, explained, preprocessing, images, labels, priors)
             save(out / experiment.name / method / "priors", ids, priors)
             save(out / experiment.name / method / "regions", ids, regions)
             maps = np.stack([region_map(own, SEARCHES[method].smooth) for own in regions])
