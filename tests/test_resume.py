@@ -14,6 +14,7 @@ import pytest
 
 from bench.claims import claimed
 from bench.errors import BenchError
+from bench.rows import ROW_COLUMNS
 from bench.store import load_rows, stored_runs
 
 KILLS = int(os.environ.get("BENCH_TEST_KILLS", "3"))
@@ -137,7 +138,7 @@ def test_a_part_replaces_what_its_images_had_before(bench):
     bench("method=[random]", "block_size=4")
     (run,) = stored_runs(Path("results"))
     rows = run.rows()
-    run.append(rows.iloc[2:5].assign(clean_score=9.0)[rows.columns[:9]])
+    run.append(rows.iloc[2:5].assign(clean_score=9.0)[ROW_COLUMNS])
     after = run.rows()
     assert after["image_id"].tolist() == rows["image_id"].tolist()
     assert (after["clean_score"] == 9).tolist() == [False] * 2 + [True] * 3 + [False] * 2
