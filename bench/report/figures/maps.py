@@ -227,9 +227,9 @@ def _draw_image(
         bbox_to_anchor=(1, 1),
         ncols=2,
         fontsize=FONT - 1,
-        handlelength=1.6,
-        handletextpad=0.4,
-        columnspacing=0.8,
+        handlelength=1.1,  # wider, it would run into the title of the last step
+        handletextpad=0.3,
+        columnspacing=0.5,
         borderpad=0,
     )
     return panel
