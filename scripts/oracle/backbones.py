@@ -32,6 +32,7 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # plain float32 arithmetic
 
 import h5py
 import keras
+import keras.applications
 import numpy as np
 import tensorflow as tf
 
