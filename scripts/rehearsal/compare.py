@@ -121,13 +121,13 @@ class Rehearsal:
         return [f"experiment={self.experiment.config}", *given, *more]
 
     def searched(self, method: str) -> list[str]:
-        """What SMDL is told: the reference has no uncertainty network.
+        """What SMDL is told: the reference has no uncertainty network and cuts at the input's size.
 
         Its cells are in the order of the reference's prior: at an enlarged map's border rounding
         alone orders them.
         """
         prior = f'{{method:stored,root:"{self.expected / method / "priors"}"}}'
-        told = ("confidence=0", "uncertainty=null", f"prior={prior}")
+        told = ("confidence=0", "uncertainty=null", "cut_size=null", f"prior={prior}")
         return [f"method.{method}.{each}" for each in told]
 
     def is_exact(self, method: str) -> bool:
