@@ -1,4 +1,4 @@
-"""Arguments of functions that users call with arrays of their own, as tensors."""
+"""Arrays that users give to our functions, as tensors."""
 
 from typing import Any
 

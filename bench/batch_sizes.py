@@ -57,7 +57,7 @@ class BatchSizes(UserDict[str, int]):
 
 
 def _are_batch_sizes(known: Any) -> bool:
-    if not isinstance(known, dict) or not all(isinstance(own, dict) for own in known.values()):
+    if not isinstance(known, dict) or not all(isinstance(sizes, dict) for sizes in known.values()):
         return False
-    sizes = [size for own in known.values() for size in own.values()]
-    return all(type(size) is int and size > 0 for size in sizes)
+    all_sizes = (size for sizes in known.values() for size in sizes.values())
+    return all(type(size) is int and size > 0 for size in all_sizes)

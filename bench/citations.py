@@ -19,7 +19,7 @@ _AUTHOR_YEAR = re.compile(r"\s*([^,;]+?) (\d{4})\b")
 
 
 @dataclass(frozen=True)
-class Entry:
+class BibEntry:
     """A BibTeX entry.
 
     Attributes:
@@ -34,21 +34,22 @@ class Entry:
 
 
 @cache
-def references() -> tuple[Entry, ...]:
+def references() -> tuple[BibEntry, ...]:
     """The entries of `references.bib`."""
     text = (resources.files("bench") / "references.bib").read_text(encoding="utf-8")
     return tuple(
-        Entry(found[1], dict(_FIELD.findall(found[2])), found[0]) for found in _ENTRY.finditer(text)
+        BibEntry(found[1], dict(_FIELD.findall(found[2])), found[0])
+        for found in _ENTRY.finditer(text)
     )
 
 
-def entries(citation: str) -> list[Entry]:
+def entries(citation: str) -> list[BibEntry]:
     """The entries of a citation, in its order.
 
     Args:
         citation: Citations with `;` between them; what a manifest says, so it may be anything.
     """
-    lines = (" ".join(own.split()) for own in citation.split(";"))
+    lines = (" ".join(line.split()) for line in citation.split(";"))
     return [_shipped(line) or _made(line) for line in lines if line]
 
 
@@ -59,11 +60,12 @@ def bibliography(cited: Iterable[tuple[str, str]], title: str) -> str:
         cited: Names, and the citation of each, which may be empty.
         title: What the file is of.
     """
-    told, found = cited_keys(cited), {}
+    keys = cited_keys(cited)
+    texts: dict[str, str] = {}
     for _, citation in cited:
-        found |= {entry.key: entry.text for entry in entries(citation)}
-    lines = [f"% {_outside(title)}", *(f"% {line}" for line in told)]
-    return "\n".join([*lines, *(f"\n{text}" for text in found.values())]) + "\n"
+        texts |= {entry.key: entry.text for entry in entries(citation)}
+    lines = [f"% {_outside(title)}", *(f"% {line}" for line in keys)]
+    return "\n".join([*lines, *(f"\n{text}" for text in texts.values())]) + "\n"
 
 
 def cited_keys(cited: Iterable[tuple[str, str]]) -> list[str]:
@@ -80,12 +82,12 @@ def cited_keys(cited: Iterable[tuple[str, str]]) -> list[str]:
     return lines
 
 
-def _shipped(line: str) -> Entry | None:
+def _shipped(line: str) -> BibEntry | None:
     arxiv = _ARXIV.search(line)
     for entry in references():
         if arxiv and entry.fields.get("eprint") == arxiv[1].lower():
             return entry
-        urls = (entry.fields.get(own, "").partition("://") for own in ("doi", "url"))
+        urls = (entry.fields.get(field, "").partition("://") for field in ("doi", "url"))
         for before, _, after in urls:
             place = (after or before).rstrip("/")
             if place and re.search(rf"{re.escape(place)}(?![\w.-])", line, re.IGNORECASE):
@@ -93,7 +95,7 @@ def _shipped(line: str) -> Entry | None:
     return None
 
 
-def _made(line: str) -> Entry:
+def _made(line: str) -> BibEntry:
     """An entry that says no more than a citation does."""
     arxiv, author_year = _ARXIV.search(line), _AUTHOR_YEAR.match(line)
     fields = {}
@@ -109,15 +111,15 @@ def _made(line: str) -> Entry:
         words = re.sub(r"[^a-z0-9]+", "-", line.lower()).strip("-")[:30]
         key = f"{words}-{hashlib.sha256(line.encode()).hexdigest()[:6]}"
     body = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
-    return Entry(key, fields, f"@misc{{{key},\n{body}}}")
+    return BibEntry(key, fields, f"@misc{{{key},\n{body}}}")
 
 
 def _inside(text: str) -> str:
     """Text in which no character means something to BibTeX or LaTeX."""
-    bare = "".join(own for own in text if own.isprintable() and own not in '\\{}^~@"')
+    bare = "".join(sign for sign in text if sign.isprintable() and sign not in '\\{}^~@"')
     return re.sub(r"([&%$#_])", r"\\\1", bare)
 
 
 def _outside(text: str) -> str:
     """Text for a line between entries, where BibTeX looks for nothing but the sign at."""
-    return "".join(own if own.isprintable() else " " for own in text).replace("@", "(at)")
+    return "".join(sign if sign.isprintable() else " " for sign in text).replace("@", "(at)")

@@ -6,6 +6,7 @@ however it ends, so a claim never outlives who made it.
 
 import errno
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,10 +15,8 @@ from uuid import uuid4
 
 from bench.errors import BenchError, warn
 
-try:
+if sys.platform != "win32":  # there, runs at once may compute the same image twice
     import fcntl
-except ImportError:  # not a POSIX system: runs at once may then compute the same image twice
-    fcntl = None
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """What file systems without locks answer."""
@@ -110,7 +109,7 @@ def _taken(folder: Path) -> set[str]:
 
 def _lock(descriptor: int, wait: bool) -> bool:
     """Locks an open file; False if another process has it and this one does not wait."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

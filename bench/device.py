@@ -40,7 +40,7 @@ def resolve_batch_size(batch_size: int | str, device: torch.device) -> int:
     if batch_size == "auto":
         return _BATCH_SIZES[device.type]
     require_integer("batch_size", batch_size, 1, 10**5)
-    return batch_size
+    return int(batch_size)
 
 
 def keep_freed_memory() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TextIO
 
 LARGEST = 2**63 - 1
 """What numpy, torch and files of rows hold as an integer."""
@@ -56,11 +57,19 @@ def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
     """Hands the text of each `BenchWarning` in a `with` block on, and none of them twice."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", BenchWarning)
-        show_others, told = warnings.showwarning, set()
+        show_others = warnings.showwarning
+        told: set[str] = set()
 
-        def show(message: Warning, category: type[Warning], *rest: object) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if not issubclass(category, BenchWarning):
-                show_others(message, category, *rest)
+                show_others(message, category, filename, lineno, file, line)
             elif str(message) not in told:
                 told.add(str(message))
                 tell(str(message))

@@ -4,14 +4,13 @@
                                   /part-<images>.safetensors
 
 The key is a hash over everything but the image that decides a map; each map is kept under a hash
-over the image's id, label and pixels, and with a checksum of its own.
+over the image's id, label and pixels, and has a checksum.
 """
 
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +104,7 @@ class MapStore:
             if image_id in self:
                 part, _ = self._places[self._keys[image_id]]
                 wanted[part].append(image_id)
-        found = {}
+        found: dict[str, KeptMap] = {}
         for part, of_part in wanted.items():
             try:
                 read = self._read(part)
@@ -116,15 +115,14 @@ class MapStore:
                 warn_left_out(error)
                 continue
             keys = {image_id: self._keys[image_id] for image_id in of_part}
-            sound = {own: read[key] for own, key in keys.items() if key in read}
-            found |= {own: kept for own, kept in sound.items() if kept.values.shape == size}
-            faulty = [own for own in of_part if own not in found]
+            sound = {image_id: read[key] for image_id, key in keys.items() if key in read}
+            found |= _of_size(sound, size)
+            faulty = [image_id for image_id in of_part if image_id not in found]
             if faulty:
-                names = ", ".join(f"'{own}'" for own in faulty[:3])
+                names = ", ".join(f"'{image_id}'" for image_id in faulty[:3])
                 more = f" and {len(faulty) - 3} more" if len(faulty) > 3 else ""
                 reason = f"the map of {names}{more} is not what was kept, or not of {size}"
-                fitting = {key: own for key, own in read.items() if own.values.shape == size}
-                self._mend(BrokenFileError(part, reason), fitting)
+                self._mend(BrokenFileError(part, reason), _of_size(read, size))
         return found
 
     def save(
@@ -144,12 +142,13 @@ class MapStore:
             By image id, what `load` gives from now on: what is evaluated is what is kept.
         """
         keys = [self._keys[image_id] for image_id in image_ids]
-        scales, dtype = np.ones(len(maps), maps.dtype), maps.dtype
+        scales = np.ones(len(maps), maps.dtype)
+        kept_dtype: np.dtype[np.floating] = maps.dtype
         if self.dtype == "float16":
-            dtype = np.float16
+            kept_dtype = np.dtype(np.float16)
             highest = np.abs(maps).max(axis=(1, 2))
             scales = np.where(highest > 0, highest, 1).astype(maps.dtype)
-        rounded = (maps / scales[:, None, None]).astype(dtype)
+        rounded = (maps / scales[:, None, None]).astype(kept_dtype)
         taken = np.full(len(maps), seconds, np.float32)
         try:
             self._write(keys, rounded, scales, taken)
@@ -183,12 +182,13 @@ class MapStore:
         metadata = file.metadata() or {}
         try:
             keys = json.loads(metadata.get("keys", "null"))
-            shapes = [tuple(file.get_slice(own).get_shape()) for own in _TENSORS]
-            count = [own[:1] for own in shapes]
+            shapes = [tuple(file.get_slice(name).get_shape()) for name in _TENSORS]
+            count = [shape[:1] for shape in shapes]
         except (SafetensorError, ValueError, RecursionError) as error:
             raise BrokenFileError(part, str(error)) from None
-        is_list = isinstance(keys, list) and all(isinstance(own, str) for own in keys)
-        if not is_list or count != [(len(keys),)] * 3 or [len(own) for own in shapes] != [3, 1, 1]:
+        is_list = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+        ranks = [len(shape) for shape in shapes]
+        if not is_list or count != [(len(keys),)] * 3 or ranks != [3, 1, 1]:
             raise BrokenFileError(part, f"expected maps and their keys, found shapes {shapes}")
         if metadata.get("store", self._manifest["key"]) != self._manifest["key"]:
             raise BrokenFileError(part, "its maps are another method's")
@@ -204,7 +204,7 @@ class MapStore:
         with _opened(part) as file:
             keys = self._keys_of(part, file)
             try:
-                arrays = [file.get_tensor(own) for own in _TENSORS]
+                arrays = [file.get_tensor(name) for name in _TENSORS]
                 expected = json.loads((file.metadata() or {}).get("checksums", "null"))
             except (SafetensorError, ValueError, RecursionError) as error:
                 raise BrokenFileError(part, str(error)) from None
@@ -213,7 +213,7 @@ class MapStore:
             expected = found
         if not isinstance(expected, list) or len(expected) != len(keys):
             raise BrokenFileError(part, "expected a checksum for each map")
-        if any(own.dtype.kind != "f" for own in arrays):
+        if any(array.dtype.kind != "f" for array in arrays):
             raise BrokenFileError(part, "expected floating point numbers")
         given = zip(keys, _as_read(*arrays), found, expected, strict=True)
         return {
@@ -229,11 +229,11 @@ class MapStore:
             del self._places[key]
         kept = {key: sound[key] for key in held if key in sound}
         try:
-            with _opened(error.path) if kept else nullcontext() as file:
-                if kept:
+            if kept:
+                with _opened(error.path) as file:
                     keys = self._keys_of(error.path, file)
                     places = [keys.index(key) for key in kept]
-                    self._write(list(kept), *(file.get_tensor(own)[places] for own in _TENSORS))
+                    self._write(list(kept), *(file.get_tensor(name)[places] for name in _TENSORS))
         except BenchError as failed:
             warn(f"{failed}: the sound maps of a broken part are made again")
         warn(self._set_aside(error))
@@ -296,6 +296,10 @@ def open_maps(
     return store
 
 
+def _of_size(maps: Mapping[str, KeptMap], size: tuple[int, int]) -> dict[str, KeptMap]:
+    return {name: kept for name, kept in maps.items() if kept.values.shape == size}
+
+
 def _as_read(
     maps: NDArray[Any], scales: NDArray[np.floating], seconds: NDArray[np.float32]
 ) -> list[KeptMap]:
@@ -309,7 +313,7 @@ def _as_read(
 def _checksums(keys: Iterable[str], *arrays: NDArray[Any]) -> list[str]:
     """One for each map, over its key, values, scale and seconds."""
     return [
-        checksum(b"".join([key.encode(), *(np.ascontiguousarray(own).tobytes() for own in of_map)]))
+        checksum(b"".join([key.encode(), *(np.ascontiguousarray(a).tobytes() for a in of_map)]))
         for key, *of_map in zip(keys, *arrays, strict=True)
     ]
 

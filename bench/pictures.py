@@ -73,9 +73,9 @@ def read_picture(folder: Path, image_id: str) -> Picture | None:
     shape = pictures["photo"].shape
     if len(shape) != 3 or shape[2] != 3 or texts["image_id"] != image_id:
         raise BrokenFileError(path, f"expected a picture of '{image_id}', (H, W, 3)")
-    if any(own.shape != shape or own.dtype != np.uint8 for own in pictures.values()):
+    if any(picture.shape != shape or picture.dtype != np.uint8 for picture in pictures.values()):
         raise BrokenFileError(path, "expected pictures of one size, 8 bits a channel")
-    return Picture(**texts, **pictures)
+    return Picture(label=texts["label"], image_id=image_id, **pictures)
 
 
 def pictures_folder(results_dir: Path, title: str, key: str) -> Path:

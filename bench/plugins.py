@@ -37,12 +37,12 @@ def _entry_points() -> tuple[ConfigPackage, ...]:
 
 def config_packages() -> list[ConfigPackage]:
     """The configuration of installed packages, in the order of their entry points' names."""
-    return [own for own in _entry_points() if not own.problem]
+    return [package for package in _entry_points() if not package.problem]
 
 
 def plugin_problems() -> list[str]:
     """One line for each entry point that leads nowhere; the others work all the same."""
-    return [own.problem for own in _entry_points() if own.problem]
+    return [package.problem for package in _entry_points() if package.problem]
 
 
 def _read(entry: metadata.EntryPoint) -> ConfigPackage:

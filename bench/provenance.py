@@ -5,17 +5,12 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import torch
-
-try:
-    from numpy._core import _multiarray_umath
-except ImportError:  # numpy 1
-    from numpy.core import _multiarray_umath
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -32,7 +27,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "directory": str(Path.cwd()),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {own.name: own.version for own in _distributions()},
+        "packages": {package.name: package.version for package in _distributions()},
         "git": _git(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
         "driver": _driver(),
@@ -43,14 +38,21 @@ def provenance(device: torch.device) -> dict[str, Any]:
             "matmul": torch.backends.cuda.matmul.allow_tf32,
             "cudnn": torch.backends.cudnn.allow_tf32,
         },
-        "numpy_cpu_features": sorted(
-            name for name, present in _multiarray_umath.__cpu_features__.items() if present
-        ),
+        "numpy_cpu_features": _numpy_cpu_features(),
     }
 
 
+def _numpy_cpu_features() -> list[str]:
+    """What numpy found of the CPU's instruction sets, which it tells in a private module only."""
+    try:
+        module = import_module("numpy._core._multiarray_umath")
+    except ImportError:  # numpy 1
+        module = import_module("numpy.core._multiarray_umath")
+    return sorted(name for name, present in module.__cpu_features__.items() if present)
+
+
 def _distributions() -> list[metadata.Distribution]:
-    return sorted(metadata.distributions(), key=lambda own: (own.name or "").lower())
+    return sorted(metadata.distributions(), key=lambda package: (package.name or "").lower())
 
 
 def _driver() -> str | None:

@@ -53,8 +53,8 @@ def _align(given: argparse.Namespace) -> None:
             given.output,
             Alignment(given.template, given.size),
             given.missing,
-            config.workers,
-            lambda: progress.advance(task),
+            workers=config.workers,
+            on_image=lambda: progress.advance(task),
         )
     lost = [image_id for image_id, record in done.items() if not record["found"]]
     console.print(f"faces found: {len(done) - len(lost):,} of {len(done):,}", highlight=False)

@@ -87,7 +87,8 @@ def align_face(
         (size, size, 3), by bilinear interpolation.
     """
     matrix = similarity_transform(landmarks, TEMPLATES[template] * size)
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=0)
+    crop = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=0)
+    return np.asarray(crop, np.uint8)
 
 
 def mtcnn(device: torch.device) -> Detect:
@@ -101,7 +102,7 @@ def mtcnn(device: torch.device) -> Detect:
     """
     from facenet_pytorch import MTCNN  # late: it loads torchvision
 
-    smallest = 20  # MTCNN's own default, and the least side of an image it can look at
+    smallest = 20  # MTCNN's default, and the least side of an image it can look at
     network = MTCNN(min_face_size=smallest, device=device)
 
     def detect(image: NDArray[np.uint8]) -> tuple[NDArray[np.float64], float] | None:
@@ -145,20 +146,20 @@ def align_samples(
     output: Path,
     alignment: Alignment,
     missing: str = "keep",
+    *,
     workers: int = 1,
     on_image: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
-    """Aligns the faces of images that were not aligned before, under their own ids.
+    """Aligns the faces of images that were not aligned before, under the same ids.
 
     Under `output` it leaves the crops, in the format that their name says (JPEG at OpenCV's
     quality of 95); `manifest.jsonl`, the settings and then a line for each image as soon as it is
     done; and `list.txt`, so that `dataset=list` reads them under the ids that the data set has.
-    Without images that were left out, it has the hash of the list they came from.
 
     Args:
         samples: The images.
         detect: Finds the landmarks.
-        output: A folder of its own.
+        output: A folder for these faces alone.
         alignment: The settings.
         missing: One of `MISSING`.
         workers: Threads that read images.
@@ -171,46 +172,91 @@ def align_samples(
         BenchError: The folder holds crops with other settings, images cannot be read or written,
             or faces are missing and that is an error; told at the end, the others are done.
     """
-    require_known("missing", missing, MISSING)
-    manifest = output / "manifest.jsonl"
-    records = _read_manifest(manifest, alignment)
+    crops = _Crops(output, alignment, missing)
     problems = Problems(f"align into '{output}'")
-    todo = []
-    for sample in samples:
-        record = records.get(sample.image_id)
-        wanted = record is None or record["found"] or missing == "keep"
-        if record is None or (wanted and not (output / sample.image_id).exists()):
-            todo.append(sample)
+    todo = [sample for sample in samples if not crops.is_done(sample)]
+    for _ in range(len(samples) - len(todo)):
+        on_image()
+    images = read_ahead((sample.read for sample in todo), workers, 2 * workers)
+    for sample, image in zip(todo, images, strict=True):
+        on_image()
+        if isinstance(image, BenchError):
+            problems.add("images that cannot be read", str(image))
         else:
-            on_image()
-    with manifest.open("a", encoding="utf-8") as lines:
-        images = read_ahead((sample.read for sample in todo), workers, 2 * workers)
-        for sample, image in zip(todo, images, strict=True):
-            on_image()
-            if isinstance(image, BenchError):
-                problems.add("images that cannot be read", str(image))
-                continue
-            face = detect(image)
-            record = {"found": face is not None}
-            if face is not None:
-                record |= {"probability": face[1], "landmarks": np.round(face[0], 3).tolist()}
-                crop = align_face(image, face[0], alignment.template, alignment.size)
-                _write_image(output / sample.image_id, crop)
-            elif missing == "keep":
-                crop = cv2.resize(image, (alignment.size, alignment.size))
-                _write_image(output / sample.image_id, crop)
-            records[sample.image_id] = record
-            lines.write(json.dumps({"image_id": sample.image_id} | record) + "\n")
-            lines.flush()
-    done = {s.image_id: records[s.image_id] for s in samples if s.image_id in records}
-    if missing == "error":
-        for image_id, record in done.items():
-            if not record["found"]:
-                problems.add("images without a face", f"'{image_id}'")
+            crops.add(sample, image, detect)
+    done = {s.image_id: crops.records[s.image_id] for s in samples if s.image_id in crops.records}
+    for image_id in _without_a_face(done) if missing == "error" else ():
+        problems.add("images without a face", f"'{image_id}'")
     problems.raise_any()
-    listed = [s for s in samples if missing == "keep" or done[s.image_id]["found"]]
-    write_atomically(output / "list.txt", to_list(listed))
+    crops.write_list(samples)
     return done
+
+
+class _Crops:
+    """A folder of crops with its manifest.
+
+    Attributes:
+        records: What the manifest says of each image, by id.
+
+    Args:
+        folder: Where they are; the manifest is begun if there is none.
+        alignment: The settings.
+        missing: One of `MISSING`.
+    """
+
+    def __init__(self, folder: Path, alignment: Alignment, missing: str) -> None:
+        require_known("missing", missing, MISSING)
+        self.records = _read_manifest(folder / "manifest.jsonl", alignment)
+        self._folder = folder
+        self._alignment = alignment
+        self._missing = missing
+
+    def is_done(self, sample: Sample) -> bool:
+        """Whether an image was aligned before, and its crop is there if there shall be one."""
+        record = self.records.get(sample.image_id)
+        if record is None:
+            return False
+        return not self._is_kept(record) or (self._folder / sample.image_id).exists()
+
+    def add(self, sample: Sample, image: NDArray[np.uint8], detect: Detect) -> None:
+        """Aligns an image, writes its crop, and then its line of the manifest."""
+        record, crop = _align(image, detect, self._alignment)
+        if self._is_kept(record):
+            _write_image(self._folder / sample.image_id, crop)
+        self.records[sample.image_id] = record
+        with (self._folder / "manifest.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"image_id": sample.image_id} | record) + "\n")
+
+    def write_list(self, samples: Sequence[Sample]) -> None:
+        """Writes the list of the crops, with the samples' ids and targets.
+
+        If no image was left out it has the hash of the list that they came from.
+        """
+        kept = [sample for sample in samples if self._is_kept(self.records[sample.image_id])]
+        write_atomically(self._folder / "list.txt", to_list(kept))
+
+    def _is_kept(self, record: Mapping[str, Any]) -> bool:
+        return record["found"] or self._missing == "keep"
+
+
+def _align(
+    image: NDArray[np.uint8], detect: Detect, alignment: Alignment
+) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """The manifest's record of an image, and its crop: the whole image where no face is found."""
+    face, size = detect(image), alignment.size
+    if face is None:
+        return {"found": False}, np.asarray(cv2.resize(image, (size, size)), np.uint8)
+    landmarks, probability = face
+    record = {
+        "found": True,
+        "probability": probability,
+        "landmarks": np.round(landmarks, 3).tolist(),
+    }
+    return record, align_face(image, landmarks, alignment.template, size)
+
+
+def _without_a_face(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [image_id for image_id, record in records.items() if not record["found"]]
 
 
 def _read_manifest(path: Path, alignment: Alignment) -> dict[str, dict[str, Any]]:
@@ -242,7 +288,7 @@ def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
 
 def spread(done: Mapping[str, Mapping[str, Any]], count: int) -> Iterator[str]:
     """Ids for a contact sheet: images without a face first, then others, spread evenly."""
-    lost = [image_id for image_id, record in done.items() if not record["found"]][: count // 3]
+    lost = _without_a_face(done)[: count // 3]
     found = [image_id for image_id, record in done.items() if record["found"]]
     yield from lost
     yield from found[:: max(-(-len(found) // max(count - len(lost), 1)), 1)]

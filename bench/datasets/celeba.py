@@ -1,6 +1,5 @@
 """CelebA with its identities."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,7 +7,7 @@ import pandas as pd
 
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.image_files import unnested
-from bench.datasets.listed import Entry, find_listed
+from bench.datasets.listed import Entry, FindImage, find_listed
 from bench.datasets.official import count_files, locate, read_table, same_keys
 from bench.datasets.problems import Problems
 from bench.errors import require_known
@@ -74,9 +73,9 @@ class CelebA(Dataset):
         else:
             images = images.set_index("file")
             listing, samples = find_listed(name, list, _finder(images, self._folder), self._folder)
-            partition = images["partition"][[sample.path.name for sample in samples]]
-            counts = partition.value_counts()
-            parts = ", ".join(f"{counts.get(own, 0)} {own}" for own in PARTITIONS)
+            files_listed = [sample.path.name for sample in samples]
+            counts = images["partition"][files_listed].value_counts()
+            parts = ", ".join(f"{counts.get(partition, 0)} {partition}" for partition in PARTITIONS)
             notes = [listing.note, f"Listed: {parts} images"]
         super().__init__(name, samples, max_images, notes=notes, root=Path(root).expanduser())
 
@@ -120,7 +119,7 @@ def _read_images(name: str, files: dict[str, Path]) -> pd.DataFrame:
     return images.assign(label=images["identity"] - 1, partition=images["number"].map(parts))
 
 
-def _finder(images: pd.DataFrame, folder: Path) -> Callable[[Entry], tuple[Path, int] | str]:
+def _finder(images: pd.DataFrame, folder: Path) -> FindImage:
     """Finds an entry by its file name; a folder before it must be the label."""
     labels = images["label"]
 

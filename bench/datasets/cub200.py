@@ -1,6 +1,5 @@
 """Caltech-UCSD Birds-200-2011."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,7 +7,7 @@ import pandas as pd
 
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.image_files import unnested
-from bench.datasets.listed import Entry, find_listed
+from bench.datasets.listed import Entry, FindImage, find_listed
 from bench.datasets.official import count_files, locate, read_table, same_keys
 from bench.datasets.problems import Problems
 from bench.errors import require_known
@@ -83,7 +82,14 @@ class Cub200(Dataset):
             trained = set((str(self._folder) + "/" + images["path"])[is_train])
             train = sum(str(sample.path) in trained for sample in samples)
             notes = [listing.note, f"Listed: {len(samples) - train} test, {train} train images"]
-        super().__init__(name, samples, max_images, class_names, notes, files["images.txt"].parent)
+        super().__init__(
+            name,
+            samples,
+            max_images,
+            class_names=class_names,
+            notes=notes,
+            root=files["images.txt"].parent,
+        )
 
     def figures(self) -> dict[str, tuple[int, int]]:
         """Counts in the tables, and of the image files if no list says which are needed."""
@@ -94,12 +100,12 @@ class Cub200(Dataset):
 
 def _read_images(name: str, files: dict[str, Path]) -> tuple[pd.DataFrame, list[str]]:
     """The images with the columns path, label and is_train, and the names of the labels."""
-    columns = {
+    columns: dict[str, dict[str, type[int] | type[str]]] = {
         "images.txt": {"image": int, "path": str},
         "image_class_labels.txt": {"image": int, "class": int},
         "train_test_split.txt": {"image": int, "is_train": int},
     }
-    tables = {file: read_table(files[file], own) for file, own in columns.items()}
+    tables = {file: read_table(files[file], named) for file, named in columns.items()}
     classes = read_table(files["classes.txt"], {"class": int, "name": str})
     problems = Problems(f"dataset '{name}', '{files['images.txt'].parent}'")
     same_keys(tables, "image", problems)
@@ -107,18 +113,18 @@ def _read_images(name: str, files: dict[str, Path]) -> tuple[pd.DataFrame, list[
     problems.raise_any()
 
     first, *others = (table.set_index("image") for table in tables.values())
-    images = first.join(others)
+    images = first.join([*others])
     same_keys({"images.txt": images}, "path", problems)
     class_names = classes.set_index("class")["name"].sort_index()
     expected = images["class"].map(class_names)
     contradicting = images["path"].str.partition("/")[0] != expected
-    for path, own in zip(images["path"][contradicting], expected[contradicting], strict=True):
-        problems.add("images that lie in another class's folder", f"'{path}' of class '{own}'")
+    for path, name in zip(images["path"][contradicting], expected[contradicting], strict=True):
+        problems.add("images that lie in another class's folder", f"'{path}' of class '{name}'")
     problems.raise_any()
     return images.assign(label=images["class"] - 1), class_names.tolist()
 
 
-def _finder(images: pd.DataFrame, folder: Path) -> Callable[[Entry], tuple[Path, int] | str]:
+def _finder(images: pd.DataFrame, folder: Path) -> FindImage:
     """Finds an entry by its official path or by label and file name, which are unique."""
     known = dict(zip(images["path"], images["label"].tolist(), strict=True))
     by_label = {f"{label}/{path.partition('/')[2]}": path for path, label in known.items()}

@@ -9,6 +9,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 _HOLE = 512
 """Zero bytes in a row that are looked at: a disk's sector. JPEG photos have 17 at most (of 214)."""
@@ -99,7 +100,7 @@ def _flat_pixels(image: NDArray[np.uint8]) -> int:
 
 def _wrong_checksum(content: bytes, opened: Image.Image) -> str | None:
     """What zlib says of a TIFF file that it compressed, or None."""
-    if opened.format == "TIFF" and opened.tag_v2.get(_COMPRESSION) in _ZLIB:
+    if isinstance(opened, TiffImageFile) and opened.tag_v2.get(_COMPRESSION) in _ZLIB:
         for start, end in _tiff_strips(opened):
             try:
                 zlib.decompress(content[start:end])
@@ -114,7 +115,9 @@ def _compressed_pixels(content: bytes, opened: Image.Image) -> Iterator[tuple[in
         yield from _jpeg_scans(content)
     elif opened.format == "WEBP":
         yield from _webp_pixels(content)
-    elif opened.format == "TIFF" and opened.tag_v2.get(_COMPRESSION) in _WITHOUT_CHECKSUMS:
+    elif (
+        isinstance(opened, TiffImageFile) and opened.tag_v2.get(_COMPRESSION) in _WITHOUT_CHECKSUMS
+    ):
         yield from _tiff_strips(opened)
 
 
@@ -144,7 +147,7 @@ def _webp_pixels(content: bytes) -> Iterator[tuple[int, int]]:
         position += size + size % 2
 
 
-def _tiff_strips(opened: Image.Image) -> Iterator[tuple[int, int]]:
+def _tiff_strips(opened: TiffImageFile) -> Iterator[tuple[int, int]]:
     """The strips or tiles of a TIFF file's first image."""
     for offsets, sizes in ((273, 279), (324, 325)):
         starts, lengths = (opened.tag_v2.get(tag, ()) for tag in (offsets, sizes))

@@ -70,6 +70,7 @@ class Dataset:
         name: str,
         samples: Sequence[Sample],
         max_images: int | None = None,
+        *,
         class_names: Sequence[str] | None = None,
         notes: Sequence[str] = (),
         root: Path | None = None,
@@ -84,7 +85,8 @@ class Dataset:
         self._pixel_hashes: dict[str, str] = {}
         if not self.samples:
             raise BenchError(f"dataset '{name}': found no images")
-        problems, seen = Problems(f"dataset '{name}'"), set()
+        problems = Problems(f"dataset '{name}'")
+        seen: set[str] = set()
         for sample in self.samples:
             if sample.image_id in seen:
                 problems.add("images listed twice", f"'{sample.image_id}'")
@@ -119,7 +121,8 @@ class Dataset:
                 counts all.
         """
         if not self._pixel_hashes:
-            problems, hashes = Problems(f"dataset '{self.name}'"), {}
+            problems = Problems(f"dataset '{self.name}'")
+            hashes: dict[str, str] = {}
             images = read_ahead((sample.read for sample in self.samples), workers, 2 * workers)
             for sample, image in zip(self.samples, images, strict=True):
                 if isinstance(image, BenchError):
@@ -142,8 +145,8 @@ class Dataset:
         listing, pixels = hashlib.sha256(), hashlib.sha256()
         for sample in self.samples:
             listing.update(f"{sample.image_id} {sample.target}\n".encode())
-        for own in self.pixel_hashes(workers).values():
-            pixels.update(own.encode())
+        for pixel_hash in self.pixel_hashes(workers).values():
+            pixels.update(pixel_hash.encode())
         return {
             "name": self.name,
             "num_images": len(self),

@@ -45,7 +45,7 @@ class ClassFolders(Dataset):
                 f"dataset.root: '{folder}' has no class folders; expected one for each class, or "
                 "use dataset=list with a list file"
             )
-        files = {own: image_files(folder / own, left_out) for own in classes}
+        files = {class_: image_files(folder / class_, left_out) for class_ in classes}
         if not any(files.values()):
             raise BenchError(
                 f"dataset '{name}': found no images in the {len(classes)} class folders of "
@@ -53,12 +53,15 @@ class ClassFolders(Dataset):
             )
         _check_depth(folder, files)
         samples = [
-            Sample(composed(f"{own}/{path}"), folder / own / path, label)
-            for label, own in enumerate(classes)
-            for path in files[own]
+            Sample(composed(f"{class_}/{path}"), folder / class_ / path, label)
+            for label, class_ in enumerate(classes)
+            for path in files[class_]
         ]
         notes = [note for note in (left_out.note, _without_images(files)) if note]
-        super().__init__(name, samples, max_images, [*map(composed, classes)], notes, folder)
+        class_names = [*map(composed, classes)]
+        super().__init__(
+            name, samples, max_images, class_names=class_names, notes=notes, root=folder
+        )
 
 
 def _check_depth(folder: Path, files: Mapping[str, Sequence[str]]) -> None:
@@ -66,8 +69,8 @@ def _check_depth(folder: Path, files: Mapping[str, Sequence[str]]) -> None:
     if any("/" not in path for paths in files.values() for path in paths):
         return
     (first, *others) = files
-    if all(own.lower() in _SPLITS for own in files):
-        splits = " or ".join(f"dataset.split={own}" for own in files)
+    if all(name.lower() in _SPLITS for name in files):
+        splits = " or ".join(f"dataset.split={name}" for name in files)
         raise BenchError(
             f"dataset.root: the folders of '{folder}' are splits, not classes. Did you mean "
             f"{splits}?"
@@ -80,7 +83,7 @@ def _check_depth(folder: Path, files: Mapping[str, Sequence[str]]) -> None:
 
 
 def _without_images(files: Mapping[str, Sequence[str]]) -> str | None:
-    empty = [own for own, paths in files.items() if not paths]
+    empty = [name for name, paths in files.items() if not paths]
     if not empty:
         return None
     shown = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")

@@ -95,7 +95,7 @@ def image_files(folder: Path, left_out: LeftOut | None = None) -> list[str]:
 def unnested(folder: Path) -> Path:
     """The folder of the same name within a folder that has nothing else to show, or the folder.
 
-    Archives that are unpacked into a folder of their own name look like this.
+    Archives that are unpacked into a folder of the archive's name look like this.
     """
     inner = folder / folder.name
     if not inner.is_dir():

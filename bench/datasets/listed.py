@@ -44,6 +44,11 @@ class Entry:
         return f"line {self.number}: '{_shortened(f'{self.image_id} {self.target}')}'"
 
 
+FindImage = Callable[[Entry], tuple[Path, int] | str]
+"""An entry to its file and the label that the data set has for it, or to why there is none (a few
+words)."""
+
+
 @dataclass(frozen=True)
 class ListFile:
     """A list as it was read.
@@ -110,16 +115,9 @@ def read_list(
         BenchError: The file cannot be read.
     """
     file = Path(file).expanduser()
-    try:
-        content = file.read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise BenchError(f"dataset.{key}: cannot read '{file}': {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise BenchError(
-            f"dataset.{key}: cannot read '{file}': {error}: save it as UTF-8 text"
-        ) from None
-    entries, header = [], None
+    content, text = _read_text(file, key)
+    entries: list[Entry] = []
+    header: str | None = None
     lines = text.split("\n" if "\n" in text else "\r")  # the latter as old Macs and Excel do
     for number, line in enumerate(lines, start=1):
         line = line.strip()
@@ -147,10 +145,7 @@ def read_list(
 
 
 def find_listed(
-    name: str,
-    file: str | Path,
-    find: Callable[[Entry], tuple[Path, int] | str],
-    root: Path,
+    name: str, file: str | Path, find: FindImage, root: Path
 ) -> tuple[ListFile, list[Sample]]:
     """Reads a list and finds its images.
 
@@ -160,8 +155,7 @@ def find_listed(
     Args:
         name: Name of the data set, for the message.
         file: The list; see `read_list`.
-        find: Gives the file of an entry and the label that the data set has for it, or why there
-            is none (a few words).
+        find: Where the data set has an image.
         root: Folder that the list's paths are relative to.
 
     Returns:
@@ -173,7 +167,8 @@ def find_listed(
     """
     problems = Problems(f"dataset '{name}', list '{file}'")
     listing = read_list(file, problems, root=root)
-    samples, seen, missing = [], set(), []
+    seen: set[str] = set()
+    missing: list[Entry] = []
     files: dict[Path, Entry] = {}
     for written in listing.entries:
         entry, found = _look_up(written, find)
@@ -194,13 +189,24 @@ def find_listed(
             problems.add("images listed twice", f"{entry}, the same file as {files[path]}")
         else:
             files[path] = entry
-            samples.append(Sample(entry.image_id, path, entry.target))
     if missing and len(missing) == len(listing.entries):
-        other = _other_root(root, missing[0].image_id)
-        if other is not None:
-            problems.add("all images are missing", f"did you mean dataset.root='{other}'?")
+        _suggest_root(root, missing[0].image_id, problems)
     problems.raise_any()
+    samples = [Sample(entry.image_id, path, entry.target) for path, entry in files.items()]
     return listing, samples
+
+
+def _read_text(file: Path, key: str) -> tuple[bytes, str]:
+    """A list's bytes, and the same as text."""
+    try:
+        content = file.read_bytes()
+        return content, content.decode("utf-8-sig")
+    except OSError as error:
+        raise BenchError(f"dataset.{key}: cannot read '{file}': {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BenchError(
+            f"dataset.{key}: cannot read '{file}': {error}: save it as UTF-8 text"
+        ) from None
 
 
 def _split(line: str) -> tuple[str, int] | None:
@@ -239,9 +245,7 @@ def _relative(path: str, root: Path | None) -> str | None:
     return written.as_posix()
 
 
-def _look_up(
-    entry: Entry, find: Callable[[Entry], tuple[Path, int] | str]
-) -> tuple[Entry, tuple[Path, int] | str]:
+def _look_up(entry: Entry, find: FindImage) -> tuple[Entry, tuple[Path, int] | str]:
     """An entry and what is found for it, under the way to write its path that is found first."""
     found = find(entry)
     if not isinstance(found, str) and _is_file(found[0]):
@@ -262,10 +266,12 @@ def _is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises where a name is too long)
 
 
-def _other_root(root: Path, image_id: str) -> Path | None:
-    """A folder beside, above or below a root that has an image which the root lacks, or None."""
-    folders = (*root.absolute().parents[:3], *(root / own for own in subfolders(root)))
-    return next((folder for folder in folders if _is_file(folder / image_id)), None)
+def _suggest_root(root: Path, image_id: str, problems: Problems) -> None:
+    """Names a folder beside, above or below a root that has an image which the root lacks."""
+    folders = (*root.absolute().parents[:3], *(root / name for name in subfolders(root)))
+    other = next((folder for folder in folders if _is_file(folder / image_id)), None)
+    if other is not None:
+        problems.add("all images are missing", f"did you mean dataset.root='{other}'?")
 
 
 def _shortened(text: str) -> str:

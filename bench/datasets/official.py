@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def locate(
     )
 
 
-def read_table(path: Path, columns: dict[str, type]) -> pd.DataFrame:
+def read_table(path: Path, columns: Mapping[str, type[int] | type[str]]) -> pd.DataFrame:
     """Reads a table of columns that are separated by white space, without a header.
 
     Args:
@@ -67,7 +67,12 @@ def read_table(path: Path, columns: dict[str, type]) -> pd.DataFrame:
     Raises:
         BenchError: The file cannot be read, or lines have other columns; names the first.
     """
-    settings = {"sep": r"\s+", "header": None, "quoting": csv.QUOTE_NONE, "keep_default_na": False}
+    settings: dict[str, Any] = {
+        "sep": r"\s+",
+        "header": None,
+        "quoting": csv.QUOTE_NONE,
+        "keep_default_na": False,
+    }
     if path.suffix == ".csv":
         settings |= {"sep": ",", "skiprows": 1}
     try:
@@ -80,12 +85,14 @@ def read_table(path: Path, columns: dict[str, type]) -> pd.DataFrame:
             return table.set_axis([*columns], axis=1)
     except OSError as error:
         raise BenchError(f"cannot read '{path}': {error.strerror}") from None
-    except (ValueError, OverflowError):  # pandas' own too; where it is wrong takes longer
+    except (ValueError, OverflowError):  # also pandas' errors; where it is wrong takes longer
         pass
     raise _complaint(path, columns, settings)
 
 
-def _complaint(path: Path, columns: dict[str, type], settings: dict[str, Any]) -> BenchError:
+def _complaint(
+    path: Path, columns: Mapping[str, type[int] | type[str]], settings: dict[str, Any]
+) -> BenchError:
     """What names the first line that a table should not have."""
     expected = f"'{path}': expected lines '{' '.join(columns)}'"
     try:
@@ -120,12 +127,12 @@ def same_keys(tables: dict[str, pd.DataFrame], key: str, problems: Problems) -> 
         for value in table[key][table[key].duplicated()].unique():
             problems.add(f"entries twice in {file}", f"'{value}'")
     for file in others:
-        own = tables[file][key]
-        if own.equals(known):  # as in the originals; the rest takes a while for 200,000
+        keys = tables[file][key]
+        if keys.equals(known):  # as in the originals; the rest takes a while for 200,000
             continue
-        for value in known[~known.isin(own)]:
+        for value in known[~known.isin(keys)]:
             problems.add(f"entries of {measure} that {file} lacks", f"'{value}'")
-        for value in own[~own.isin(known)]:
+        for value in keys[~keys.isin(known)]:
             problems.add(f"entries of {file} that {measure} lacks", f"'{value}'")
 
 

@@ -18,7 +18,7 @@ class Photos(Dataset):
     def __init__(self, name: str = "photos", max_images: int | None = None) -> None:
         # Its files are all that is needed: importing the package would load much more.
         spec = find_spec("foolbox")
-        if spec is None:
+        if spec is None or not spec.submodule_search_locations:
             raise BenchError(
                 "dataset 'photos' needs the photos in the package foolbox: "
                 "pip install 'insdel-bench[demo]'"

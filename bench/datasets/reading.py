@@ -21,7 +21,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     Whatever OpenCV makes of a file is what the published pipeline saw: it turns the image by its
     EXIF orientation, repeats grey in three channels, keeps the upper 8 of 16 bits, drops alpha,
-    and converts CMYK by its own formula (Pillow's differs by a few levels).
+    and converts CMYK by its formula (Pillow's differs by a few levels).
 
     Args:
         path: Any format that OpenCV reads, under any name.
@@ -52,10 +52,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise BenchError(
             f"image '{path}' cannot be decoded by OpenCV: convert it to an 8-bit JPEG or PNG"
         )
-    hole = find_hole(content, opened, decoded)
+    pixels = np.asarray(decoded, np.uint8)
+    hole = find_hole(content, opened, pixels)
     if hole:
         raise _damaged(path, hole)
-    return np.ascontiguousarray(decoded[..., ::-1])
+    return np.ascontiguousarray(pixels[..., ::-1])
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -79,7 +80,7 @@ def _damaged(path: Path, finding: str) -> BenchError:
 def pixels_sha256(image: NDArray[np.uint8]) -> str:
     """Hash over an image's shape and pixels, whatever file it comes from."""
     digest = hashlib.sha256(str(image.shape).encode())
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 

@@ -65,11 +65,16 @@ class Selection:
         Args:
             samples: To choose from.
             predictions: Top class of each; only needed for a subset.
+
+        Raises:
+            ValueError: A subset is to be chosen and there are no predictions, or too few.
         """
         if self.needs_predictions:
+            if predictions is None:
+                raise ValueError(f"select.subset={self.subset}: expected predictions, found none")
             pairs = zip(samples, predictions, strict=True)
             wanted = self.subset == "correct"
-            samples = [own for own, top in pairs if (own.target == top) == wanted]
+            samples = [sample for sample, top in pairs if (sample.target == top) == wanted]
         drawn = sorted(samples, key=self._place)
         if self.per_class is not None:
             taken: Counter[int] = Counter()

@@ -1,13 +1,13 @@
 """VGGFace2 in its folders of identities."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.image_files import LeftOut, image_files, subfolders, unnested
-from bench.datasets.listed import Entry, find_listed, read_list
+from bench.datasets.listed import Entry, FindImage, find_listed, read_list
 from bench.datasets.official import locate
 from bench.datasets.problems import Problems
 from bench.errors import BenchError, require_known
@@ -51,6 +51,7 @@ class VggFace2(Dataset):
         name: str,
         root: str,
         split: str = "train",
+        *,
         list: str | None = None,
         labels: str | None = None,
         max_images: int | None = None,
@@ -73,9 +74,16 @@ class VggFace2(Dataset):
         else:
             listing, samples = find_listed(name, list, _finder(identities, folder), folder)
             notes = [listing.note]
-        names = sorted(identities, key=identities.get)
+        names = sorted(identities, key=lambda identity: identities[identity])
         complete = sorted(identities.values()) == [*range(len(identities))]
-        super().__init__(name, samples, max_images, names if complete else None, notes, self._root)
+        super().__init__(
+            name,
+            samples,
+            max_images,
+            class_names=names if complete else None,
+            notes=notes,
+            root=self._root,
+        )
 
     def figures(self) -> dict[str, tuple[int, int]]:
         """Folders of identities in each split that is there, beside the official numbers.
@@ -118,9 +126,7 @@ def _read_labels(name: str, file: str) -> dict[str, int]:
     return labels
 
 
-def _finder(
-    identities: Mapping[str, int], folder: Path
-) -> Callable[[Entry], tuple[Path, int] | str]:
+def _finder(identities: Mapping[str, int], folder: Path) -> FindImage:
     """Finds an entry by identity or label, and file name."""
     by_label = {str(label): identity for identity, label in identities.items()}
 
