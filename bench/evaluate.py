@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from bench.arrays import as_integer, as_tensor
 from bench.attribution.method import Batch, Method
-from bench.attribution.scorer import Scorer
+from bench.attribution.scorer import OutputScorer, Scorer
 from bench.backbones.bare import BareModel
 from bench.datasets.dataset import Sample
 from bench.datasets.reading import read_ahead
@@ -247,7 +247,7 @@ def insertion_deletion(
     bare = BareModel(model, output_kind)
     x = _inputs(x, bare)
     fit = x.device.type == "cpu" and bare.takes_any_batch
-    scorer = Scorer(bare, protocol.score, batch_size, fit_batches=fit)
+    scorer = OutputScorer(bare, protocol.score, batch_size, fit_batches=fit)
     targets = _targets(targets, x)
     maps = _maps(maps, x)
     with torch.no_grad():
@@ -389,7 +389,7 @@ class _Scores:
 class _EndPoints:
     """Scores clean images and baselines; a constant baseline is passed through once in all."""
 
-    def __init__(self, scorer: Scorer, protocol: Protocol) -> None:
+    def __init__(self, scorer: OutputScorer, protocol: Protocol) -> None:
         self._scorer = scorer
         self.protocol = protocol
         self._constant: dict[Baseline, Tensor] = {}
@@ -437,7 +437,7 @@ _Scored = tuple[Tensor, Tensor]
 
 
 def _score_maps(
-    scorer: Scorer,
+    scorer: OutputScorer,
     protocol: Protocol,
     inputs: Inputs,
     ends: _Ends,
@@ -488,7 +488,7 @@ def _score_maps(
 
 
 def _mufidelity(
-    scorer: Scorer,
+    scorer: OutputScorer,
     settings: MuFidelity,
     inputs: Inputs,
     ends: _Ends,

@@ -260,7 +260,14 @@ class _Experiment:
 
     def scorer(self, backbone: Backbone, score: str, advance: Callable[[int], None]) -> Scorer:
         may_shrink = self.config.batch_size == "auto"
-        return Scorer(backbone, score, self.batch_size, advance, may_shrink, advance)
+        return Scorer(
+            backbone,
+            score,
+            self.batch_size,
+            on_forward=advance,
+            on_backward=advance,
+            may_shrink=may_shrink,
+        )
 
     @cached_property
     def passes(self) -> dict[str, Passes | None]:

@@ -49,7 +49,7 @@ def samples(tmp_path):
 
 
 def rows_of(samples, module, kind="logits", block_size=5):
-    network = Backbone("net", module, SQUARE, kind, None, "last", "last")
+    network = Backbone("net", module, SQUARE, kind, None, cam_layer="last", feature_layer="last")
     scorer = Scorer(network, "probability", 4)
     protocol = load_protocol("xplique-probability")
     results = list(evaluate(samples, scorer, METHODS, protocol, CPU, block_size=block_size))

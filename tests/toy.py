@@ -80,7 +80,15 @@ def backbone(
 ) -> Backbone:
     preprocessing = Preprocessing(size, mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
     module = ConvModel(classes, seed)
-    return Backbone(name, module, preprocessing, output_kind, classes, cam_layer, feature_layer)
+    return Backbone(
+        name,
+        module,
+        preprocessing,
+        output_kind,
+        classes,
+        cam_layer=cam_layer,
+        feature_layer=feature_layer,
+    )
 
 
 class NotAFunction(nn.Module):

@@ -70,7 +70,7 @@ class _Adapter(Method):
         channels: How channels become one map, a key of `CHANNELS`.
         upsampling: How maps of another size than the input are resized, one of `UPSAMPLINGS`.
         forward_passes: Forward passes for one image, for the estimate of a run; None: not known.
-        backward_passes: Likewise.
+        backward_passes: The same of backward passes.
         citation: Where the method comes from.
 
     Raises:
@@ -86,6 +86,7 @@ class _Adapter(Method):
         setting: str,
         path: str,
         extra: tuple[str, str] | None = None,
+        *,
         batched: bool = False,
         channels: str = "mean",
         upsampling: str = "bilinear",
@@ -259,7 +260,7 @@ class GradCamPackage(_Adapter):
     def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
         layer = self._target_layer(scorer.backbone)
         cam = self.loaded(model=model, target_layers=[layer], **self.arguments)
-        # After the package's own hooks: on a CPU it keeps the layer's output itself, which what
+        # After the package's hooks: on a CPU it keeps the layer's output itself, which what
         # follows may change in place.
         layer.register_forward_hook(lambda *call: call[2].clone())
         wanted = [_Target(target) for target in targets.tolist()]
@@ -321,7 +322,9 @@ def _load(setting: str, path: str, extra: tuple[str, str] | None) -> Any:
     except ImportError as error:
         raise BenchError(f"{setting}: cannot import '{path}': {error}") from None
     if not hasattr(loaded, name):
-        require_known(setting, path, [f"{module}.{own}" for own in dir(loaded) if own[0] != "_"])
+        require_known(
+            setting, path, [f"{module}.{known}" for known in dir(loaded) if known[0] != "_"]
+        )
     return getattr(loaded, name)
 
 
@@ -333,7 +336,7 @@ def _require_class(setting: str, path: str, loaded: Any) -> None:
 def _tuples(value: Any) -> Any:
     """Captum wants tuples where YAML has lists."""
     if isinstance(value, Mapping):
-        return {key: _tuples(own) for key, own in value.items()}
+        return {key: _tuples(member) for key, member in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
@@ -347,7 +350,8 @@ def _source_sha256(loaded: Any) -> str | None:
 
 def _versions(loaded: Any) -> dict[str, str]:
     """Versions of the packages that a function is of, or a class and its bases."""
-    modules = {own.__module__ for own in getattr(loaded, "__mro__", [loaded]) if own is not object}
+    bases = getattr(loaded, "__mro__", [loaded])
+    modules = {base.__module__ for base in bases if base is not object}
     owners = metadata.packages_distributions()
     names = {name for module in modules for name in owners.get(module.partition(".")[0], [])}
     return {name: metadata.version(name) for name in sorted(names)}

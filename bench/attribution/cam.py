@@ -39,7 +39,7 @@ class GradCAM(Method):
 
 
 class GradCAMPlusPlus(GradCAM):
-    """Grad-CAM++: channels weighted by positive gradients, each with a weight of its own.
+    """Grad-CAM++: channels weighted by positive gradients, each with its weight.
 
     Chattopadhay et al. 2018, arXiv 1710.11063, equations 11 and 19 in the form that Xplique gives
     them: the mean over pixels, of gradients and activations, in place of the sum.
@@ -100,8 +100,8 @@ class ScoreCAM(Method):
 
         def build(jobs: Tensor) -> tuple[Tensor, Tensor]:
             images = jobs // channels
-            own = activations[images, jobs % channels][:, None]
-            masks = self._scale(functional.interpolate(own, size, mode="bilinear"))
+            channel = activations[images, jobs % channels][:, None]
+            masks = self._scale(functional.interpolate(channel, size, mode="bilinear"))
             inputs = (x[images] * masks).contiguous(memory_format=torch.channels_last)
             return inputs, targets[images]
 

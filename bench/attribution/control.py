@@ -63,7 +63,7 @@ class _Changed(Method):
     """Base of the controls that change another method's maps.
 
     Args:
-        of: The other method; in YAML its name, or {method: NAME} with settings of its own.
+        of: The other method; in YAML its name, or {method: NAME} with its settings.
 
     Raises:
         BenchError: It is no method.
@@ -73,11 +73,7 @@ class _Changed(Method):
         if not isinstance(of, Method):
             raise BenchError(f"of: expected the name of a method, found {of!r}")
         self.of = of
-
-    @property
-    def version(self) -> int:
-        """That of the other method: these have but one of their own."""
-        return self.of.version
+        self.version = of.version  # what is done to its maps has not changed since
 
     def passes(self, backbone: Backbone) -> Passes | None:
         """Those of the other method."""

@@ -80,17 +80,7 @@ class IntegratedGradients(Method):
 
     def __init__(self, steps: int = 80) -> None:
         require_integer("steps", steps, 2)
-        self.steps = steps
-
-    @property
-    def forward_passes(self) -> int:
-        """One for each step."""
-        return self.steps
-
-    @property
-    def backward_passes(self) -> int:
-        """Likewise."""
-        return self.steps
+        self.steps = self.forward_passes = self.backward_passes = steps
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -127,16 +117,7 @@ class _NoisyGradients(Method):
         require_number("noise", noise, 0, float("inf"))
         self.num_samples = num_samples
         self.noise = noise
-
-    @property
-    def forward_passes(self) -> int:
-        """One for each sample."""
-        return self.num_samples
-
-    @property
-    def backward_passes(self) -> int:
-        """Likewise."""
-        return self.num_samples
+        self.forward_passes = self.backward_passes = num_samples
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ def guarded(
     Args:
         scorer: What the code is given.
         x: (B, 3, S, S) inputs. One is passed through the network if there is a change, to see
-            whether that is a pass's own.
+            whether that is what a pass does.
         tell_changes: Called, when everything is back, with what was changed, in words.
         tell_hooks: Called if nothing but hooks was left, with where they were, in words.
         networks: Other networks to watch.
@@ -117,6 +117,11 @@ class Isolation:
                 found += [change for change in changes if change.kind != _HOOKS]
 
 
+class _CanPutBack(Protocol):
+    def put_back(self) -> list[Change]:
+        """Puts something back, and returns what had been changed."""
+
+
 class _Kept:
     """Network and generators, as they were."""
 
@@ -127,7 +132,7 @@ class _Kept:
         for network in (scorer.backbone.module, *networks):
             for name, module in network.named_modules():
                 names.setdefault(module, name or type(network).__name__)
-        classes = {own for thing in names for own in type(thing).__mro__ if own is not object}
+        classes = {base for thing in names for base in type(thing).__mro__ if base is not object}
         self._objects = [_Object(thing, name) for thing, name in names.items()]
         self._tensors = _Tensors(self._objects, values)
         self._functions = [_Functions(owner) for owner in (functional, *classes)]
@@ -137,7 +142,8 @@ class _Kept:
     def put_back(self) -> list[Change]:
         """Puts everything back, and returns what had been changed."""
         changes = self._tensors.put_back()  # looks where tensors lie now, so it comes first
-        for part in (*self._objects, *self._functions, self._global_hooks):
+        kept: list[_CanPutBack] = [*self._objects, *self._functions, self._global_hooks]
+        for part in kept:
             changes += part.put_back()
         for put, state in self._generators:
             put(state)
@@ -153,10 +159,12 @@ class _Object:
         self._class = type(thing)
         self._attributes = dict(vars(thing))
         self._ids = _ids(self._attributes)
-        containers = {key: own for key, own in self._attributes.items() if type(own) in _CONTAINERS}
-        self._empty = {key: own for key, own in containers.items() if not own}  # most, as of hooks
-        self._held = {key: own.copy() for key, own in containers.items() if own}
-        self._held_ids = {key: _ids(own) for key, own in self._held.items()}
+        containers = {
+            key: value for key, value in self._attributes.items() if type(value) in _CONTAINERS
+        }
+        self._empty = {key: c for key, c in containers.items() if not c}  # most, as of hooks
+        self._held = {key: c.copy() for key, c in containers.items() if c}
+        self._held_ids = {key: _ids(c) for key, c in self._held.items()}
 
     def put_back(self) -> list[Change]:
         """Puts it back. A tensor in the place of another is not told here but by `_Tensors`."""
@@ -187,12 +195,14 @@ class _Object:
         if type(self.thing) is not self._class:
             yield Change("class of", self.name)
         empty = {
-            key: type(own)() for key, own in self._attributes.items() if type(own) in _CONTAINERS
+            key: type(value)()
+            for key, value in self._attributes.items()
+            if type(value) in _CONTAINERS
         }
         before, now = self._attributes | empty | self._held, vars(self.thing)
         for key in dict.fromkeys([*before, *now]):
             if key == "batch_size" and isinstance(self.thing, Scorer):
-                continue  # a method may choose its own; whoever calls it puts it back
+                continue  # a method may choose it; whoever calls it puts it back
             old, new = before.get(key), now.get(key)
             if (key in before) == (key in now) and _is_same(old, new):
                 continue
@@ -202,7 +212,7 @@ class _Object:
                 yield Change("training mode of", self.name)
             elif key in _MEMBERS and isinstance(old, dict) and isinstance(new, dict):
                 members = list(dict.fromkeys([*old, *new]))
-                changed = [own for own in members if not _is_same(old.get(own), new.get(own))]
+                changed = [name for name in members if not _is_same(old.get(name), new.get(name))]
                 for member in changed or members:  # or only their order
                     yield Change(_MEMBERS[key], f"{self.name}.{member}")
             else:
@@ -222,7 +232,7 @@ def _ids(held: Any) -> list[Any]:
 class _Tensors:
     """The tensors that objects hold: their values, and what autograd knows of them.
 
-    Values are compared with a copy: torch's own count of changes misses what BatchNorm writes,
+    Values are compared with a copy: torch's count of changes misses what BatchNorm writes,
     `.data`, and arrays of numpy that share the memory.
 
     Args:
@@ -231,9 +241,9 @@ class _Tensors:
     """
 
     def __init__(self, objects: Iterable[_Object], values: bool) -> None:
-        places = [(own, *place) for own in objects for place in _tensors(own.thing)]
+        places = [(holder, *place) for holder in objects for place in _tensors(holder.thing)]
         kept = {id(tensor): _Tensor(tensor, values) for _, _, tensor in places}
-        self._places = [(own, place, kept[id(tensor)]) for own, place, tensor in places]
+        self._places = [(holder, place, kept[id(tensor)]) for holder, place, tensor in places]
         self._kept = kept
         self._values = values
 
@@ -246,11 +256,13 @@ class _Tensors:
         return changes
 
     def _put_values_back(self) -> list[Change]:
-        now = {own: dict(_tensors(own.thing)) for own, _, _ in self._places}
-        changes, compared, doubtful = [], [], {}
-        for own, place, kept in self._places:
-            found = now[own].get(place)
-            change = Change(_MEMBERS.get(place[0], "tensor"), f"{own.name}.{place[-1]}")
+        now = {holder: dict(_tensors(holder.thing)) for holder, _, _ in self._places}
+        changes: list[Change] = []
+        compared: list[tuple[Change, _Tensor, Tensor]] = []
+        doubtful: dict[int, _Tensor] = {}
+        for holder, place, kept in self._places:
+            found = now[holder].get(place)
+            change = Change(_MEMBERS.get(place[0], "tensor"), f"{holder.name}.{place[-1]}")
             if found is None or found.data_ptr() != kept.memory.data_ptr():
                 doubtful[id(kept)] = kept  # what lies in its memory is not compared
             if found is None:
@@ -259,24 +271,31 @@ class _Tensors:
                 compared.append((change, kept, found))
             else:
                 changes.append(change)
-        differ = _differ([(found.detach(), kept.values) for _, kept, found in compared])
+        differ = _differ([(found.detach(), kept.before) for _, kept, found in compared])
         for (change, kept, _), differs in zip(compared, differ, strict=True):
             if differs:
                 changes.append(change)
                 doubtful[id(kept)] = kept
         for kept in doubtful.values():
-            kept.memory.copy_(kept.values)
+            kept.memory.copy_(kept.before)
         return changes
 
 
 class _Tensor:
-    """A tensor as it was."""
+    """A tensor as it was.
+
+    Attributes:
+        memory: Where it lay.
+        layout: Its dtype, device, shape and strides.
+        before: Its values: a copy of them if they are watched, else the same memory.
+    """
 
     def __init__(self, tensor: Tensor, values: bool) -> None:
         self._tensor = tensor
+        self._values = values
         self.memory = tensor.detach()
         self.layout = _layout(tensor)
-        self.values = self.memory.clone() if values else None
+        self.before = self.memory.clone() if values else self.memory
         self._requires_grad = tensor.requires_grad
         self._is_leaf = tensor.is_leaf
         self._grad = tensor.grad if tensor.is_leaf else None
@@ -285,7 +304,7 @@ class _Tensor:
     def put_state_back(self) -> None:
         """Puts back where it lies, its gradient, and whether it wants one."""
         tensor, memory = self._tensor, self.memory
-        if self.values is not None and (
+        if self._values and (
             tensor.data_ptr() != memory.data_ptr() or _layout(tensor) != self.layout
         ):
             tensor.data = memory
@@ -321,7 +340,7 @@ class _Functions:
     def put_back(self) -> list[Change]:
         """Puts them back, and returns those that were others."""
         now, before = self._now(), self._functions
-        replaced = [name for name, own in before.items() if now.get(name) is not own]
+        replaced = [name for name, function in before.items() if now.get(name) is not function]
         for name in replaced:
             setattr(self._owner, name, before[name])
         added = []
@@ -329,7 +348,7 @@ class _Functions:
             added = [name for name in now if name not in before]
         for name in added:
             delattr(self._owner, name)
-        return [Change("function", f"{self._owner.__name__}.{own}") for own in replaced + added]
+        return [Change("function", f"{self._owner.__name__}.{name}") for name in replaced + added]
 
 
 class _GlobalHooks:
@@ -337,11 +356,14 @@ class _GlobalHooks:
 
     def __init__(self) -> None:
         self._hooks = {
-            key: own.copy() if isinstance(own, dict) else own for key, own in self._now().items()
+            key: hooks.copy() if isinstance(hooks, dict) else hooks
+            for key, hooks in self._now().items()
         }
 
     def _now(self) -> dict[str, Any]:
-        return {key: own for key, own in vars(torch_module).items() if key.startswith("_global_")}
+        return {
+            key: value for key, value in vars(torch_module).items() if key.startswith("_global_")
+        }
 
     def put_back(self) -> list[Change]:
         """Takes them off."""
@@ -360,8 +382,8 @@ class _GlobalHooks:
 def _settings_kept(found: list[Change]) -> Iterator[None]:
     """Puts torch's settings back, of which a process or thread has one each.
 
-    Grad and inference mode are not set but entered: torch's own context puts them back, whatever
-    contexts have been left open inside.
+    Grad and inference mode are not set but entered: torch's context managers put them back,
+    whatever contexts have been left open inside.
 
     Args:
         found: Gets those that were others.
@@ -532,12 +554,9 @@ def _layout(tensor: Tensor) -> tuple[object, ...]:
 def _differ(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[bool]:
     """Whether the bits of two tensors of one layout differ; a GPU is waited for once."""
     differ = [_differs(_bits(one), _bits(other)) for one, other in pairs]
-    asked = [index for index, own in enumerate(differ) if isinstance(own, Tensor)]
-    if asked:
-        told = torch.stack([differ[index] for index in asked]).tolist()
-        for index, own in zip(asked, told, strict=True):
-            differ[index] = own
-    return differ
+    on_device = [answer for answer in differ if isinstance(answer, Tensor)]
+    fetched = iter(torch.stack(on_device).tolist() if on_device else [])
+    return [next(fetched) if isinstance(answer, Tensor) else answer for answer in differ]
 
 
 def _differs(one: Tensor, other: Tensor) -> bool | Tensor:
@@ -577,7 +596,7 @@ def _in_words(changes: Sequence[Change]) -> str:
     names = defaultdict(list)
     for change in changes:
         names[change.kind].append(change.name)
-    return "; ".join(f"{kind} {_some(own)}" for kind, own in names.items())
+    return "; ".join(f"{kind} {_some(of_kind)}" for kind, of_kind in names.items())
 
 
 def _some(names: Sequence[str]) -> str:

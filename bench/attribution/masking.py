@@ -40,16 +40,13 @@ class Rise(Method):
         self.num_masks = num_masks
         self.grid_size = grid_size
         self.probability = probability
-
-    @property
-    def forward_passes(self) -> int:
-        """One for each mask."""
-        return self.num_masks
+        self.forward_passes = num_masks
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
         x, count = batch.x, len(batch.x)
-        masks = self._masks(batch.seed, tuple(x.shape[2:]), x.device)
+        height, width = x.shape[2:]
+        masks = self._masks(batch.seed, (height, width), x.device)
 
         def build(jobs: Tensor) -> tuple[Tensor, Tensor]:
             image, mask = jobs % count, jobs // count
@@ -80,8 +77,8 @@ class Rise(Method):
         for chunk in torch.arange(self.num_masks, device=x.device).split(64):
             shown = masks(chunk).flatten(1)
             total += shown.sum(dim=0)
-            for image, own in enumerate(scores[chunk].T):  # a product of fixed shape for each
-                weighted[image] += own.contiguous() @ shown
+            for image, weights in enumerate(scores[chunk].T):  # a product of fixed shape for each
+                weighted[image] += weights.contiguous() @ shown
         return weighted, total
 
 
@@ -163,7 +160,7 @@ class Occlusion(Method):
             self._covers(rows, down).float(),
             self._covers(columns, across).float(),
         )
-        return torch.stack([cover_rows.T @ own @ cover_columns for own in drops])
+        return torch.stack([cover_rows.T @ of_image @ cover_columns for of_image in drops])
 
     def _covers(self, starts: Tensor, positions: Tensor) -> Tensor:
         """Starts (n,) and positions (m,) to (n, m) bool: is the position in the patch?"""
@@ -205,7 +202,7 @@ class _Masks:
 
 
 class _OriginalMasks(_Masks):
-    """The masks of RISE's own code."""
+    """The masks of the code that RISE's authors published."""
 
     def _enlarged(self, side: int, grid_size: int) -> int:
         return (grid_size + 1) * math.ceil(side / grid_size)

@@ -47,8 +47,8 @@ class Method(ABC):
     Attributes:
         version: Raised whenever the method's numbers change; part of a row's identity.
         forward_passes: Forward passes for one image, where that is known without the network; None
-            if nobody knows.
-        backward_passes: Likewise.
+            if nobody knows. Set in `__init__` if it depends on settings.
+        backward_passes: The same of backward passes.
         places: Settings that say where something lies. They decide no number: `identity` has the
             hash of what lies there.
         citation: Where the method comes from, as "Author et al. 2020, arXiv 2001.00001".
@@ -96,9 +96,9 @@ class Method(ABC):
 
     @property
     def citations(self) -> list[str]:
-        """Its own citation and those of the methods that it calls."""
-        others = [own for own in vars(self).values() if isinstance(own, Method)]
-        found = [self.citation, *(line for other in others for line in other.citations)]
+        """The method's citation and those of the methods that it calls."""
+        called = [value for value in vars(self).values() if isinstance(value, Method)]
+        found = [self.citation, *(line for method in called for line in method.citations)]
         return list(dict.fromkeys(filter(None, found)))
 
     @abstractmethod
@@ -111,5 +111,5 @@ class Method(ABC):
 
         Returns:
             (B, S, S), signed, higher = more important for the target. Reducing the
-            channels is the method's own business.
+            channels is left to the method.
         """

@@ -24,13 +24,15 @@ def region_map(
     Returns:
         (H, W), or (side, side): count - rank, so 0 where there is no region; the channels' mean.
     """
-    counts = count - ranks
+    counts: NDArray[np.integer] = count - ranks
     if smooth is not None:
         pixels = counts.astype(np.uint8)
         small = cv2.resize(pixels, (smooth, smooth), interpolation=cv2.INTER_LINEAR)
-        large = cv2.resize(small, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        size = (pixels.shape[1], pixels.shape[0])
+        large = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         counts = large.reshape(pixels.shape)  # OpenCV drops a channel that is alone
     if side is not None and counts.shape[0] != side:
-        enlarged = cv2.resize(counts.astype(np.uint8), (side, side), interpolation=cv2.INTER_LINEAR)
-        counts = enlarged.reshape(side, side, -1)
+        pixels = counts.astype(np.uint8)
+        enlarged = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_LINEAR)
+        counts = np.asarray(enlarged, np.uint8).reshape(side, side, -1)
     return counts.astype(np.float32).mean(axis=2)

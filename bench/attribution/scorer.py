@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbones.backbone import Backbone
+from bench.backbones.network import Network
 from bench.batching import fitted_batch_size, fixed_batches
 from bench.errors import BenchError
 from bench.metrics.score import check_score, class_scores, target_scores
 
 
-class Scorer:
-    """A backbone together with the score that is read off it.
+class OutputScorer:
+    """A network together with the score that is read off its outputs: what curves need.
 
     Attributes:
         backbone: The network.
@@ -23,23 +24,24 @@ class Scorer:
             another network, too, counts those passes with it.
 
     Args:
-        on_backward: Called with the number of inputs after each backward pass.
         may_shrink: Whether running out of memory may halve the batch size.
         fit_batches: Whether few inputs make a smaller batch, of a size that gives the same bits;
             see `bench.batching.fitted_batch_size`.
 
     Raises:
-        BenchError: The backbone's outputs cannot give the score.
+        BenchError: The network's outputs cannot give the score.
     """
+
+    backbone: Network
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: Network,
         score: str,
         batch_size: int,
+        *,
         on_forward: Callable[[int], None] = lambda _: None,
         may_shrink: bool = False,
-        on_backward: Callable[[int], None] = lambda _: None,
         fit_batches: bool = False,
     ) -> None:
         check_score(score, backbone.output_kind)
@@ -47,7 +49,6 @@ class Scorer:
         self.score = score
         self.batch_size = batch_size
         self.on_forward = on_forward
-        self._on_backward = on_backward
         self._may_shrink = may_shrink
         self._fit_batches = fit_batches
 
@@ -82,15 +83,54 @@ class Scorer:
         self.on_forward(len(x))
         return outputs
 
+    def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Reads the scores (B,) of targets (B,) off outputs (B, K)."""
+        return target_scores(outputs, targets, self.score, self.backbone.output_kind)
+
+    @torch.inference_mode()
+    def outputs_in_batches(self, x: Tensor) -> Tensor:
+        """Outputs (B, K) of any number of inputs, in batches of `batch_size`; no gradient."""
+        batches = fixed_batches(len(x), self.batch_size_for(len(x)), x.device)
+        return torch.cat([self.outputs(x[i])[: s.stop - s.start].clone() for i, s in batches])
+
+
+class Scorer(OutputScorer):
+    """A backbone together with the score that is read off it, and how to differentiate it.
+
+    Attributes:
+        backbone: The network.
+        score: A key of `bench.metrics.score.SCORES`.
+        batch_size: Forward passes in one batch; methods keep to it.
+        on_forward: See `OutputScorer`.
+
+    Args:
+        on_backward: Called with the number of inputs after each backward pass.
+        may_shrink: See `OutputScorer`.
+
+    Raises:
+        BenchError: The backbone's outputs cannot give the score.
+    """
+
+    backbone: Backbone
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        score: str,
+        batch_size: int,
+        *,
+        on_forward: Callable[[int], None] = lambda _: None,
+        on_backward: Callable[[int], None] = lambda _: None,
+        may_shrink: bool = False,
+    ) -> None:
+        super().__init__(backbone, score, batch_size, on_forward=on_forward, may_shrink=may_shrink)
+        self._on_backward = on_backward
+
     def features(self, x: Tensor) -> Tensor:
         """The feature layer's output (B, D); see `Backbone.features`."""
         features = self.backbone.features(x)
         self.on_forward(len(x))
         return features
-
-    def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Reads the scores (B,) of targets (B,) off outputs (B, K)."""
-        return target_scores(outputs, targets, self.score, self.backbone.output_kind)
 
     def class_scores(self, x: Tensor) -> Tensor:
         """Scores (B, K) of all classes, for code that picks and differentiates by itself.
@@ -101,12 +141,6 @@ class Scorer:
         if scores.requires_grad:
             scores.register_hook(lambda _: self._on_backward(len(x)))
         return scores
-
-    @torch.inference_mode()
-    def outputs_in_batches(self, x: Tensor) -> Tensor:
-        """Outputs (B, K) of any number of inputs, in batches of `batch_size`; no gradient."""
-        batches = fixed_batches(len(x), self.batch_size_for(len(x)), x.device)
-        return torch.cat([self.outputs(x[i])[: s.stop - s.start].clone() for i, s in batches])
 
     def input_gradients(self, x: Tensor, targets: Tensor) -> Tensor:
         """Gradients (B, C, H, W) of each image's score with respect to the image."""
@@ -147,12 +181,14 @@ class Scorer:
         Raises:
             BenchError: The backbone names no CAM layer.
         """
-        layer, gradients, values = self.backbone.layer(), [], []
+        layer = self.backbone.layer()
+        gradients: list[Tensor] = []
+        activations: list[Tensor] = []
         for index, items in fixed_batches(len(x), self.batch_size, x.device):
-            found = self._gradients(x[index], targets[index], layer)
-            for kept, own in zip((gradients, values), found, strict=True):
-                kept.append(own[: items.stop - items.start])
-        return torch.cat(gradients), torch.cat(values)
+            gradient, activation = self._gradients(x[index], targets[index], layer)
+            gradients.append(gradient[: items.stop - items.start])
+            activations.append(activation[: items.stop - items.start])
+        return torch.cat(gradients), torch.cat(activations)
 
     @torch.no_grad()
     def layer_activations(self, x: Tensor) -> Tensor:

@@ -45,7 +45,8 @@ class _GridSensitivity(Method):
         jobs = len(design) * count
         scores = score_in_batches(scorer, build, jobs, scorer.batch_size, x.device)
         design = design.double()  # for each image alone: products of one shape have the same bits
-        indices = [self._indices(design, own) for own in scores.view(-1, count).T.double()]
+        of_images = scores.view(-1, count).T.double()
+        indices = [self._indices(design, of_image) for of_image in of_images]
         small = torch.stack(indices).float().view(count, 1, side, side)
         return functional.interpolate(small, x.shape[2:], mode="bicubic")[:, 0]
 
@@ -79,18 +80,15 @@ class Sobol(_GridSensitivity):
         super().__init__(grid_size, num_designs)
         if num_designs & (num_designs - 1):
             raise BenchError(f"num_designs: expected a power of two, found {num_designs}")
-
-    @property
-    def forward_passes(self) -> int:
-        """For A, B, and A with each column of B in turn."""
-        return self.num_designs * (self.grid_size**2 + 2)
+        # For A, B, and A with each column of B in turn.
+        self.forward_passes = num_designs * (grid_size**2 + 2)
 
     def _design(self) -> Tensor:
         cells = self.grid_size**2
         a, b = _sobol_points(2 * cells, self.num_designs).split(cells, dim=1)
         mixed = a.repeat(cells, 1, 1)
-        own = torch.arange(cells)
-        mixed[own, :, own] = b.T
+        column = torch.arange(cells)
+        mixed[column, :, column] = b.T
         return torch.cat([a, b, mixed.flatten(0, 1)])
 
     def _indices(self, design: Tensor, scores: Tensor) -> Tensor:
@@ -122,11 +120,7 @@ class Hsic(_GridSensitivity):
 
     def __init__(self, grid_size: int = 8, num_designs: int = 500) -> None:
         super().__init__(grid_size, num_designs)
-
-    @property
-    def forward_passes(self) -> int:
-        """One for each mask."""
-        return self.num_designs
+        self.forward_passes = num_designs
 
     def _design(self) -> Tensor:
         return _sobol_points(self.grid_size**2, self.num_designs).round()

@@ -77,8 +77,8 @@ class Stored(Method):
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
-        size = tuple(batch.x.shape[2:])
-        maps = [self._read(self._path(image_id), size) for image_id in batch.image_ids]
+        height, width = batch.x.shape[2:]
+        maps = [self._read(self._path(image_id), (height, width)) for image_id in batch.image_ids]
         return torch.from_numpy(np.stack(maps)).to(batch.x.device)
 
     def _refuse_shared_files(self, image_ids: Sequence[str]) -> None:

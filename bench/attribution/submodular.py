@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -43,9 +44,9 @@ class Smdl(Method):
 
     Args:
         prior: Its map orders the cells: of the map, resized to the grid as `cv2.resize` does
-            (bilinear, no antialias). None: each cell is a region of its own (where cells do not
+            (bilinear, no antialias). None: each cell is a region (where cells do not
             divide the image the scripts leave out a border; here nothing is). In YAML a name, or
-            {method: NAME} with settings of its own.
+            {method: NAME} with its settings.
         grid_size: Cells along each side. A pixel is in cell floor(position * cells / side).
         set_size: Cells in a region; 1 without a prior.
         rounds: Regions to choose; None: all but one, as in the record.
@@ -58,7 +59,7 @@ class Smdl(Method):
         effectiveness: Weight of that score; like embeddings it needs a feature layer.
         consistency: Weight of that score.
         collaboration: Weight of that score.
-        uncertainty: A network whose outputs are evidential logits. Its own preprocessing is given
+        uncertainty: A network whose outputs are evidential logits. Its preprocessing is given
             the image in the size of the explained network's input.
         evidence_scale: a, see above: in the record 5 for faces, 1 for CUB.
         smooth: See `bench.attribution.regions.region_map`.
@@ -81,6 +82,7 @@ class Smdl(Method):
         grid_size: int = 10,
         set_size: int = 4,
         rounds: int | None = None,
+        *,
         consistency_of: str = "score",
         score_of: str = "target",
         confidence: float = 0,
@@ -92,53 +94,9 @@ class Smdl(Method):
         smooth: int | None = None,
         cut_size: int | None = None,
     ) -> None:
-        if prior is not None and not isinstance(prior, Method):
-            raise BenchError(f"prior: expected the name of a method or null, found {prior!r}")
-        require_integer("grid_size", grid_size, 2)
-        require_integer("set_size", set_size, 1)
-        if prior is None and set_size != 1:
-            raise BenchError(f"set_size: expected 1 without a prior, found {set_size}")
+        _check_cells(prior, grid_size, set_size)
         self.num_sets = grid_size**2 // set_size
-        if self.num_sets < 2:
-            raise BenchError(
-                f"set_size: expected at most half of the grid's {grid_size**2} cells, found "
-                f"{set_size}"
-            )
-        if rounds is not None:
-            require_integer("rounds", rounds, 1)
-        self.rounds = self.num_sets - 1 if rounds is None else rounds
-        if self.rounds > self.num_sets:
-            raise BenchError(f"rounds: expected at most {self.num_sets}, found {rounds}")
-        require_known("consistency_of", consistency_of, ("score", "embedding"))
-        require_known("score_of", score_of, ("target", "prediction"))
-        for name, weight in (
-            ("confidence", confidence),
-            ("effectiveness", effectiveness),
-            ("consistency", consistency),
-            ("collaboration", collaboration),
-        ):
-            require_number(name, weight, -1e6, 1e6)
-        if uncertainty is not None and not isinstance(uncertainty, Backbone):
-            raise BenchError(
-                f"uncertainty: expected _target_ to give a backbone, found {uncertainty!r}"
-            )
-        if uncertainty is None and confidence != 0:
-            raise BenchError(
-                f"confidence: expected 0 without an uncertainty network, found {confidence}"
-            )
-        if uncertainty is not None and uncertainty.output_kind != "logits":
-            raise BenchError(
-                f"uncertainty: expected a network of logits, found {uncertainty.output_kind}"
-            )
-        require_number("evidence_scale", evidence_scale, 0, 1e6)
-        for name, side in (("smooth", smooth), ("cut_size", cut_size)):
-            if side is None:
-                continue
-            require_integer(name, side, 1)
-            if self.rounds > 255:
-                raise BenchError(
-                    f"{name}: expected at most 255 rounds, maps being uint8, found {self.rounds}"
-                )
+        self.rounds = _rounds_of(rounds, self.num_sets)
         self.prior = prior
         self.grid_size = grid_size
         self.set_size = set_size
@@ -152,6 +110,31 @@ class Smdl(Method):
         self.evidence_scale = evidence_scale
         self.smooth = smooth
         self.cut_size = cut_size
+        self._check_scores()
+        self._check_sides()
+
+    def _check_scores(self) -> None:
+        require_known("consistency_of", self.consistency_of, ("score", "embedding"))
+        require_known("score_of", self.score_of, ("target", "prediction"))
+        for name in ("confidence", "effectiveness", "consistency", "collaboration"):
+            require_number(name, getattr(self, name), -1e6, 1e6)
+        if self.uncertainty is None and self.confidence != 0:
+            raise BenchError(
+                f"confidence: expected 0 without an uncertainty network, found {self.confidence}"
+            )
+        if self.uncertainty is not None:
+            _check_uncertainty(self.uncertainty)
+        require_number("evidence_scale", self.evidence_scale, 0, 1e6)
+
+    def _check_sides(self) -> None:
+        for name, side in (("smooth", self.smooth), ("cut_size", self.cut_size)):
+            if side is None:
+                continue
+            require_integer(name, side, 1)
+            if self.rounds > 255:
+                raise BenchError(
+                    f"{name}: expected at most 255 rounds, maps being uint8, found {self.rounds}"
+                )
 
     def passes(self, backbone: Backbone) -> Passes | None:
         """The prior's; one for each region; in each round one for each candidate and score.
@@ -183,10 +166,7 @@ class Smdl(Method):
         """See `Method`."""
         x = batch.x
         sets = self._sets(scorer, batch).to(x.device)
-        if self.cut_size is None:
-            shown = _Inputs(x, scorer.backbone.to_input(torch.zeros(3)), sets)
-        else:
-            shown = self._cut(scorer, batch, scorer.backbone, sets)
+        shown = self._inputs(scorer.backbone, scorer, batch, sets)
         ranks = _Search(self, scorer, batch, shown, sets).ranks()
         is_black = shown.is_black()
         ranks = ranks.gather(1, shown.set_of_pixel).view(*is_black.shape[:3], 1)
@@ -196,11 +176,20 @@ class Smdl(Method):
         maps = [region_map(image, self.rounds, self.smooth, side) for image in pixels]
         return torch.from_numpy(np.stack(maps)).to(x.device)
 
-    def _cut(self, scorer: Scorer, batch: Batch, network: Backbone, sets: Tensor) -> "_CutInputs":
-        """A network's inputs of regions that are cut at `cut_size`."""
-        square = replace(scorer.backbone.preprocessing, size=self.cut_size).to_square
-        pixels = np.stack([square(image) for image in batch.images])
-        return _CutInputs(torch.from_numpy(pixels).to(sets.device), network.preprocess, sets)
+    def _inputs(
+        self, network: Backbone, scorer: Scorer, batch: Batch, sets: Tensor
+    ) -> "_Inputs | _CutInputs":
+        """What shows regions to a network: the explained one, or the uncertainty network."""
+        explained = scorer.backbone
+        if self.cut_size is not None:
+            to_square = replace(explained.preprocessing, size=self.cut_size).to_square
+            pixels = np.stack([to_square(image) for image in batch.images])
+            return _CutInputs(torch.from_numpy(pixels).to(sets.device), network.preprocess, sets)
+        x = batch.x
+        if network is not explained:
+            to_square = explained.preprocessing.to_square
+            x = network.preprocess([to_square(image) for image in batch.images]).to(sets.device)
+        return _Inputs(x, network.to_input(torch.zeros(3)), sets)
 
     def _sets(self, scorer: Scorer, batch: Batch) -> Tensor:
         """Number of each cell's set, (B, grid_size, grid_size) int64; `num_sets`: in none."""
@@ -212,10 +201,40 @@ class Smdl(Method):
             raise BenchError("prior: its maps hold NaN or infinite values")
         sets = np.empty((len(maps), side**2), dtype=np.int64)
         numbers = np.minimum(np.arange(side**2) // self.set_size, self.num_sets)
-        for own, values in zip(sets, maps.cpu().numpy(), strict=True):
+        for set_of_cell, values in zip(sets, maps.cpu().numpy(), strict=True):
             small = cv2.resize(values, (side, side), interpolation=cv2.INTER_LINEAR)
-            own[argsort_numpy_1_23(-small.ravel())] = numbers
+            set_of_cell[argsort_numpy_1_23(-small.ravel())] = numbers
         return torch.from_numpy(sets).view(-1, side, side)
+
+
+def _check_cells(prior: Method | None, grid_size: int, set_size: int) -> None:
+    if prior is not None and not isinstance(prior, Method):
+        raise BenchError(f"prior: expected the name of a method or null, found {prior!r}")
+    require_integer("grid_size", grid_size, 2)
+    require_integer("set_size", set_size, 1)
+    if prior is None and set_size != 1:
+        raise BenchError(f"set_size: expected 1 without a prior, found {set_size}")
+    if grid_size**2 // set_size < 2:
+        raise BenchError(
+            f"set_size: expected at most half of the grid's {grid_size**2} cells, found {set_size}"
+        )
+
+
+def _rounds_of(rounds: int | None, num_sets: int) -> int:
+    """The rounds that are meant, by default all but one."""
+    if rounds is None:
+        return num_sets - 1
+    require_integer("rounds", rounds, 1)
+    if rounds > num_sets:
+        raise BenchError(f"rounds: expected at most {num_sets}, found {rounds}")
+    return rounds
+
+
+def _check_uncertainty(network: Backbone) -> None:
+    if not isinstance(network, Backbone):
+        raise BenchError(f"uncertainty: expected _target_ to give a backbone, found {network!r}")
+    if network.output_kind != "logits":
+        raise BenchError(f"uncertainty: expected a network of logits, found {network.output_kind}")
 
 
 class _Inputs:
@@ -263,7 +282,10 @@ class _CutInputs:
     """
 
     def __init__(
-        self, pixels: Tensor, preprocess: Callable[[Sequence], Tensor], sets: Tensor
+        self,
+        pixels: Tensor,
+        preprocess: Callable[[Sequence[NDArray[np.uint8]]], Tensor],
+        sets: Tensor,
     ) -> None:
         self.pixels = pixels
         self.set_of_pixel = _enlarged(sets, pixels.shape[1])
@@ -365,23 +387,18 @@ class _Search:
     def _terms(self) -> list[_Term]:
         """The scores that cost passes and count."""
         method, terms = self.method, []
-        if method.confidence != 0:
-            terms.append(self._confidence())
+        if method.uncertainty is not None and method.confidence != 0:
+            terms.append(self._confidence(method.uncertainty.to(self.device)))
         if method.consistency != 0 or method.collaboration != 0:
             likeness = self._likeness()
             terms.append(_Term(method.consistency, self.inputs, likeness))
             terms.append(_Term(method.collaboration, self.inputs, likeness, of_rest=True))
         return [term for term in terms if term.weight != 0]
 
-    def _confidence(self) -> _Term:
-        """The uncertainty network's, which has its own preprocessing."""
-        network, scale = self.method.uncertainty.to(self.device), self.method.evidence_scale
-        if self.method.cut_size is not None:
-            inputs = self.method._cut(self.scorer, self.batch, network, self.sets)
-        else:
-            to_square = self.scorer.backbone.preprocessing.to_square
-            x = network.preprocess([to_square(image) for image in self.batch.images])
-            inputs = _Inputs(x.to(self.device), network.to_input(torch.zeros(3)), self.sets)
+    def _confidence(self, network: Backbone) -> _Term:
+        """The uncertainty network's."""
+        scale = self.method.evidence_scale
+        inputs = self.method._inputs(network, self.scorer, self.batch, self.sets)
 
         def score(x: Tensor, _: Tensor) -> Tensor:
             outputs = network.outputs(x)
@@ -416,8 +433,8 @@ class _Search:
         features = _directions(self._collect(self.scorer.features, images, shown))
         itself = torch.full((num_sets,), math.inf, device=self.device).diag()
         # An image at a time: products of one shape have the same bits in any company.
-        own = features.view(len(self.images), num_sets, -1)
-        return torch.stack([_angles(each @ each.T) + itself for each in own])
+        of_images = features.view(len(self.images), num_sets, -1)
+        return torch.stack([_angles(each @ each.T) + itself for each in of_images])
 
     def _collect(self, ask: Callable[[Tensor], Tensor], images: Tensor, shown: Tensor) -> Tensor:
         """What the network says (n, D) of images (n,) of which some sets are shown, in batches."""

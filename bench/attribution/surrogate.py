@@ -22,7 +22,7 @@ class _Surrogate(Method):
     As in Xplique 1.1.0, quickshift segments the network's input, as if its channels were RGB; a
     sample shows some segments and hides the others; a linear model of what is shown is fitted to
     the samples' scores, and a pixel has its segment's coefficient, signed. Segments and samples
-    are an image's own.
+    are drawn for each image.
 
     Args:
         num_samples: Samples, so forward passes for each image.
@@ -55,11 +55,7 @@ class _Surrogate(Method):
             "kernel_size": quickshift_kernel_size,
             "max_dist": quickshift_max_dist,
         }
-
-    @property
-    def forward_passes(self) -> int:
-        """One for each sample."""
-        return self.num_samples
+        self.forward_passes = num_samples
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -82,12 +78,12 @@ class _Surrogate(Method):
         scores = score_in_batches(scorer, build, jobs, scorer.batch_size, x.device)
         scores = scores.view(self.num_samples, count).T.cpu().double()
         maps = torch.empty(segments.shape)
-        for own, number in enumerate(numbers):
-            draws = np.unpackbits(samples[own].numpy(), axis=1, count=number, bitorder="little")
+        for image, number in enumerate(numbers):
+            draws = np.unpackbits(samples[image].numpy(), axis=1, count=number, bitorder="little")
             coefficients = self._coefficients(
-                torch.from_numpy(draws).bool(), scores[own], images[own], segments[own]
+                torch.from_numpy(draws).bool(), scores[image], images[image], segments[image]
             )
-            maps[own] = coefficients.float()[segments[own]]
+            maps[image] = coefficients.float()[segments[image]]
         return maps.to(x.device)
 
     def _samples(self, numbers: Sequence[int], batch: Batch) -> Tensor:
@@ -102,10 +98,10 @@ class _Surrogate(Method):
         samples = torch.zeros(
             len(numbers), self.num_samples, -(-max(numbers) // 8), dtype=torch.uint8
         )
-        for own, number, image_id in zip(samples, numbers, batch.image_ids, strict=True):
+        for of_image, number, image_id in zip(samples, numbers, batch.image_ids, strict=True):
             draws = self._draws(number, generator(batch.seed, type(self).__name__, image_id))
             packed = np.packbits(draws.numpy(), axis=1, bitorder="little")
-            own[:, : packed.shape[1]] = torch.from_numpy(packed)
+            of_image[:, : packed.shape[1]] = torch.from_numpy(packed)
         return samples
 
     def _segments(self, image: Tensor) -> Tensor:
@@ -165,6 +161,7 @@ class Lime(_Surrogate):
         probability: float = 0.5,
         kernel_width: float = 45.0,
         alpha: float = 2.0,
+        *,
         fill: float = 0.5,
         quickshift_ratio: float = 0.5,
         quickshift_kernel_size: int = 2,
@@ -300,7 +297,9 @@ def lime_coefficients(draws: Tensor, scores: Tensor, weights: Tensor, alpha: flo
         z = centred(draws)
         return _inverse(z.T @ z, alpha) @ (z.T @ y)
     columns = draws.split(4096, dim=1)  # float64 of 1000 samples of 42,000 segments is 340 MB
-    gram = sum(z @ z.T for z in map(centred, columns))
+    gram = torch.zeros(num_samples, num_samples, dtype=torch.float64)
+    for z in map(centred, columns):
+        gram += z @ z.T
     errors = _inverse(gram, alpha) @ y
     return torch.cat([z.T @ errors for z in map(centred, columns)])
 

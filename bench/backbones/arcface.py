@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.backbones.checkpoint import CONTAINERS
-from bench.backbones.face import HeadSettings, face_backbone
+from bench.backbones.face import EmbeddingNetwork, HeadSettings, face_backbone
 
 EMBEDDING = 512
 SIZE = 112
@@ -22,18 +22,16 @@ def arcface_r100(
     Args:
         weights: insightface's `backbone.pth`, or a checkpoint that holds it under
             `state_dict_backbone`; or an uncertainty network of arXiv 2402.09164
-            (`edl-101-*.pth`), whose own linear head gives logits.
+            (`edl-101-*.pth`), whose linear head gives logits.
         sha256: Of that file, if it is to be verified.
         **settings: See `bench.backbones.face.HeadSettings`.
 
     Raises:
         BenchError: The weights do not fit, or there are no class vectors.
     """
+    preprocessing = Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3)
     return face_backbone(
-        name="arcface_r100",
-        embedding=IResNet(),
-        preprocessing=Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3),
-        features=EMBEDDING,
+        EmbeddingNetwork("arcface_r100", IResNet(), preprocessing, EMBEDDING),
         weights=weights,
         sha256=sha256,
         classifier="fc2",
@@ -53,13 +51,11 @@ def edl_r100(weights: str, sha256: str | None = None) -> Backbone:
         sha256: Of that file, if it is to be verified.
 
     Raises:
-        BenchError: The weights do not fit, or have no head of their own.
+        BenchError: The weights do not fit, or hold no linear head.
     """
+    preprocessing = Preprocessing(SIZE, (127.5,) * 3, (127.5,) * 3, resize="pil_bilinear")
     return face_backbone(
-        name="edl_r100",
-        embedding=IResNet(),
-        preprocessing=Preprocessing(SIZE, (127.5,) * 3, (127.5,) * 3, resize="pil_bilinear"),
-        features=EMBEDDING,
+        EmbeddingNetwork("edl_r100", IResNet(), preprocessing, EMBEDDING),
         weights=weights,
         sha256=sha256,
         classifier="fc2",

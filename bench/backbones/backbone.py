@@ -29,7 +29,7 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 def _cv2_resize(
     image: NDArray[np.uint8], size: tuple[int, int], interpolation: int
 ) -> NDArray[np.uint8]:
-    return cv2.resize(image, size, interpolation=interpolation)
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
 
 
 def _pil_resize(
@@ -160,12 +160,13 @@ class Backbone:
         preprocessing: Preprocessing,
         output_kind: str,
         num_classes: int | None = None,
+        *,
         cam_layer: str | None = None,
         feature_layer: str | None = None,
         file_sha256: str | None = None,
     ) -> None:
         require_known("backbone.output_kind", output_kind, OUTPUT_KINDS)
-        submodules = {own for own, _ in module.named_modules() if own}
+        submodules = submodule_names(module)
         for key, layer in (("cam_layer", cam_layer), ("feature_layer", feature_layer)):
             if layer is not None:
                 require_known(f"backbone.{key}", layer, submodules)
@@ -192,7 +193,7 @@ class Backbone:
         self.gallery: frozenset[str] = frozenset()
         self.class_names: list[str] | None = None
         self.precision = "fp32"
-        self._compiled: nn.Module | None = None
+        self._compiled: Callable[[Tensor], Tensor] | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -230,7 +231,7 @@ class Backbone:
         Args:
             precision: `fp32`; `tf32`, the same with TensorFloat-32 matrix products and
                 convolutions on GPUs that have them; `bf16`, bfloat16 autocast. Sets torch's
-                process-wide TF32 switches, whose own default is not exact.
+                process-wide TF32 switches, whose default is not exact.
             compile: Score with the network compiled by torch.compile. Gradients are always taken
                 through the network as it is.
 
@@ -257,8 +258,9 @@ class Backbone:
 
         They are float32 whatever the network computes in; of a float64 network, float64.
         """
-        use_compiled = self._compiled is not None and torch.is_inference_mode_enabled()
-        module = self._compiled if use_compiled else self.module
+        module: Callable[[Tensor], Tensor] = self.module
+        if self._compiled is not None and torch.is_inference_mode_enabled():
+            module = self._compiled
         x = self._as_taken(x)
         if self.precision != "bf16":
             return class_outputs(module(x), self._stated_kind)
@@ -355,7 +357,7 @@ class Backbone:
                 f"backbone '{self.name}' names no CAM layer{reason}: set backbone.cam_layer to one "
                 "of its submodules, or leave out the CAM methods"
             )
-        require_known(setting, name, {own for own, _ in self.module.named_modules() if own})
+        require_known(setting, name, submodule_names(self.module))
         checked = _CHECKED_LAYERS.setdefault(self, set())
         if not any_shape and name not in checked:
             refusal = self._trace().refusal(name)
@@ -380,6 +382,11 @@ class Backbone:
 def convolutions(module: nn.Module) -> list[str]:
     """Names of the convolutions in the order of registration; Xplique takes the last for CAMs."""
     return [name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
+
+
+def submodule_names(module: nn.Module) -> set[str]:
+    """Names of all submodules, as `get_submodule` takes them."""
+    return {name for name, _ in module.named_modules() if name}
 
 
 def state_sha256(module: nn.Module) -> str:

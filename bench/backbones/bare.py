@@ -39,7 +39,7 @@ class BareModel:
             )
         if _is_training(module):
             raise BenchError("model: expected a torch module in eval mode; call model.eval() first")
-        if any(is_lazy(own) or own.is_meta for own in module.parameters()):
+        if any(is_lazy(weight) or weight.is_meta for weight in module.parameters()):
             raise BenchError("model: expected weights, found parameters that have none: load them")
         self.dtype = float_dtype(module)
         self.device = device_of(module)

@@ -69,9 +69,10 @@ class LayerTrace:
         self._graph = _Graph(getattr(outputs, "grad_fn", None), leaf)
 
     def _record(self, name: str, output: object) -> None:
-        is_tensor = isinstance(output, Tensor)
-        shape = tuple(output.shape[1:]) if is_tensor else None
-        self._calls[name].append(LayerOutput(shape, output.grad_fn if is_tensor else None))
+        found = LayerOutput(None, None)
+        if isinstance(output, Tensor):
+            found = LayerOutput(tuple(output.shape[1:]), output.grad_fn)
+        self._calls[name].append(found)
         self._in_order.append(name)
 
     def shape(self, name: str) -> tuple[int, ...] | None:
@@ -128,7 +129,8 @@ class LayerTrace:
         node = self._calls[name][0].node
         if node is None:
             return ""
-        if any(own.join == "sum" and own.is_as_deep for own in self._graph.partners(node)):
+        partners = self._graph.partners(node)
+        if any(partner.join == "sum" and partner.is_as_deep for partner in partners):
             return f"{name} {self.shape(name)} is one of several parallel branches of a sum"
         count = self._linear_layers_after(node)
         if count > MLP_LAYERS:
@@ -152,7 +154,9 @@ class LayerTrace:
 
     def _leads_to(self, name: str, others: Sequence[str]) -> bool:
         node = self._calls[name][0].node
-        after = self._graph.descendants(node) if node in self._graph else set()
+        if node is None or node not in self._graph:
+            return False
+        after = self._graph.descendants(node)
         return any(
             call.node in after for other in others if other != name for call in self._calls[other]
         )
@@ -172,7 +176,7 @@ class LayerTrace:
 
     def _is_patch_embedding(self, name: str) -> bool:
         layer, node = self._modules[name], self._calls[name][0].node
-        if not isinstance(layer, nn.Conv2d) or self._graph.depth(node) != 1:
+        if not isinstance(layer, nn.Conv2d) or node is None or self._graph.depth(node) != 1:
             return False
         return layer.stride == layer.kernel_size and max(layer.stride) > 1
 
@@ -209,15 +213,15 @@ class _Graph:
         self._depths: dict[Node, int] = {}
         self._users: dict[Node, list[Node]] = {}
         for node in _parents_first(end):
-            parents = [own for own, _ in node.next_functions if own in self._depths]
+            parents = [parent for parent in _parents(node) if parent in self._depths]
             if not parents and getattr(node, "variable", None) is not start:
                 continue  # weights and constants
-            deepest = max((self._depths[own] for own in parents), default=0)
+            deepest = max((self._depths[parent] for parent in parents), default=0)
             self._depths[node] = deepest + ("Conv" in node.name())
             for parent in parents:
                 self._users.setdefault(parent, []).append(node)
 
-    def __contains__(self, node: Node | None) -> bool:
+    def __contains__(self, node: Node) -> bool:
         return node in self._depths
 
     def depth(self, node: Node) -> int:
@@ -229,7 +233,7 @@ class _Graph:
         found: set[Node] = set()
         left = [node]
         while left:
-            new = [own for own in self._users.get(left.pop(), ()) if own not in found]
+            new = [user for user in self._users.get(left.pop(), ()) if user not in found]
             found.update(new)
             left += new
         return found
@@ -240,9 +244,9 @@ class _Graph:
         found = []
         for user in ours - {node}:
             joins = [join for key, join in _JOINS.items() if user.name().startswith(key)]
-            parents = [own for own, _ in user.next_functions if own in self._depths]
-            here = max(self._depths[own] for own in parents if own in ours)
-            for other in (own for own in parents if own not in ours):
+            parents = [parent for parent in _parents(user) if parent in self._depths]
+            here = max(self._depths[parent] for parent in parents if parent in ours)
+            for other in (parent for parent in parents if parent not in ours):
                 depth = self._depths[other]
                 found += [Partner(join, depth > here, depth == here) for join in joins]
         return found
@@ -250,8 +254,8 @@ class _Graph:
 
 def _parents_first(end: Node | None) -> Iterator[Node]:
     """All nodes that lead to one, each after those that it is computed from."""
-    seen: set[Node | None] = {None}
-    stack = [(end, False)]
+    seen: set[Node] = set()
+    stack = [] if end is None else [(end, False)]
     while stack:
         node, is_done = stack.pop()
         if is_done:
@@ -259,7 +263,12 @@ def _parents_first(end: Node | None) -> Iterator[Node]:
         elif node not in seen:
             seen.add(node)
             stack.append((node, True))
-            stack += [(own, False) for own, _ in node.next_functions]
+            stack += [(parent, False) for parent in _parents(node)]
+
+
+def _parents(node: Node) -> list[Node]:
+    """The nodes that a node is computed from; what needs no gradient has none."""
+    return [parent for parent, _ in node.next_functions if parent is not None]
 
 
 def _shape_problem(layer: nn.Module, shape: tuple[int, ...] | None) -> str:

@@ -90,14 +90,14 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: Path) ->
     Raises:
         BenchError: Names are missing or unexpected, or shapes differ; it names the first ten.
     """
-    own = module.state_dict()
-    counters = {name for name in own if name.endswith("num_batches_tracked")}
-    missing = [name for name in own if name not in state and name not in counters]
-    unexpected = [name for name in state if name not in own]
+    expected = module.state_dict()
+    counters = {name for name in expected if name.endswith("num_batches_tracked")}
+    missing = [name for name in expected if name not in state and name not in counters]
+    unexpected = [name for name in state if name not in expected]
     reshaped = [
-        f"{name}: expected {tuple(own[name].shape)}, found {tuple(state[name].shape)}"
-        for name in own
-        if name in state and own[name].shape != state[name].shape
+        f"{name}: expected {tuple(expected[name].shape)}, found {tuple(state[name].shape)}"
+        for name in expected
+        if name in state and expected[name].shape != state[name].shape
     ]
     problems = [
         f"{len(names)} {what} ({'; '.join(names[:10])}{', ...' if len(names) > 10 else ''})"
@@ -113,7 +113,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: Path) ->
             f"weights: '{path}' does not fit the network: {', '.join(problems)}; check "
             "backbone.name and backbone.num_classes"
         )
-    module.load_state_dict({name: state.get(name, own[name]) for name in own})
+    module.load_state_dict({name: state.get(name, expected[name]) for name in expected})
 
 
 def _read_safetensors(path: Path) -> object:
@@ -162,5 +162,5 @@ def _state_dict(path: Path, content: object, containers: Sequence[str]) -> Mappi
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in state):
-            return _without_prefix({name[len(prefix) :]: own for name, own in state.items()})
+            return _without_prefix({name[len(prefix) :]: tensor for name, tensor in state.items()})
     return dict(state)

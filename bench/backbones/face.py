@@ -1,6 +1,7 @@
 """Face recognition networks: an embedding network and a head of class vectors."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -29,6 +30,8 @@ class CosineHead(nn.Module):
         vectors: (K, D) class vectors, of any length.
         scale: What the cosines are multiplied with; 1 leaves them.
     """
+
+    vectors: Tensor
 
     def __init__(self, vectors: Tensor, scale: float = 1.0) -> None:
         super().__init__()
@@ -59,6 +62,45 @@ class FaceNetwork(nn.Module):
         return self.head(self.embedding(x))
 
 
+@dataclass(frozen=True)
+class EmbeddingNetwork:
+    """A network without its head.
+
+    Attributes:
+        name: In tables.
+        module: Inputs (B, 3, S, S) to embeddings (B, features).
+        preprocessing: Images to inputs.
+        features: Length of the embeddings.
+    """
+
+    name: str
+    module: nn.Module
+    preprocessing: Preprocessing
+    features: int
+
+    def with_head(
+        self, head: nn.Module, num_classes: int, output_kind: str, file_sha256: str | None
+    ) -> Backbone:
+        """The backbone that it is together with a head.
+
+        Args:
+            head: Embeddings (B, features) to outputs (B, num_classes).
+            num_classes: Outputs of the head.
+            output_kind: What they are.
+            file_sha256: Of the checkpoint that the embedding network comes from.
+        """
+        return Backbone(
+            name=self.name,
+            module=FaceNetwork(self.module, head),
+            preprocessing=self.preprocessing,
+            output_kind=output_kind,
+            num_classes=num_classes,
+            cam_layer=f"embedding.{convolutions(self.module)[-1]}",
+            feature_layer="embedding",
+            file_sha256=file_sha256,
+        )
+
+
 class HeadSettings(TypedDict, total=False):
     """Where class vectors come from: arguments that all face backbones have.
 
@@ -78,23 +120,18 @@ class HeadSettings(TypedDict, total=False):
 
 
 def face_backbone(
-    name: str,
-    embedding: nn.Module,
-    preprocessing: Preprocessing,
-    features: int,
+    network: EmbeddingNetwork,
+    *,
     weights: str,
     sha256: str | None,
     classifier: str,
     containers: Sequence[str] = CONTAINERS,
     **settings: Unpack[HeadSettings],
 ) -> Backbone:
-    """An embedding network from a checkpoint, with the checkpoint's own classifier or another head.
+    """An embedding network from a checkpoint, with the checkpoint's classifier or another head.
 
     Args:
-        name: In tables.
-        embedding: Inputs (B, 3, S, S) to embeddings (B, features); gets the weights.
-        preprocessing: Images to inputs.
-        features: Length of the embeddings.
+        network: Gets the weights.
         weights: The checkpoint.
         sha256: Of the checkpoint, if it is to be verified.
         classifier: Name in the checkpoint of a linear layer that gives logits of embeddings. It
@@ -108,39 +145,22 @@ def face_backbone(
     path = Path(weights).expanduser()
     digest = verify(path, sha256)
     state = read_state(path, containers)
-    last = convolutions(embedding)[-1]
-    linear = {key: own for key, own in state.items() if key.startswith(f"{classifier}.")}
+    linear = {key: value for key, value in state.items() if key.startswith(f"{classifier}.")}
+    others = {key: value for key, value in state.items() if key not in linear}
     if not linear or settings.get("head") or settings.get("gallery"):
-        state = {key: own for key, own in state.items() if key not in linear}
-        load_strictly(embedding, state, path)
-        return cosine_backbone(
-            name, embedding, preprocessing, features, last, file_sha256=digest, **settings
-        )
+        load_strictly(network.module, others, path)
+        return cosine_backbone(network, file_sha256=digest, **settings)
     classes = len(linear.get(f"{classifier}.weight", ()))
-    network = FaceNetwork(embedding, nn.Linear(features, classes))
-    ours = {
-        f"head{key.removeprefix(classifier)}" if key in linear else f"embedding.{key}": own
-        for key, own in state.items()
-    }
-    load_strictly(network, ours, path)
-    return Backbone(
-        name=name,
-        module=network,
-        preprocessing=preprocessing,
-        output_kind="logits",
-        num_classes=classes,
-        cam_layer=f"embedding.{last}",
-        feature_layer="embedding",
-        file_sha256=digest,
-    )
+    head = nn.Linear(network.features, classes)
+    renamed = {f"embedding.{key}": value for key, value in others.items()}
+    renamed |= {f"head{key.removeprefix(classifier)}": value for key, value in linear.items()}
+    load_strictly(FaceNetwork(network.module, head), renamed, path)
+    return network.with_head(head, classes, "logits", digest)
 
 
 def cosine_backbone(
-    name: str,
-    embedding: nn.Module,
-    preprocessing: Preprocessing,
-    features: int,
-    cam_layer: str,
+    network: EmbeddingNetwork,
+    *,
     head: str | Sequence[str] | None = None,
     gallery: Dataset | None = None,
     scale: float = 1.0,
@@ -151,50 +171,48 @@ def cosine_backbone(
     """An embedding network with class vectors from a checkpoint or from images.
 
     Args:
-        name: In tables.
-        embedding: Inputs (B, 3, S, S) to embeddings (B, features).
-        preprocessing: Images to inputs.
-        features: Length of the embeddings.
-        cam_layer: A submodule of the embedding network.
-        head: See `HeadSettings`; likewise the four that follow.
-        gallery: See there.
-        scale: See there.
-        cache: See there.
-        device: See there.
+        network: The embedding network with its weights.
+        head: See `HeadSettings`.
+        gallery: See `HeadSettings`.
+        scale: See `HeadSettings`.
+        cache: See `HeadSettings`.
+        device: See `HeadSettings`.
         file_sha256: Of the embedding network's checkpoint.
 
     Raises:
         BenchError: Not exactly one of `head` and `gallery` is given, or it cannot be used.
     """
     require_number("scale", scale, 0, 1e6)
-    if (head is None) == (gallery is None):
-        raise BenchError(
-            f"backbone '{name}' needs class vectors from one place: expected a trained head "
-            "(backbone.head=FILE) or images of every identity (dataset@backbone.gallery=folder "
-            f"backbone.gallery.root=FOLDER), found {'neither' if head is None else 'both'}"
-        )
-    embedding = embedding.eval().requires_grad_(False)
-    made = None
-    if gallery is not None:
+    network.module.eval().requires_grad_(False)
+    enrolled, class_names = frozenset[str](), None
+    if head is not None and gallery is None:
+        vectors = read_class_vectors(head, network.features)
+    elif gallery is not None and head is None:
         where = resolve_device(device)
-        size = resolve_batch_size("auto", where)
-        made = build_prototypes(
-            embedding, preprocessing, gallery, Path(cache).expanduser(), where, size
+        prototypes = build_prototypes(
+            network.module,
+            network.preprocessing,
+            gallery,
+            Path(cache).expanduser(),
+            device=where,
+            batch_size=resolve_batch_size("auto", where),
         )
-    vectors = read_class_vectors(head, features) if made is None else made.vectors
-    backbone = Backbone(
-        name=name,
-        module=FaceNetwork(embedding, CosineHead(vectors, scale)),
-        preprocessing=preprocessing,
-        output_kind="cosines" if scale == 1 else "logits",
-        num_classes=len(vectors),
-        cam_layer=f"embedding.{cam_layer}",
-        feature_layer="embedding",
-        file_sha256=file_sha256,
-    )
-    if made is not None:
-        backbone.gallery, backbone.class_names = made.images, gallery.class_names
+        vectors, enrolled = prototypes.vectors, prototypes.images
+        class_names = gallery.class_names
+    else:
+        raise _not_one_source(network.name, "neither" if head is None else "both")
+    kind = "cosines" if scale == 1 else "logits"
+    backbone = network.with_head(CosineHead(vectors, scale), len(vectors), kind, file_sha256)
+    backbone.gallery, backbone.class_names = enrolled, class_names
     return backbone
+
+
+def _not_one_source(name: str, found: str) -> BenchError:
+    return BenchError(
+        f"backbone '{name}' needs class vectors from one place: expected a trained head "
+        "(backbone.head=FILE) or images of every identity (dataset@backbone.gallery=folder "
+        f"backbone.gallery.root=FOLDER), found {found}"
+    )
 
 
 def read_class_vectors(files: str | Sequence[str], features: int) -> Tensor:
@@ -215,9 +233,9 @@ def read_class_vectors(files: str | Sequence[str], features: int) -> Tensor:
     parts = []
     for path in (Path(file).expanduser() for file in files):
         state = read_state(path, HEAD_CONTAINERS)
-        matrices = [own for own in state.values() if own.ndim == 2 and own.shape[1] == features]
+        matrices = [m for m in state.values() if m.ndim == 2 and m.shape[1] == features]
         if len(state) != 1 or len(matrices) != 1:
-            found = "; ".join(f"{name} {tuple(own.shape)}" for name, own in state.items())
+            found = "; ".join(f"{name} {tuple(array.shape)}" for name, array in state.items())
             raise BenchError(
                 f"head: '{path}' holds no class vectors: expected one matrix (classes, "
                 f"{features}), found {found[:200]}"

@@ -6,7 +6,7 @@ from facenet_pytorch import InceptionResnetV1
 from torch import nn
 
 from bench.backbones.backbone import Backbone, Preprocessing
-from bench.backbones.face import HeadSettings, face_backbone
+from bench.backbones.face import EmbeddingNetwork, HeadSettings, face_backbone
 
 EMBEDDING = 512
 SIZE = 160
@@ -16,7 +16,7 @@ def facenet(weights: str, sha256: str | None = None, **settings: Unpack[HeadSett
     """InceptionResnetV1: 160 px, RGB, (x - 127.5) / 128, embeddings of 512.
 
     Args:
-        weights: A checkpoint of facenet-pytorch (`20180402-114759-vggface2.pt`), whose own
+        weights: A checkpoint of facenet-pytorch (`20180402-114759-vggface2.pt`), whose
             classifier (8631 classes of VGGFace2) gives logits.
         sha256: Of that file, if it is to be verified.
         **settings: See `bench.backbones.face.HeadSettings`.
@@ -26,11 +26,9 @@ def facenet(weights: str, sha256: str | None = None, **settings: Unpack[HeadSett
     """
     embedding = InceptionResnetV1(classify=True, num_classes=1)
     embedding.logits = nn.Identity()  # embeddings as they are: without it they come normalised
+    preprocessing = Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3)
     return face_backbone(
-        name="facenet",
-        embedding=embedding,
-        preprocessing=Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3),
-        features=EMBEDDING,
+        EmbeddingNetwork("facenet", embedding, preprocessing, EMBEDDING),
         weights=weights,
         sha256=sha256,
         classifier="logits",

@@ -81,7 +81,7 @@ class Arrays:
     """The arrays of a file; each is handed out once.
 
     Keras puts all arrays of a layer of the outermost model into one group, which bears the layer's
-    name. If this layer is a model, the arrays' own names tell its layers apart, however deep.
+    name. If this layer is a model, the arrays' names tell its layers apart, however deep.
 
     Args:
         groups: The outermost layer's name -> an array's name, such as `conv/kernel:0` -> array.
@@ -97,7 +97,7 @@ class Arrays:
     def of(self, layer: str) -> dict[str, NDArray[np.generic]]:
         """Hands out a layer's arrays by their last name, without Keras 2's `:0`."""
         inside = self._group is not None
-        group = self._groups.get(self._group if inside else layer, {})
+        group = self._groups.get(layer if self._group is None else self._group, {})
         found = {}
         for path in list(group):
             owner, _, name = path.removesuffix(":0").rpartition("/")
@@ -114,7 +114,7 @@ class Arrays:
 
     def left(self) -> list[str]:
         """Names of the arrays that nobody asked for."""
-        return [f"{group}: {path}" for group, own in self._groups.items() for path in own]
+        return [f"{group}: {path}" for group, arrays in self._groups.items() for path in arrays]
 
 
 def layer_specs(config: Config) -> list[Mapping[str, Any]]:
@@ -170,7 +170,7 @@ def read_plan(config: Config) -> Plan:
     found: dict[Key, Call] = {}
     for name, nodes in calls.items():
         # Keras 2 counts the calls of a nested model from 1: 0 is its own input.
-        first = max((n for own, n in used if own == name), default=0) + 1 - len(nodes)
+        first = max((n for layer, n in used if layer == name), default=0) + 1 - len(nodes)
         for n, keys in enumerate(nodes, start=max(first, 0) if name in models else 0):
             found[name, n] = Call(name, keys, (name, n))
     inputs = tuple(_tensors(config["input_layers"]))
@@ -197,7 +197,7 @@ def _arguments(node: Any, name: str) -> tuple[Key, ...]:
         tensors, settings = node["args"], [node["kwargs"]]
     else:
         tensors, settings = node, [tensor[3] for tensor in node if len(tensor) > 3]
-    for key, value in (item for own in settings for item in own.items()):
+    for key, value in (item for of_call in settings for item in of_call.items()):
         # `training=False`, usual around a pretrained model, is how everything runs here.
         if value is not None and not (key == "training" and value is False):
             raise BenchError(f"layer '{name}': a call with {key}={value!r} is not supported")
@@ -205,7 +205,7 @@ def _arguments(node: Any, name: str) -> tuple[Key, ...]:
 
 
 def _tensors(value: Any) -> Iterator[Key]:
-    """The tensors in a nest of them, each [layer, call, output, ...] or Keras 3's own words."""
+    """The tensors in a nest of them, each [layer, call, output, ...] or in Keras 3's words."""
     match value:
         case {"class_name": "__keras_tensor__", "config": {"keras_history": history}}:
             yield from _tensors(history)
@@ -273,7 +273,7 @@ class KerasGraph(nn.Module):
         Those of nested models come first: Xplique fails where the outermost layers have none.
         """
         names = [name for name in self._kinds if name in self._submodules]
-        outermost = [self._submodules[own] for own in names if self._kinds[own] in CONVOLUTIONS]
+        outermost = [self._submodules[name] for name in names if self._kinds[name] in CONVOLUTIONS]
         nested = [
             f"{self._submodules[name]}.{inner}"
             for name in names
@@ -316,14 +316,14 @@ class KerasGraph(nn.Module):
         return values[self._plan.output]
 
     def _call(self, layer: str, inputs: Sequence[Tensor]) -> Tensor:
-        return self._modules[self._submodules[layer]](*inputs)
+        return self.get_submodule(self._submodules[layer])(*inputs)
 
     def _add(self, layer: str, module: nn.Module) -> None:
-        own = layer.replace(".", "_")
-        while hasattr(self, own):
-            own += "_"
-        self.add_module(own, module)
-        self._submodules[layer] = own
+        name = layer.replace(".", "_")
+        while hasattr(self, name):
+            name += "_"
+        self.add_module(name, module)
+        self._submodules[layer] = name
 
 
 def _build(spec: Mapping[str, Any], arrays: Arrays, inputs: Sequence[Tensor]) -> nn.Module:

@@ -33,6 +33,7 @@ def keras_h5(
     preprocessing: str | Mapping[str, Any],
     sha256: str | None = None,
     input_size: int | None = None,
+    *,
     output_kind: str | None = None,
     cam_layer: str | None = AUTO,
     feature_layer: str | None = None,
@@ -57,19 +58,7 @@ def keras_h5(
     """
     path = Path(weights).expanduser()
     digest = verify(path, sha256)  # first: HDF5 can hang on a file that is damaged in some places
-    model, groups = read_h5(path)
-    try:
-        size = _input_size(_fixed_size(model), input_size)
-        module, num_classes = _build(model["config"], groups, size)
-    except BenchError as error:
-        if str(error).startswith("input_size:"):
-            raise
-        raise BenchError(f"weights: '{path}': {error}") from error
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise BenchError(
-            f"weights: '{path}': its model_config is not one that Keras writes "
-            f"({type(error).__name__}: {error}): {_SAVE_AGAIN}"
-        ) from error
+    module, num_classes, size = _read_network(path, input_size)
     output_kind = output_kind or module.output_kind()
     if output_kind is None:
         raise BenchError(
@@ -88,6 +77,23 @@ def keras_h5(
     )
     backbone.settle_cam_layer(cam_layer, module.convolutions())
     return backbone
+
+
+def _read_network(path: Path, input_size: int | None) -> tuple[KerasGraph, int, int]:
+    """A file's network, the number of its classes and the side of its input."""
+    model, groups = read_h5(path)
+    try:
+        size = _input_size(_fixed_size(model), input_size)
+        return *_build(model["config"], groups, size), size
+    except BenchError as error:
+        if str(error).startswith("input_size:"):
+            raise
+        raise BenchError(f"weights: '{path}': {error}") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise BenchError(
+            f"weights: '{path}': its model_config is not one that Keras writes "
+            f"({type(error).__name__}: {error}): {_SAVE_AGAIN}"
+        ) from error
 
 
 def read_h5(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, NDArray[np.generic]]]]:
@@ -183,13 +189,13 @@ def _fixed_size(model: Mapping[str, Any]) -> int | None:
 
 def _input_size(fixed: int | None, given: int | None) -> int:
     """The side of the input, by the file and by the user, who must not contradict it."""
-    if given is None and fixed is None:
+    if given is None:
+        if fixed is not None:
+            return fixed
         raise BenchError(
             "input_size: the file takes images of any size: set backbone.input_size to the side "
             "in pixels that the network was trained with"
         )
-    if given is None:
-        return fixed
     require_integer("input_size", given, 1)
     if fixed not in (None, given):
         raise BenchError(f"input_size: the file fixes it to {fixed}, found {given}: leave it out")

@@ -98,7 +98,7 @@ class Layer:
         Returns:
             float32 of that shape.
         """
-        name = next((own for own in names.split() if own in self._arrays), None)
+        name = next((name for name in names.split() if name in self._arrays), None)
         if name is None:
             found = ", ".join(self._arrays) or "none"
             raise self.error(
@@ -158,8 +158,8 @@ def from_keras(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
 
 
-def _frozen(value: Tensor | None) -> nn.Parameter | None:
-    return None if value is None else nn.Parameter(value.contiguous(), requires_grad=False)
+def _frozen(value: Tensor) -> nn.Parameter:
+    return nn.Parameter(value.contiguous(), requires_grad=False)
 
 
 # Activations
@@ -213,11 +213,12 @@ def _activation_named(layer: Layer, name: object, rank: int) -> nn.Module:
         return nn.Softmax(torch_axis(-1, rank))
     if name is None:
         return nn.Identity()
+    key = name if isinstance(name, str) else repr(name)
     try:
-        require_known("activation", name if isinstance(name, str) else repr(name), ACTIVATIONS)
+        require_known("activation", key, ACTIVATIONS)
     except BenchError as error:
         raise layer.error(str(error)) from None
-    return ACTIVATIONS[name]()
+    return ACTIVATIONS[key]()
 
 
 def _activation(layer: Layer, x: Tensor) -> nn.Module:
@@ -329,7 +330,7 @@ class Convolution(nn.Module):
         self.window = window
         self.groups = groups
         self.weight = _frozen(weight)
-        self.bias = _frozen(bias)
+        self.bias = None if bias is None else _frozen(bias)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -390,7 +391,7 @@ class Dense(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: nn.Module) -> None:
         super().__init__()
         self.weight = _frozen(weight)
-        self.bias = _frozen(bias)
+        self.bias = None if bias is None else _frozen(bias)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -512,6 +513,9 @@ def _batch_normalization(layer: Layer, x: Tensor) -> nn.Module:
 class Rescaling(nn.Module):
     """Multiplies by `scale` and adds `offset`, both a number or one a channel."""
 
+    scale: Tensor
+    offset: Tensor
+
     def __init__(self, scale: Tensor, offset: Tensor) -> None:
         super().__init__()
         self.register_buffer("scale", scale)
@@ -524,6 +528,9 @@ class Rescaling(nn.Module):
 
 class Normalization(nn.Module):
     """Subtracts `mean`, divides by `std`, both a number or one a channel."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Calling a network whatever its dtype and memory format, and checking what it gives."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,19 @@ from bench.errors import BenchError
 
 _VIEW = "view size is not compatible"
 """How torch words that `x.view(...)` cannot merge dimensions of a channels-last tensor."""
+
+
+class Network(Protocol):
+    """What curves need of a network: `Backbone` is one, and so is `BareModel`."""
+
+    output_kind: str
+    """What `outputs` are: one of `bench.metrics.score.OUTPUT_KINDS`, or `BINARY`."""
+
+    dtype: torch.dtype
+    """What the network computes in."""
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Inputs (B, C, H, W) to outputs (B, K) of all classes, float32 at least."""
 
 
 def float_dtype(module: nn.Module) -> torch.dtype:

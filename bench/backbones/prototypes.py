@@ -36,6 +36,7 @@ def build_prototypes(
     preprocessing: Preprocessing,
     gallery: Dataset,
     cache: Path,
+    *,
     device: torch.device,
     batch_size: int,
 ) -> Prototypes:
@@ -73,7 +74,7 @@ def build_prototypes(
         vectors = load_file(file)["vectors"]
     else:
         # Moved here: tensors made in inference mode could not take part in gradients later.
-        embedding = embedding.to(device, memory_format=torch.channels_last)
+        embedding = embedding.to(device).to(memory_format=torch.channels_last)
         embeddings = _embed(embedding, preprocessing, gallery, device, batch_size)
         sums = torch.zeros(int(targets.max()) + 1, embeddings.shape[1])
         vectors = functional.normalize(sums.index_add_(0, targets, embeddings))

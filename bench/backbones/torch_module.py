@@ -1,4 +1,4 @@
-"""Networks that are plain torch modules: timm's models by name, and your own by dotted path."""
+"""Networks that are plain torch modules: timm's models by name, and yours by dotted path."""
 
 import re
 from collections.abc import Mapping
@@ -23,6 +23,7 @@ def timm_model(
     weights: str,
     preprocessing: Mapping[str, Any],
     num_classes: int | None = None,
+    *,
     sha256: str | None = None,
     output_kind: str = "logits",
     cam_layer: str | None = AUTO,
@@ -33,7 +34,7 @@ def timm_model(
     Args:
         name: As timm lists it (`timm.list_models()`).
         weights: A checkpoint file (see `bench.backbones.checkpoint.read_state`), `pretrained` for
-            timm's own, which it downloads once, or `random`, the same each time.
+            those that timm downloads once, or `random`, the same each time.
         preprocessing: Settings of `Preprocessing`; size, mean and std that are None are timm's.
         num_classes: Outputs; None: as many as timm's default.
         sha256: Of the checkpoint file, if it is to be verified.
@@ -50,18 +51,21 @@ def timm_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = _create(name, weights == "pretrained", num_classes)
-    own = resolve_model_data_config(module)
-    declared = {
-        "size": own["input_size"][1],
-        "mean": tuple(255 * value for value in own["mean"]),
-        "std": tuple(255 * value for value in own["std"]),
-    }
-    declared |= {key: value for key, value in preprocessing.items() if value is not None}
+    given = {key: value for key, value in preprocessing.items() if value is not None}
     file = None if weights in ("pretrained", "random") else weights
-    made = torch_module(module, name, declared, output_kind, file, sha256, cam_layer, feature_layer)
+    backbone = torch_module(
+        module,
+        name,
+        _preprocessing_of(module) | given,
+        output_kind,
+        weights=file,
+        sha256=sha256,
+        cam_layer=cam_layer,
+        feature_layer=feature_layer,
+    )
     is_resnet = re.match(r"resnet\d+(\.|$)", name)  # what follows is a tag of weights
-    made.citation = f"{_RESNET}; {_TIMM}" if is_resnet else _TIMM
-    return made
+    backbone.citation = f"{_RESNET}; {_TIMM}" if is_resnet else _TIMM
+    return backbone
 
 
 def torch_module(
@@ -69,6 +73,7 @@ def torch_module(
     name: str,
     preprocessing: Mapping[str, Any],
     output_kind: str,
+    *,
     weights: str | None = None,
     sha256: str | None = None,
     cam_layer: str | None = AUTO,
@@ -102,11 +107,10 @@ def torch_module(
         load_strictly(module, read_state(path), path)
     elif sha256 is not None:
         raise BenchError("sha256: expected weights beside it, found none")
-    prepared = Preprocessing(**preprocessing)
     backbone = Backbone(
         name=name,
         module=module,
-        preprocessing=prepared,
+        preprocessing=Preprocessing(**preprocessing),
         output_kind=output_kind,
         cam_layer=None if cam_layer == AUTO else cam_layer,
         feature_layer=feature_layer,
@@ -114,6 +118,16 @@ def torch_module(
     )
     backbone.settle_cam_layer(cam_layer, convolutions(module))
     return backbone
+
+
+def _preprocessing_of(module: nn.Module) -> dict[str, Any]:
+    """The settings of `Preprocessing` that a network of timm was trained with."""
+    config = resolve_model_data_config(module)
+    return {
+        "size": config["input_size"][1],
+        "mean": tuple(255 * value for value in config["mean"]),
+        "std": tuple(255 * value for value in config["std"]),
+    }
 
 
 def _create(name: str, pretrained: bool, num_classes: int | None) -> nn.Module:

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def pixels_sha256(image: NDArray[np.uint8]) -> str:
 
 def read_ahead(
     reads: Iterable[Callable[[], NDArray[np.uint8]]], workers: int, ahead: int
-) -> Iterator[NDArray[np.uint8] | BenchError]:
+) -> Generator[NDArray[np.uint8] | BenchError, None, None]:
     """Calls `reads` in threads, while who iterates is busy with what came before.
 
     Order and results do not depend on the number of threads; OpenCV and Pillow decode without the

@@ -30,7 +30,7 @@ def timm_backbone():
         torch.manual_seed(0)
         module = timm.create_model("resnet18", num_classes=4, zero_init_last=False)
     preprocessing = Preprocessing(64, mean=(120.0,) * 3, std=(60.0,) * 3)
-    return Backbone("resnet18", module, preprocessing, "logits", 4, "layer3.0.conv1")
+    return Backbone("resnet18", module, preprocessing, "logits", 4, cam_layer="layer3.0.conv1")
 
 
 def timm_batch():

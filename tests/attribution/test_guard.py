@@ -36,7 +36,15 @@ class Network(ConvModel):
 
 def make_scorer(module=None):
     preprocessing = Preprocessing(SIZE, mean=(0.0,) * 3, std=(1.0,) * 3)
-    network = Backbone("net", module or Network(), preprocessing, "logits", 4, "last", "last")
+    network = Backbone(
+        "net",
+        module or Network(),
+        preprocessing,
+        "logits",
+        4,
+        cam_layer="last",
+        feature_layer="last",
+    )
     return Scorer(network, "probability", 4)
 
 

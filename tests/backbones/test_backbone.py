@@ -125,8 +125,8 @@ def test_identity_follows_the_rest():
         backbone(output_kind="cosines"),
         backbone(cam_layer="first"),
         backbone(feature_layer="last"),
-        Backbone("toy", ConvModel(), PREPROCESSING, "logits", 4, "last"),
-        Backbone("other", ConvModel(), PREPROCESSING, "logits", 4, "last"),
+        Backbone("toy", ConvModel(), PREPROCESSING, "logits", 4, cam_layer="last"),
+        Backbone("other", ConvModel(), PREPROCESSING, "logits", 4, cam_layer="last"),
     ]
     assert len({str(variant.identity()) for variant in variants}) == len(variants)
 
@@ -178,7 +178,15 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (30, 26, 3), dtype=np.uint8)
 
 
 def test_a_network_that_calls_view_gets_the_plain_format():
-    frozen = Backbone("view", ViewModel(size=8), PREPROCESSING, "logits", 4, "last", "last")
+    frozen = Backbone(
+        "view",
+        ViewModel(size=8),
+        PREPROCESSING,
+        "logits",
+        4,
+        cam_layer="last",
+        feature_layer="last",
+    )
     assert frozen.memory_format == torch.contiguous_format
     assert "cannot take channels-last" in frozen.notes[0]
     x = frozen.preprocess([IMAGE])
@@ -193,7 +201,15 @@ def test_a_network_that_calls_view_gets_the_plain_format():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_inputs_are_cast_to_the_networks_dtype(dtype):
-    frozen = Backbone("toy", ConvModel().to(dtype), PREPROCESSING, "logits", 4, "last", "last")
+    frozen = Backbone(
+        "toy",
+        ConvModel().to(dtype),
+        PREPROCESSING,
+        "logits",
+        4,
+        cam_layer="last",
+        feature_layer="last",
+    )
     x = frozen.preprocess([IMAGE])
     assert x.dtype == torch.float32
     outputs = frozen.outputs(x)

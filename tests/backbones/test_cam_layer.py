@@ -253,7 +253,7 @@ def test_the_first_check_is_no_change_of_the_network():
 
 def test_one_pass_is_spent_on_a_layer():
     module = ConvModel()
-    made = Backbone("toy", module, backbone().preprocessing, "logits", 4, "last")
+    made = Backbone("toy", module, backbone().preprocessing, "logits", 4, cam_layer="last")
     passes = []
     module.register_forward_hook(lambda *call: passes.append(len(call[1][0])))
     for _ in range(3):

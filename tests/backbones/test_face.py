@@ -6,7 +6,7 @@ from torch.nn import functional
 from toy import Faces
 
 from bench.backbones.backbone import Preprocessing
-from bench.backbones.face import CosineHead, cosine_backbone, read_class_vectors
+from bench.backbones.face import CosineHead, EmbeddingNetwork, cosine_backbone, read_class_vectors
 from bench.errors import BenchError
 
 X = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -26,8 +26,10 @@ class Embedding(nn.Module):
 
 def backbone(tmp_path, head=None, gallery=None, scale=1.0):
     preprocessing = Preprocessing(8, mean=(127.5,) * 3, std=(128.0,) * 3)
+    network = EmbeddingNetwork("toy", Embedding(), preprocessing, 6)
+    cache = str(tmp_path)
     return cosine_backbone(
-        "toy", Embedding(), preprocessing, 6, "conv", head, gallery, scale, str(tmp_path), "cpu"
+        network, head=head, gallery=gallery, scale=scale, cache=cache, device="cpu"
     )
 
 

@@ -22,7 +22,12 @@ def embedding(seed=0):
 
 def build(tmp_path, network=None, gallery=None, preprocessing=PREPROCESSING, batch_size=4):
     return build_prototypes(
-        network or embedding(), preprocessing, gallery or Faces(3), tmp_path, CPU, batch_size
+        network or embedding(),
+        preprocessing,
+        gallery or Faces(3),
+        tmp_path,
+        device=CPU,
+        batch_size=batch_size,
     )
 
 
