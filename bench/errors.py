@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 LARGEST = 2**63 - 1
 """What numpy, torch and files of rows hold as an integer."""
@@ -60,16 +60,9 @@ def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
         show_others = warnings.showwarning
         told: set[str] = set()
 
-        def show(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
             if not issubclass(category, BenchWarning):
-                show_others(message, category, filename, lineno, file, line)
+                show_others(message, category, *place)
             elif str(message) not in told:
                 told.add(str(message))
                 tell(str(message))

@@ -454,10 +454,19 @@ def _score_maps(
     ) -> NDArray[np.float32]:
         """Curves (N, points) of images whose pixels go from `start` to `end`."""
         counts = settings.counts(*side)
-        found = curves(
-            scorer, start[0], end[0], ends.targets, order, images, torch.from_numpy(counts),
-            start[1], end[1], scorer.batch_size_for(len(order) * len(counts)),
-        ).cpu().numpy()  # fmt: skip
+        scores = curves(
+            scorer,
+            start[0],
+            end[0],
+            ends.targets,
+            order,
+            images=images,
+            counts=torch.from_numpy(counts),
+            start_scores=start[1],
+            end_scores=end[1],
+            batch_size=scorer.batch_size_for(len(order) * len(counts)),
+        )
+        found = scores.cpu().numpy()
 
         def point(number: int) -> str:
             at = f"point {number} of {len(counts) - 1} ({counts[number]:,} pixels)"

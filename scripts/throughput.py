@@ -90,7 +90,18 @@ def measure_curves(
     def engine() -> None:
         order = order_pixels(maps, protocol.ties)
         for start, end in ((zero, x), (x, zero)):
-            curves(scorer, start, end, batch.targets, order, images, counts, ends, ends, batch_size)
+            curves(
+                scorer,
+                start,
+                end,
+                batch.targets,
+                order,
+                images=images,
+                counts=counts,
+                start_scores=ends,
+                end_scores=ends,
+                batch_size=batch_size,
+            )
 
     engine()
     batches, forwards = forwards // batch_size, 0

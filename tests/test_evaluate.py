@@ -336,7 +336,7 @@ def starved(limit):
 
 def test_out_of_memory_halves_the_batch_and_goes_on(samples):
     protocol, made = load_protocol("xplique-probability"), []
-    scorer = Scorer(starved(5), protocol.score, 16, made.append, may_shrink=True)
+    scorer = Scorer(starved(5), protocol.score, 16, on_forward=made.append, may_shrink=True)
     methods = {"random": Random(), "rise": Rise(5)}
     found = rows_by_image(evaluate(samples, scorer, methods, protocol, CPU, block_size=3))
     assert scorer.batch_size == 4

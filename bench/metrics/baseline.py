@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from inspect import signature
+from typing import ClassVar, Protocol
 
 import numpy as np
 import scipy.ndimage
@@ -31,6 +32,17 @@ class Inputs:
     to_input: Callable[[Tensor], Tensor] = field(default=lambda rgb: rgb)
 
 
+class Baseline(Protocol):
+    """What all baselines are: each is a frozen dataclass, hashed by its settings."""
+
+    @property
+    def depends_on_image(self) -> bool:
+        """Whether it differs from image to image; if not, it gives one row for all of them."""
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """Inputs (B, C, H, W) to something that broadcasts against them."""
+
+
 @dataclass(frozen=True)
 class ZeroBaseline:
     """Zero in the model's input space: the colour that preprocessing maps to zero."""
@@ -47,7 +59,7 @@ class ConstantBaseline:
     """One colour for all images.
 
     Attributes:
-        rgb: In 0..255; goes through the backbone's own preprocessing.
+        rgb: In 0..255; goes through the backbone's preprocessing.
     """
 
     depends_on_image: ClassVar[bool] = False
@@ -70,7 +82,7 @@ class ConstantBaseline:
 
 @dataclass(frozen=True)
 class MeanBaseline:
-    """Each image's own mean colour."""
+    """Each image's mean colour."""
 
     depends_on_image: ClassVar[bool] = True
 
@@ -139,12 +151,7 @@ def _require_rgb(kind: str, x: Tensor) -> None:
         )
 
 
-Baseline = Callable[[Inputs], Tensor]
-"""Inputs (B, C, H, W) to something that broadcasts against them. A class of baselines is a frozen
-dataclass; its `depends_on_image` says whether the result is the same for all images, in which case
-its first dimension is 1."""
-
-BASELINES: dict[str, type] = {
+BASELINES: dict[str, Callable[..., Baseline]] = {
     "zero": ZeroBaseline,
     "constant": ConstantBaseline,
     "mean": MeanBaseline,
@@ -160,7 +167,7 @@ def make_baseline(kind: str, **settings: object) -> Baseline:
         BenchError: The kind or a setting is unknown or missing, or a setting is out of range.
     """
     require_known("baseline.kind", kind, BASELINES)
-    known = BASELINES[kind].__dataclass_fields__
+    known = signature(BASELINES[kind]).parameters
     for setting in settings:
         require_known(f"baseline '{kind}'", setting, known)
     try:

@@ -124,7 +124,7 @@ def perturb(start: Tensor, end: Tensor, order: Tensor, counts: Iterable[int]) ->
 
     Args:
         start: (N, C, H, W), or anything that broadcasts to it.
-        end: Likewise; what the pixels become. One of the two has H and W.
+        end: The same; what the pixels become. One of the two has H and W.
         order: (N, H*W) int32 from `order_pixels`.
         counts: Numbers of replaced pixels, ascending.
 
@@ -160,6 +160,7 @@ def curves(
     end: Tensor,
     targets: Tensor,
     order: Tensor,
+    *,
     images: Tensor,
     counts: Tensor,
     start_scores: Tensor,
@@ -176,7 +177,7 @@ def curves(
     Args:
         score: Inputs and targets to scores.
         start: (B, C, H, W) inputs, or a baseline that broadcasts to them ((1, C, 1, 1), say).
-        end: Likewise.
+        end: The same; what the pixels become.
         targets: (B,) int64.
         order: (N, H*W) int32, one row for each map; an image can have several maps.
         images: (N,) int64, the image in 0..B-1 that each map belongs to.
@@ -198,13 +199,22 @@ def curves(
         group = slice(first, first + batch_size)
         rows = images[group]
         points = perturb(_take(start, rows), _take(end, rows), order[group], between)
-        jobs = fixed_batches(len(rows) * len(between), batch_size, order.device)
-        found = [
-            score(batch, targets[rows[job % len(rows)]])[: items.stop - items.start].float()
-            for (job, items), batch in zip(jobs, _in_batches(points, batch_size), strict=True)
-        ]
-        scores[group][:, interior] = torch.cat(found).view(len(between), len(rows)).T
+        found = _score_points(score, points, targets[rows], len(between), batch_size)
+        scores[group][:, interior] = found
     return scores
+
+
+def _score_points(
+    score: Score, points: Iterable[Tensor], targets: Tensor, num_points: int, batch_size: int
+) -> Tensor:
+    """Scores (n, num_points) of points (n, C, H, W), one after another, with targets (n,)."""
+    count = len(targets)
+    jobs = fixed_batches(count * num_points, batch_size, targets.device)
+    found = [
+        score(batch, targets[job % count])[: items.stop - items.start].float()
+        for (job, items), batch in zip(jobs, _in_batches(points, batch_size), strict=True)
+    ]
+    return torch.cat(found).view(num_points, count).T
 
 
 def _in_batches(points: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:

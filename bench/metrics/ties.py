@@ -19,9 +19,10 @@ The same code runs compiled where numba is installed (the extra `fast`), and els
 """
 
 import os
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from torch import Tensor
 SMALL = 16
 """Parts of so many elements are split no more."""
 
-Numbers = MutableSequence[int]
+Numbers = list[int] | NDArray[np.int64]
 Splitter = Callable[[Numbers, Numbers], None]
 """Keys, and the indices that they had, both changed in place."""
 
@@ -67,7 +68,7 @@ def argsort_ranks(ranks: Tensor) -> Tensor:
         return torch.stack([_argsort_in_python(row) for row in ranks])
 
     def argsort(row: Tensor) -> Tensor:
-        keys, order = row.numpy().copy(), np.arange(len(row))
+        keys, order = row.numpy().copy(), np.arange(len(row), dtype=np.int64)
         split(keys, order)
         return _finished(torch.from_numpy(keys), torch.from_numpy(order))
 
@@ -94,16 +95,98 @@ def _compiled() -> Splitter | None:
     except ImportError:
         return None
     split = _splitter(njit(nogil=True))
-    split(np.zeros(20, np.int64), np.arange(20))  # compiled before threads are begun
+    split(
+        np.zeros(20, np.int64), np.arange(20, dtype=np.int64)
+    )  # compiled before threads are begun
     return split
 
 
-def _splitter(compiled: Callable[[Callable], Callable] = lambda function: function) -> Splitter:
+Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""A decorator, numba's or none."""
+
+
+def _splitter(compiled: Compile = lambda function: function) -> Splitter:
     """Makes the function that splits keys until no part has more than 16, moving indices along.
 
     Args:
         compiled: Decorator of what it is made of.
     """
+    swap = _swapper(compiled)
+    partition = _partitioner(compiled, swap)
+    heap_sort = _heap_sorter(compiled, swap)
+
+    @compiled
+    def split(keys: Numbers, order: Numbers) -> None:
+        budget, size = 0, len(keys)
+        while size > 1:
+            size, budget = size // 2, budget + 2
+        waiting = [(0, len(keys) - 1, budget)]
+        while len(waiting) > 0:
+            left, right, budget = waiting.pop()
+            if budget < 0:
+                heap_sort(keys, order, left, right)
+                continue
+            while right - left >= SMALL:
+                i = partition(keys, order, left, right)
+                budget -= 1
+                if i - left < right - i:
+                    waiting.append((i + 1, right, budget))
+                    right = i - 1
+                else:
+                    waiting.append((left, i - 1, budget))
+                    left = i + 1
+
+    return split
+
+
+def _swapper(compiled: Compile) -> Callable[[Numbers, Numbers, int, int], None]:
+    @compiled
+    def swap(keys: Numbers, order: Numbers, i: int, j: int) -> None:
+        keys[i], keys[j] = keys[j], keys[i]
+        order[i], order[j] = order[j], order[i]
+
+    return swap
+
+
+def _partitioner(
+    compiled: Compile, swap: Callable[[Numbers, Numbers, int, int], None]
+) -> Callable[[Numbers, Numbers, int, int], int]:
+    """Makes the function that splits a part around its pivot, and says where that lies then."""
+
+    @compiled
+    def partition(keys: Numbers, order: Numbers, left: int, right: int) -> int:
+        middle = left + (right - left) // 2
+        if keys[middle] < keys[left]:
+            swap(keys, order, middle, left)
+        if keys[right] < keys[middle]:
+            swap(keys, order, right, middle)
+        if keys[middle] < keys[left]:
+            swap(keys, order, middle, left)
+        pivot = keys[middle]
+        i, j = left, right - 1
+        swap(keys, order, middle, j)
+        while True:
+            i += 1
+            while keys[i] < pivot:
+                i += 1
+            j -= 1
+            while pivot < keys[j]:
+                j -= 1
+            if i >= j:
+                break
+            # Written out: a call for each swap would double the time without a compiler.
+            keys[i], keys[j] = keys[j], keys[i]
+            order[i], order[j] = order[j], order[i]
+        swap(keys, order, i, right - 1)
+        return i
+
+    return partition
+
+
+def _heap_sorter(
+    compiled: Compile, swap: Callable[[Numbers, Numbers, int, int], None]
+) -> Callable[[Numbers, Numbers, int, int], None]:
+    """Makes the function that heap sorts a part."""
 
     @compiled
     def sink(keys: Numbers, order: Numbers, before: int, place: int, end: int) -> None:
@@ -121,11 +204,6 @@ def _splitter(compiled: Callable[[Callable], Callable] = lambda function: functi
         keys[before + place], order[before + place] = key, index
 
     @compiled
-    def swap(keys: Numbers, order: Numbers, i: int, j: int) -> None:
-        keys[i], keys[j] = keys[j], keys[i]
-        order[i], order[j] = order[j], order[i]
-
-    @compiled
     def heap_sort(keys: Numbers, order: Numbers, left: int, right: int) -> None:
         before, count = left - 1, right - left + 1
         for place in range(count // 2, 0, -1):
@@ -134,47 +212,4 @@ def _splitter(compiled: Callable[[Callable], Callable] = lambda function: functi
             swap(keys, order, left, left + end)
             sink(keys, order, before, 1, end)
 
-    @compiled
-    def split(keys: Numbers, order: Numbers) -> None:
-        budget, size = 0, len(keys)
-        while size > 1:
-            size, budget = size // 2, budget + 2
-        waiting = [(0, len(keys) - 1, budget)]
-        while len(waiting) > 0:
-            left, right, budget = waiting.pop()
-            if budget < 0:
-                heap_sort(keys, order, left, right)
-                continue
-            while right - left >= SMALL:
-                middle = left + (right - left) // 2
-                if keys[middle] < keys[left]:
-                    swap(keys, order, middle, left)
-                if keys[right] < keys[middle]:
-                    swap(keys, order, right, middle)
-                if keys[middle] < keys[left]:
-                    swap(keys, order, middle, left)
-                pivot = keys[middle]
-                i, j = left, right - 1
-                swap(keys, order, middle, j)
-                while True:
-                    i += 1
-                    while keys[i] < pivot:
-                        i += 1
-                    j -= 1
-                    while pivot < keys[j]:
-                        j -= 1
-                    if i >= j:
-                        break
-                    # Written out: a call for each swap would double the time without a compiler.
-                    keys[i], keys[j] = keys[j], keys[i]
-                    order[i], order[j] = order[j], order[i]
-                swap(keys, order, i, right - 1)
-                budget -= 1
-                if i - left < right - i:
-                    waiting.append((i + 1, right, budget))
-                    right = i - 1
-                else:
-                    waiting.append((left, i - 1, budget))
-                    left = i + 1
-
-    return split
+    return heap_sort

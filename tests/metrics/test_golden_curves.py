@@ -67,15 +67,16 @@ def run(golden, score, counts, start, end):
     x = torch.from_numpy(golden["x"]).permute(0, 3, 1, 2)
     images = torch.arange(len(x))
     reached = counts[-1] == x[0, 0].numel()
-    ends = [
+    start_scores, end_scores = (
         score(side.expand(x.shape).contiguous(), images)
         if scored
         else torch.full((len(x),), np.nan)
         for side, scored in ((start, True), (end, reached))
-    ]
+    )
     return curves(
-        score, start, end, images, reference_order(golden), images,
-        torch.from_numpy(counts), *ends, batch_size=5,
+        score, start, end, images, reference_order(golden), images=images,
+        counts=torch.from_numpy(counts), start_scores=start_scores, end_scores=end_scores,
+        batch_size=5,
     )  # fmt: skip
 
 

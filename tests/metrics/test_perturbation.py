@@ -160,8 +160,13 @@ def test_linear_model_has_closed_form_curves(maps, batch_size, sign, ties):
     def score(z, t):
         return model(z).gather(1, t[:, None])[:, 0]
 
-    insertion = curves(score, zero, x, targets, order, images, COUNTS, nothing, total, batch_size)
-    deletion = curves(score, x, zero, targets, order, images, COUNTS, total, nothing, batch_size)
+    shared = {"images": images, "counts": COUNTS, "batch_size": batch_size}
+    insertion = curves(
+        score, zero, x, targets, order, start_scores=nothing, end_scores=total, **shared
+    )
+    deletion = curves(
+        score, x, zero, targets, order, start_scores=total, end_scores=nothing, **shared
+    )
     scale = inserted.abs().max()
     assert (insertion - inserted).abs().max() <= 1e-5 * scale
     assert (deletion - (total[:, None] - inserted)).abs().max() <= 1e-5 * scale
@@ -174,7 +179,8 @@ def test_several_maps_of_one_image_share_its_end_points():
     order = order_pixels(rand(5, HEIGHT, WIDTH, seed=3))
     out = curves(
         lambda z, t: model(z).gather(1, t[:, None])[:, 0],
-        x, torch.zeros(1, 3, 1, 1), targets, order, images, COUNTS, total, torch.zeros(2), 4,
+        x, torch.zeros(1, 3, 1, 1), targets, order, images=images, counts=COUNTS,
+        start_scores=total, end_scores=torch.zeros(2), batch_size=4,
     )  # fmt: skip
     assert torch.equal(out[:, 0], total[images])
     assert (out[:, -1] == 0).all()
@@ -188,8 +194,8 @@ def test_repeated_counts_where_steps_outnumber_pixels():
     order = order_pixels(rand(1, HEIGHT, WIDTH))
     out = curves(
         lambda z, t: model(z).gather(1, t[:, None])[:, 0],
-        torch.zeros(1, 3, 1, 1), x, targets, order, torch.zeros(1, dtype=torch.int64), counts,
-        torch.zeros(1), total, 8,
+        torch.zeros(1, 3, 1, 1), x, targets, order, images=torch.zeros(1, dtype=torch.int64),
+        counts=counts, start_scores=torch.zeros(1), end_scores=total, batch_size=8,
     )  # fmt: skip
     assert out.shape == (1, 101)
     assert (out[0, counts == 63] == total).all()
@@ -214,9 +220,12 @@ def test_as_slow_loop_over_images_and_steps():
         return model(z).gather(1, t[:, None])[:, 0]
 
     with torch.no_grad():
-        ends = score(base, targets), score(x, targets)
+        ends = {"start_scores": score(base, targets), "end_scores": score(x, targets)}
         order = order_pixels(maps, "running_numpy")
-        out = curves(score, base, x, targets, order, torch.arange(3), COUNTS, *ends, batch_size=5)
+        out = curves(
+            score, base, x, targets, order, images=torch.arange(3), counts=COUNTS, batch_size=5,
+            **ends,
+        )  # fmt: skip
     assert np.abs(out.numpy() - expected).max() <= 1e-6
 
 
@@ -232,10 +241,12 @@ def test_batches_are_full_and_no_pass_is_made_twice(maps, batch_size):
         z.zero_()  # a network may change its input in place
         return t.float()
 
-    ends = torch.zeros(maps), torch.ones(maps)
+    ends = {"start_scores": torch.zeros(maps), "end_scores": torch.ones(maps)}
     order = order_pixels(rand(maps, HEIGHT, WIDTH, seed=3))
     zero, every = torch.zeros(1, 3, 1, 1), torch.arange(maps)
-    out = curves(score, x, zero, targets, order, every, COUNTS, *ends, batch_size)
+    out = curves(
+        score, x, zero, targets, order, images=every, counts=COUNTS, batch_size=batch_size, **ends
+    )
     assert (out[:, 1:-1] == targets[:, None]).all()
     assert {len(batch) for batch in seen} == {batch_size}
     assert len(seen) == -(-maps * 9 // batch_size)
