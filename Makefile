@@ -20,10 +20,11 @@ test: ## install what the tests need, run them
 	@$(install) test
 	@$(VENV)/bin/python -m pytest
 
-lint: ## check style and format
+lint: ## check style, format and types
 	@$(install) dev
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/python -m mypy
 
 oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting, larger images, all networks)
 	@$(install) test

@@ -5,14 +5,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 LARGEST = 2**63 - 1
 """What numpy, torch and files of rows hold as an integer."""
 
 
 class BenchError(Exception):
-    """Bad input, told in one line: what and where, expected, found, and how to mend it.
+    """Bad input, described in one line: what and where, expected, found, and how to mend it.
 
     Of a data set, in one line for each kind of problem (`bench.datasets.problems`).
 
@@ -60,9 +60,16 @@ def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
         show_others = warnings.showwarning
         told: set[str] = set()
 
-        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if not issubclass(category, BenchWarning):
-                show_others(message, category, *place)
+                show_others(message, category, filename, lineno, file, line)
             elif str(message) not in told:
                 told.add(str(message))
                 tell(str(message))

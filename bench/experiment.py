@@ -415,7 +415,7 @@ def _selected(
 
 def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
     """Refuses images that the backbone's class vectors were made of, and other people's labels."""
-    if not backbone.gallery:
+    if not backbone.enrolled:
         return
     theirs, ours = backbone.class_names, dataset.class_names
     if theirs is not None and ours is not None:
@@ -427,7 +427,7 @@ def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
                     "both"
                 )
     hashes = dataset.pixel_hashes(workers)
-    both = [image_id for image_id, pixels in hashes.items() if pixels in backbone.gallery]
+    both = [image_id for image_id, pixels in hashes.items() if pixels in backbone.enrolled]
     if both:
         raise BenchError(
             f"backbone.gallery: {len(both)} of {len(dataset)} evaluated images are in it "

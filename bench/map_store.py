@@ -130,7 +130,7 @@ class MapStore:
     ) -> dict[str, KeptMap]:
         """Keeps maps; they are there whole, or not at all.
 
-        Where the file system refuses (it is full, or somebody else's), that is told once and
+        Where the file system refuses (it is full, or somebody else's), that is reported once and
         counted, and the maps are given all the same.
 
         Args:

@@ -43,7 +43,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 
 def _numpy_cpu_features() -> list[str]:
-    """What numpy found of the CPU's instruction sets, which it tells in a private module only."""
+    """What numpy found of the CPU's instruction sets, which only a private module of it has."""
     try:
         module = import_module("numpy._core._multiarray_umath")
     except ImportError:  # numpy 1
@@ -56,7 +56,7 @@ def _distributions() -> list[metadata.Distribution]:
 
 
 def _driver() -> str | None:
-    """Version of the NVIDIA driver, as its kernel module tells it; None: there is none."""
+    """Version of the NVIDIA driver, as its kernel module reports it; None if there is none."""
     if not _DRIVER.exists():
         return None
     found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", _DRIVER.read_text())

@@ -175,7 +175,9 @@ def measure_methods(
             method = make_method(name, settings)
             passes = method.passes(backbone)
             batch = few if sum(passes) >= 10 else block
-            timed = time_method(method, settings, backbone, batch, batch_size, given.repeats)
+            timed = time_method(
+                method, settings, backbone, batch, batch_size, repeats=given.repeats
+            )
         except BenchError as error:
             line = f"| {name} | not timed: {error} | | | | |"
         else:
@@ -205,6 +207,7 @@ def time_method(
     backbone: Backbone,
     batch: Batch,
     batch_size: int,
+    *,
     repeats: int,
 ) -> Timed:
     """Times a method and plain loops of passes, taking turns; one call before warms up."""
@@ -215,7 +218,11 @@ def time_method(
         return lambda count: passes.update({way: passes[way] + count})
 
     scorer = Scorer(
-        backbone, "probability", batch_size, count("forward"), on_backward=count("backward")
+        backbone,
+        "probability",
+        batch_size,
+        on_forward=count("forward"),
+        on_backward=count("backward"),
     )
     method(scorer, batch)
     timed.forward, timed.backward = passes["forward"], passes["backward"]

@@ -326,7 +326,7 @@ def _run(given: argparse.Namespace) -> None:
     result = _finished(given.output, made_of)
     if result is None:
         training = Training(backbone, train.samples, recipe, config.seed, config.workers)
-        _train(training, test, given.output, made_of, config, console)
+        _train(training, test, given.output, made_of, config, console=console)
         result = _write(training, test, given.output, made_of)
     _state_file(given.output).unlink(missing_ok=True)
     console.print(
@@ -343,6 +343,7 @@ def _train(
     output: Path,
     made_of: Mapping[str, Any],
     config: DictConfig,
+    *,
     console: Console,
 ) -> None:
     """The epochs that are still to do; each is on the disk before the next one begins."""

@@ -56,6 +56,7 @@ def visualise(
     steps: int,
     learning_rate: float,
     regularisation: float,
+    *,
     advance: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Gradient ascent on the score minus the squared norm, all classes at once.
@@ -117,7 +118,7 @@ def _draw(given: argparse.Namespace) -> None:
         task = progress.add_task("ascent", total=given.steps)
         x = visualise(
             scorer, given.classes, given.steps, given.learning_rate, given.regularisation,
-            lambda: progress.advance(task),
+            advance=lambda: progress.advance(task),
         )  # fmt: skip
     before, after = (scorer.outputs_in_batches(own) for own in (torch.zeros_like(x), x))
     for row, index in enumerate(given.classes):

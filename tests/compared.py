@@ -18,6 +18,7 @@ def comparison(
     deletion: dict[str, NDArray] | None = None,
     controls: tuple[str, ...] = (),
     passes: dict[str, tuple[int, int]] | None = None,
+    *,
     maps: dict[str, dict[str, NDArray]] | None = None,
     **parts: dict,
 ) -> Comparison:

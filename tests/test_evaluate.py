@@ -110,7 +110,7 @@ UNLIKE = Protocol(  # the two directions share nothing
 )
 
 
-def slow_curve(scorer, start, end, target, order, counts):
+def slow_curve(scorer, start, end, target, order, *, counts):
     """One image, one step, one forward pass at a time; pixels are written by index."""
     curve = []
     for count in counts:
@@ -158,7 +158,7 @@ def test_every_row_equals_a_slow_loop(samples, seed):
                 ("deletion", x[0], colour.expand_as(x)[0]),
             ]:
                 counts = getattr(UNLIKE, direction).counts(SIZE, SIZE)
-                curve = slow_curve(scorer, start, end, sample.target, order, counts)
+                curve = slow_curve(scorer, start, end, sample.target, order, counts=counts)
                 assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
 
 
@@ -180,7 +180,7 @@ def test_the_rise_protocols_equal_a_slow_loop(samples, name, rows):
             ("deletion", x[0], torch.zeros_like(x[0])),
         ]:
             steps = [*range(0, SIZE * SIZE, rows * SIZE), SIZE * SIZE]
-            curve = slow_curve(scorer, start, end, sample.target, order, steps)
+            curve = slow_curve(scorer, start, end, sample.target, order, counts=steps)
             assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
 
 
@@ -307,7 +307,7 @@ def test_srg_is_least_relevant_first_minus_most_relevant_first():
     def deleted_first(image, order, counts):
         scorer = Scorer(BareModel(model, "probabilities"), "output", 1)
         zero = torch.zeros(3, 7, 9)
-        return slow_curve(scorer, x[image], zero, targets[image].item(), order, counts)
+        return slow_curve(scorer, x[image], zero, targets[image].item(), order, counts=counts)
 
     for image, order in enumerate(orders):
         most = deleted_first(image, order, counts)

@@ -35,7 +35,7 @@ def stores(folder, dtype="float32", methods=METHODS):
 
 
 def run(samples=SAMPLES, protocol=PROTOCOL, methods=METHODS, on_pass=lambda _: None, **settings):
-    scorer = Scorer(backbone(), protocol.score, 4, on_pass, on_backward=on_pass)
+    scorer = Scorer(backbone(), protocol.score, 4, on_forward=on_pass, on_backward=on_pass)
     found = {name: [] for name in methods}
     for result in evaluate(samples, scorer, methods, protocol, CPU, block_size=4, **settings):
         found[result.method].append(result)

@@ -75,6 +75,7 @@ def backbone(
     output_kind: str = "logits",
     cam_layer: str | None = "last",
     feature_layer: str | None = None,
+    *,
     seed: int = 0,
     name: str = "toy",
 ) -> Backbone:

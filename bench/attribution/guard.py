@@ -43,11 +43,11 @@ _found: ContextVar[list[Change] | None] = ContextVar("_found", default=None)
 def guarded(
     scorer: Scorer,
     x: Tensor,
-    tell_changes: Callable[[str], None],
-    tell_hooks: Callable[[str], None] = lambda _: None,
+    report_changes: Callable[[str], None],
+    report_hooks: Callable[[str], None] = lambda _: None,
     networks: Sequence[nn.Module] = (),
 ) -> Iterator[None]:
-    """Puts back what the code inside leaves changed, and tells it.
+    """Puts back what the code inside leaves changed, and reports it.
 
     Watched are the modules of the scorer's network (training mode, parameters, buffers and other
     tensors, submodules, attributes, classes, hooks), the attributes of scorer and backbone, the
@@ -56,15 +56,15 @@ def guarded(
     the code has put back by itself is no change, nor is what a pass changes by itself, as a counter
     of passes.
 
-    If the code raises, everything is put back, too, and nothing is told. Within another `guarded`,
-    the outer one does all this.
+    If the code raises, everything is put back, too, and nothing is reported. Within another
+    `guarded`, the outer one does all this.
 
     Args:
         scorer: What the code is given.
         x: (B, 3, S, S) inputs. One is passed through the network if there is a change, to see
             whether that is what a pass does.
-        tell_changes: Called, when everything is back, with what was changed, in words.
-        tell_hooks: Called if nothing but hooks was left, with where they were, in words.
+        report_changes: Called, when everything is back, with what was changed, in words.
+        report_hooks: Called if nothing but hooks was left, with where they were, in words.
         networks: Other networks to watch.
     """
     if _found.get() is not None:
@@ -86,9 +86,9 @@ def guarded(
         by_itself += kept.put_back()
         harmful = [change for change in harmful if change not in by_itself]
     if harmful:
-        tell_changes(_in_words(harmful))
+        report_changes(_in_words(harmful))
     elif hooks := [change for change in dict.fromkeys(found) if change.kind == _HOOKS]:
-        tell_hooks(_in_words(hooks))
+        report_hooks(_in_words(hooks))
 
 
 class Isolation:
@@ -167,7 +167,7 @@ class _Object:
         self._held_ids = {key: _ids(c) for key, c in self._held.items()}
 
     def put_back(self) -> list[Change]:
-        """Puts it back. A tensor in the place of another is not told here but by `_Tensors`."""
+        """Puts it back. A tensor in the place of another is not reported here but by `_Tensors`."""
         if self._is_untouched():
             return []
         changes = list(self._changes())
@@ -266,7 +266,7 @@ class _Tensors:
             if found is None or found.data_ptr() != kept.memory.data_ptr():
                 doubtful[id(kept)] = kept  # what lies in its memory is not compared
             if found is None:
-                continue  # told with the object's attributes
+                continue  # reported with the object's attributes
             if _layout(found) == kept.layout:
                 compared.append((change, kept, found))
             else:
@@ -460,7 +460,7 @@ def _settings() -> Iterator[Setting]:
 
 
 def _read(get: Callable[[], Any]) -> Any:
-    """A setting; None where torch has none of the name, or cannot tell.
+    """A setting; None where torch has none of the name, or cannot say.
 
     It cannot where its old and its new switches of precision were used both.
     """

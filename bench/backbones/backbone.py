@@ -145,8 +145,9 @@ class Backbone:
         no_cam_layer: Why `auto` found no such submodule, where it did not.
         feature_layer: Name of the submodule whose output `features` gives, or None.
         file_sha256: Hash over the checkpoint file that the weights come from, or None.
-        gallery: Hashes of the images that it was made from (`reading.pixels_sha256`).
-        class_names: Name of each class as the gallery has them, or None.
+        enrolled: Hashes of the images that its class vectors were made of
+            (`reading.pixels_sha256`); empty if they came from a checkpoint.
+        class_names: Name of each class as the enrolled images have them, or None.
         precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
         citation: Where it comes from, as "Author et al. 2020, arXiv 2001.00001".
     """
@@ -190,7 +191,7 @@ class Backbone:
         self.no_cam_layer = ""
         self.feature_layer = feature_layer
         self.file_sha256 = file_sha256
-        self.gallery: frozenset[str] = frozenset()
+        self.enrolled: frozenset[str] = frozenset()
         self.class_names: list[str] | None = None
         self.precision = "fp32"
         self._compiled: Callable[[Tensor], Tensor] | None = None

@@ -203,7 +203,7 @@ def cosine_backbone(
         raise _not_one_source(network.name, "neither" if head is None else "both")
     kind = "cosines" if scale == 1 else "logits"
     backbone = network.with_head(CosineHead(vectors, scale), len(vectors), kind, file_sha256)
-    backbone.gallery, backbone.class_names = enrolled, class_names
+    backbone.enrolled, backbone.class_names = enrolled, class_names
     return backbone
 
 

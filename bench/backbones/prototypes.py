@@ -34,18 +34,18 @@ class Prototypes:
 def build_prototypes(
     embedding: nn.Module,
     preprocessing: Preprocessing,
-    gallery: Dataset,
+    enrolment: Dataset,
     cache: Path,
     *,
     device: torch.device,
     batch_size: int,
 ) -> Prototypes:
-    """Makes class vectors from a gallery, or reads them where they were made before.
+    """Makes class vectors from enrolled images, or reads them where they were made before.
 
     Args:
         embedding: Inputs (B, 3, S, S) to embeddings (B, D); in eval mode. Is on `device` after.
         preprocessing: Images to inputs.
-        gallery: Images of every class 0..K-1.
+        enrolment: Labelled images of every class 0..K-1.
         cache: Folder of what was made before; the key is made of weights, preprocessing, pixels
             and targets.
         device: Where the embeddings are computed.
@@ -54,15 +54,15 @@ def build_prototypes(
     Raises:
         BenchError: A class has no image, or an image cannot be read.
     """
-    targets = torch.tensor([sample.target for sample in gallery.samples])
+    targets = torch.tensor([sample.target for sample in enrolment.samples])
     missing = sorted(set(range(int(targets.max()) + 1)) - set(targets.tolist()))
     if missing:
         raise BenchError(
-            f"gallery: '{gallery.name}' has no image of {len(missing)} of "
+            f"gallery: '{enrolment.name}' has no image of {len(missing)} of "
             f"{int(targets.max()) + 1} classes ({', '.join(map(str, missing[:10]))}): expected at "
             "least one of each"
         )
-    hashes = list(gallery.pixel_hashes().values())
+    hashes = list(enrolment.pixel_hashes().values())
     made_of = {
         "weights": state_sha256(embedding),
         "preprocessing": asdict(preprocessing),
@@ -75,7 +75,7 @@ def build_prototypes(
     else:
         # Moved here: tensors made in inference mode could not take part in gradients later.
         embedding = embedding.to(device).to(memory_format=torch.channels_last)
-        embeddings = _embed(embedding, preprocessing, gallery, device, batch_size)
+        embeddings = _embed(embedding, preprocessing, enrolment, device, batch_size)
         sums = torch.zeros(int(targets.max()) + 1, embeddings.shape[1])
         vectors = functional.normalize(sums.index_add_(0, targets, embeddings))
         write_atomically(file, save({"vectors": vectors}))
@@ -86,14 +86,14 @@ def build_prototypes(
 def _embed(
     embedding: nn.Module,
     preprocessing: Preprocessing,
-    gallery: Dataset,
+    enrolment: Dataset,
     device: torch.device,
     batch_size: int,
 ) -> Tensor:
     """Unit embeddings (N, D) of all images, on the CPU."""
     found = []
-    for index, items in fixed_batches(len(gallery), batch_size):
-        x = preprocessing([gallery.samples[i].read() for i in index.tolist()]).to(device)
+    for index, items in fixed_batches(len(enrolment), batch_size):
+        x = preprocessing([enrolment.samples[i].read() for i in index.tolist()]).to(device)
         unit = functional.normalize(embedding(x))
         found.append(unit[: items.stop - items.start].cpu())
     return torch.cat(found).clone()

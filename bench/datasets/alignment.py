@@ -170,7 +170,7 @@ def align_samples(
 
     Raises:
         BenchError: The folder holds crops with other settings, images cannot be read or written,
-            or faces are missing and that is an error; told at the end, the others are done.
+            or faces are missing and that is an error. It is raised at the end, after all others.
     """
     crops = _Crops(output, alignment, missing)
     problems = Problems(f"align into '{output}'")

@@ -37,7 +37,7 @@ class CelebA(Dataset):
 
     Raises:
         BenchError: The root is not the official one, its tables contradict each other, or lines
-            of the list cannot be used; all of them are told at once.
+            of the list cannot be used; all of them are reported at once.
     """
 
     # As torchvision.datasets.CelebA has them.

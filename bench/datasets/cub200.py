@@ -34,7 +34,7 @@ class Cub200(Dataset):
 
     Raises:
         BenchError: The root is not the official one, its tables contradict each other, or lines
-            of the list cannot be used; all of them are told at once.
+            of the list cannot be used; all of them are reported at once.
     """
 
     checksums: ClassVar[dict[str, str]] = {

@@ -51,12 +51,12 @@ class Dataset:
             known; `bench check` looks for them in and beside the root.
 
     Args:
-        name: See above.
-        samples: See above.
+        name: Name of the benchmark in tables.
+        samples: The images, in their order.
         max_images: Keep the first so many only; None keeps all.
-        class_names: See above.
-        notes: See above.
-        root: See above.
+        class_names: Name of each label, or None where they have none.
+        notes: Lines that a run prints.
+        root: Folder of the download, or None.
 
     Raises:
         BenchError: No samples, image ids twice, or `max_images` out of range.

@@ -86,7 +86,7 @@ class ImageList(Dataset):
 
     Raises:
         BenchError: The root or the list is missing, or lines of it cannot be used; all of them
-            are told at once.
+            are reported at once.
     """
 
     def __init__(self, name: str, root: str, list: str, max_images: int | None = None) -> None:
@@ -107,7 +107,7 @@ def read_list(
     Args:
         file: UTF-8; empty lines and a header such as `path,label` are skipped, line ends and a
             byte order mark do not matter. A path that has a comma or spaces may stand in `"`.
-        problems: Where lines are told that are no path inside a root and a label >= 0.
+        problems: Gets the lines that are no path inside a root and a label >= 0.
         key: The setting that names the file, for the message.
         root: Absolute paths in this folder are made relative to it; others leave the root.
 
@@ -163,7 +163,7 @@ def find_listed(
 
     Raises:
         BenchError: The list cannot be read, or lines of it cannot be used: no path and label, or
-            an image that is unknown, missing, listed twice or has another label. All are told.
+            an image that is unknown, missing, listed twice or has another label. All are listed.
     """
     problems = Problems(f"dataset '{name}', list '{file}'")
     listing = read_list(file, problems, root=root)

@@ -119,7 +119,7 @@ def same_keys(tables: dict[str, pd.DataFrame], key: str, problems: Problems) -> 
     Args:
         tables: File name -> table; the first one is the measure of the others.
         key: The column that names things.
-        problems: Where keys are told that are there twice, or in one file and not in another.
+        problems: Gets the keys that are there twice, or in one file and not in another.
     """
     measure, *others = tables
     known = tables[measure][key]

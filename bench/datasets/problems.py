@@ -1,4 +1,4 @@
-"""What is wrong with a data set, told all at once rather than one a run."""
+"""What is wrong with a data set, reported all at once rather than one a run."""
 
 from bench.errors import BenchError
 

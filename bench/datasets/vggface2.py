@@ -38,7 +38,7 @@ class VggFace2(Dataset):
 
     Raises:
         BenchError: The root is not the official one, the folders are not complete, or lines of
-            the list or the labels cannot be used; all of them are told at once.
+            the list or the labels cannot be used; all of them are reported at once.
     """
 
     checksums: ClassVar[dict[str, str]] = {

@@ -25,7 +25,7 @@ def not_finite(scores: NDArray[np.floating], name: Callable[[int], str]) -> dict
 
 
 def expected_finite(score: str) -> str:
-    """What to tell with a score that is not finite: what was expected, and what may be wrong.
+    """What a message on a score that is not finite adds: what was expected, what may be wrong.
 
     Args:
         score: A key of `bench.metrics.score.SCORES`.

@@ -18,11 +18,11 @@ CPU."""
 
 
 _TOO_LARGE = 2**53
-"""Below it, float64 tells all integers apart."""
+"""Below it, float64 holds every integer exactly."""
 
 
 def exact_floats(maps: Tensor) -> Tensor:
-    """Maps as floats that tell apart what they told apart: rounding would make ties.
+    """Maps as floats in which different values stay different: rounding would make ties.
 
     Args:
         maps: Of any real dtype.

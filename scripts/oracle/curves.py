@@ -143,6 +143,7 @@ def make_metric(
     x: np.ndarray,
     targets: np.ndarray,
     setting: tuple[int, float, float | str],
+    *,
     operator: Callable | None = None,
 ) -> Insertion | Deletion:
     """Makes Xplique's metric.
@@ -185,6 +186,7 @@ def image_curve(
     x: np.ndarray,
     targets: np.ndarray,
     maps: np.ndarray,
+    *,
     order: np.ndarray,
     setting: tuple[int, float, float | str],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -209,7 +211,9 @@ def image_curve(
     images: list[np.ndarray] = []
     scores: list[float] = []
     operator = recorder(images, scores)
-    recorded = make_metric(name, model, x, targets, setting, operator).detailed_evaluate(maps)
+    recorded = make_metric(name, model, x, targets, setting, operator=operator).detailed_evaluate(
+        maps
+    )
     counts = np.array(list(plain), np.int32)
     digests = [digest(image) for image in images]
     if plain != recorded or list(plain.values()) != scores:
@@ -247,8 +251,16 @@ def golden_curves(head: str, kind: str, full: bool) -> dict[str, Any]:
     for i, setting in enumerate(settings):
         for name in METRICS:
             curves = [
-                image_curve(name, model, x[n, None], TARGETS[n, None], maps[n, None], own, setting)
-                for n, own in enumerate(order)
+                image_curve(
+                    name,
+                    model,
+                    x[n, None],
+                    TARGETS[n, None],
+                    maps[n, None],
+                    order=of_image,
+                    setting=setting,
+                )
+                for n, of_image in enumerate(order)
             ]
             counts, scores, digests = (np.stack(parts) for parts in zip(*curves, strict=True))
             arrays[f"counts_{i}"] = counts[0]

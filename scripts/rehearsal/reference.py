@@ -174,6 +174,7 @@ def metric_results(
     x: np.ndarray,
     hot: np.ndarray,
     maps: np.ndarray,
+    *,
     steps: int,
 ) -> tuple[float, list[float]]:
     """Xplique's area over all images, and the mean curve that it is the area of."""
@@ -240,7 +241,7 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
         exactly = in_double(explained) if full and method in GRADIENTS else explained
         if method in SEARCHES:
             priors = explain(SEARCHES[method].prior, explained, explained_x, hot, full)
-            regions = searched(method, explained, preprocessing, images, labels, priors)
+            regions = searched(method, explained, preprocessing, images, labels, priors=priors)
             save(out / experiment.name / method / "priors", ids, priors)
             save(out / experiment.name / method / "regions", ids, regions)
             maps = np.stack([region_map(own, SEARCHES[method].smooth) for own in regions])
@@ -254,7 +255,7 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
             ("insertion", Insertion, experiment.insertion_steps),
             ("deletion", Deletion, DELETION_STEPS),
         ):
-            area, curve = metric_results(kind, scored, x, hot, maps, steps)
+            area, curve = metric_results(kind, scored, x, hot, maps, steps=steps)
             results[method] |= {f"{name}_auc": area, f"{name}_curve": curve}
         if experiment.shows_on_black:
             curves = confidences_on_black(scored, network.preprocessing, images, labels, orders)
@@ -275,12 +276,13 @@ def searched(
     kind: str,
     images: np.ndarray,
     labels: np.ndarray,
+    *,
     priors: np.ndarray,
 ) -> list[np.ndarray]:
     """SMDL's regions (K, H, W, 3) of each image (H, W, 3)."""
     search = SEARCHES[method]
     return [
-        choose(model, partial(preprocess, kind=kind), image, prior, label, search)
+        choose(model, partial(preprocess, kind=kind), image, prior, label, search=search)
         for image, prior, label in zip(images, priors, labels, strict=True)
     ]
 

@@ -78,6 +78,7 @@ def choose(
     image: np.ndarray,
     prior: np.ndarray,
     label: int,
+    *,
     search: Search,
 ) -> np.ndarray:
     """Chooses all regions but one, each time the one that raises the sum of scores most.

@@ -294,7 +294,7 @@ def test_the_outer_of_two_guards_tells_and_calls_inside_are_isolated():
             module.norm(torch.rand(2, 6, 3, 3))
 
     hooks = []
-    assert call(scorer, method, x, tell_hooks=hooks.append) == [
+    assert call(scorer, method, x, report_hooks=hooks.append) == [
         "training mode of Network, first, norm and 5 more"
     ]
     assert inner == hooks == []
@@ -305,5 +305,5 @@ def test_the_outer_of_two_guards_tells_and_calls_inside_are_isolated():
 def test_hooks_are_told_apart_from_changes():
     scorer, x, told = make_scorer(), make_batch().x, []
     method = mutate("net.last.register_forward_hook(lambda *call: None)")
-    assert call(scorer, method, x, tell_hooks=told.append) == []
+    assert call(scorer, method, x, report_hooks=told.append) == []
     assert told == ["hooks of last"]

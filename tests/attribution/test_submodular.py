@@ -54,13 +54,15 @@ def slow_maps(method, own, score, batch):
     priors = None if method.prior is None else method.prior(None, batch).numpy()
     return np.stack(
         [
-            slow_map(method, own, score, image, int(target), None if priors is None else priors[n])
+            slow_map(
+                method, own, score, image, int(target), prior=None if priors is None else priors[n]
+            )
             for n, (image, target) in enumerate(zip(batch.images, batch.targets, strict=True))
         ]
     )
 
 
-def slow_map(method, own, score, image, target, prior):
+def slow_map(method, own, score, image, target, *, prior):
     n, d, k = method.grid_size, method.set_size, method.rounds
     side = method.cut_size or SIZE
     square = cv2.resize(image, (side, side))

@@ -123,7 +123,7 @@ def test_edl_networks_have_a_linear_head(tmp_path, state):
 def test_prototypes_serve_where_there_is_no_head(tmp_path, state):
     torch.save({"state_dict_backbone": state, "epoch": 1}, tmp_path / "checkpoint.pt")
     own = arcface_r100(str(tmp_path / "checkpoint.pt"), gallery=Faces(2), cache=str(tmp_path))
-    assert (own.output_kind, own.num_classes, len(own.gallery)) == ("cosines", 2, 4)
+    assert (own.output_kind, own.num_classes, len(own.enrolled)) == ("cosines", 2, 4)
 
 
 def test_another_network_is_refused_by_name(tmp_path, state):

@@ -50,7 +50,7 @@ def test_outputs_are_scaled_cosines(scale):
 def test_head_from_a_checkpoint(tmp_path, scale, kind):
     torch.save({"weight": vectors()}, tmp_path / "head.pt")
     own = backbone(tmp_path, head=str(tmp_path / "head.pt"), scale=scale)
-    assert (own.output_kind, own.num_classes, own.gallery) == (kind, 5, frozenset())
+    assert (own.output_kind, own.num_classes, own.enrolled) == (kind, 5, frozenset())
     embeddings = Embedding()(X)
     expected = scale * functional.normalize(embeddings) @ functional.normalize(vectors()).T
     assert (own.outputs(X) - expected).abs().max() <= 1e-6 * scale
@@ -61,7 +61,7 @@ def test_head_from_a_checkpoint(tmp_path, scale, kind):
 def test_head_from_prototypes_recognises_its_gallery(tmp_path):
     gallery = Faces(3)
     own = backbone(tmp_path, gallery=gallery)
-    assert (own.num_classes, len(own.gallery)) == (3, 6)
+    assert (own.num_classes, len(own.enrolled)) == (3, 6)
     outputs = own.outputs(own.preprocess([sample.read() for sample in gallery.samples]))
     assert outputs.argmax(dim=1).tolist() == [sample.target for sample in gallery.samples]
 

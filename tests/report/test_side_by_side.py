@@ -17,7 +17,7 @@ from bench.store import stored_runs
 BIRDS, FACES = ("birds · toy", "faces · toy")
 
 
-def add(folder, name, height, board="board", benchmark="birds", control=False, **changes):
+def add(folder, name, height, board="board", benchmark="birds", *, control=False, **changes):
     """A complete run whose insertion curve is flat, and its deletion curve one minus that."""
     target = f"bench.attribution.{'control' if control else 'masking'}.{name}"
     method = {"name": name, "version": 1, "settings": {"_target_": target}}
