@@ -1,10 +1,12 @@
 """A small labelled data set on disk, the toy pieces as configuration, and the command line."""
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from bench.cli import main
 
@@ -16,6 +18,31 @@ def pytest_addoption(parser):
         default=Path(__file__).parent / "golden",
         help="folder with arrays made by the reference implementations",
     )
+
+
+def pytest_configure(config):
+    """One thread each for the workers and for every process that a test starts.
+
+    The networks are small: two threads wait for each other, and tests run side by side.
+    `OMP_NUM_THREADS=4 pytest` has four; what is about several threads asks for `two_threads`.
+    """
+    torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
+
+
+def pytest_xdist_auto_num_workers(config):
+    """A worker a core for folders and the whole; none for files, which are sooner done without."""
+    if all(".py" in argument for argument in config.args):
+        return 0
+    return min(len(os.sched_getaffinity(0)), 8)
+
+
+@pytest.fixture
+def two_threads():
+    """For tests of bits, which several threads could change."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
