@@ -185,6 +185,7 @@ class Explainer:
             batch,
             x=batch.x.clone(),
             targets=batch.targets.clone(),
+            image_ids=list(batch.image_ids),  # what a method does to them must not name its maps
             images=[_read_only(image) for image in batch.images],
         )
         with guarded(self.scorer, batch.x, fail, warn, self._networks):
@@ -250,8 +251,16 @@ def now(device: torch.device) -> float:
 def _failure(name: str, image_id: str, error: BaseException) -> Failed:
     if isinstance(error, BenchError):
         return Failed(name, image_id, str(error))
-    reason = " ".join(f"method '{name}' raised {type(error).__name__}: {error}".split())
+    reason = " ".join(f"method '{name}' raised {type(error).__name__}: {_said(error)}".split())
     return Failed(name, image_id, reason, "".join(traceback.format_exception(error)))
+
+
+def _said(error: BaseException) -> str:
+    """What an error says; it is the method's, so it may fail at that, too."""
+    try:
+        return str(error)
+    except Exception as failure:
+        return f"(its message cannot be had: {type(failure).__name__})"
 
 
 def _read_only(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

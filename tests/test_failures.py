@@ -71,6 +71,25 @@ def test_a_method_that_exits_has_failed_as_others_do(bench):
     assert load_rows("results").groupby("method").size().to_dict() == {"random": 7}
 
 
+def test_an_exception_that_cannot_be_told_has_failed_as_others_do():
+    class SilentError(Exception):
+        def __str__(self):
+            raise ValueError
+
+    class Silent(Random):
+        def __call__(self, scorer, batch):
+            raise SilentError
+
+    samples, protocol = Faces(2).samples, load_protocol("xplique")
+    methods = {"silent": Silent(), "random": Random()}
+    results = list(evaluate(samples, Scorer(backbone(), "logit", 4), methods, protocol, CPU))
+    failures = [result for result in results if isinstance(result, Failed)]
+    assert {failure.reason for failure in failures} == {
+        "method 'silent' raised SilentError: (its message cannot be had: ValueError)"
+    }
+    assert sum(len(result.rows) for result in results if result not in failures) == len(samples)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

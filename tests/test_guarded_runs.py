@@ -162,6 +162,14 @@ def test_images_that_methods_share_cannot_be_drawn_on():
     assert all((image == own).all() for image, own in zip(batch.images, before, strict=True))
 
 
+def test_a_method_that_turns_the_list_of_images_round_names_none_of_its_maps():
+    def turn_round(scorer, batch):
+        batch.image_ids.reverse()
+
+    turned = run({"method": Offender(turn_round)})
+    assert rows_of(turned, "method") == rows_of(run({"method": Saliency()}), "method")
+
+
 def test_an_interrupt_ends_the_run_with_the_network_as_it_was():
     scorer = Scorer(backbone(), "logit", 4)
 

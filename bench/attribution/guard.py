@@ -51,8 +51,8 @@ def guarded(
 
     Watched are the modules of the scorer's network (training mode, parameters, buffers and other
     tensors, submodules, attributes, classes, hooks), the attributes of scorer and backbone, the
-    settings of torch in `_settings`, its grad mode, the functions of `torch.nn.functional`, and the
-    global generators. Gradients, `requires_grad` and generators are put back without a word. What
+    settings of torch in `_settings`, its grad mode, the functions of `torch`, of its tensors and of
+    `torch.nn.functional`, and the global generators. Gradients, `requires_grad` and generators are put back without a word. What
     the code has put back by itself is no change, nor is what a pass changes by itself, as a counter
     of passes.
 
@@ -135,7 +135,7 @@ class _Kept:
         classes = {base for thing in names for base in type(thing).__mro__ if base is not object}
         self._objects = [_Object(thing, name) for thing, name in names.items()]
         self._tensors = _Tensors(self._objects, values)
-        self._functions = [_Functions(owner) for owner in (functional, *classes)]
+        self._functions = [_Functions(owner) for owner in (torch, Tensor, functional, *classes)]
         self._global_hooks = _GlobalHooks()
         self._generators = _generators()
 
@@ -346,6 +346,8 @@ class _Functions:
         added = []
         if isinstance(self._owner, type):  # what a class gets hides what it inherits
             added = [name for name in now if name not in before]
+        if self._owner is Tensor:  # but packages give it methods of new names, which harm nobody
+            added = [name for name in added if hasattr(Tensor.__base__, name)]
         for name in added:
             delattr(self._owner, name)
         return [Change("function", f"{self._owner.__name__}.{name}") for name in replaced + added]

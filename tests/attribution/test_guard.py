@@ -96,6 +96,8 @@ HARMFUL = {
     "nn.Conv2d._conv_forward = lambda self, x, *_: x": "function Conv2d._conv_forward",
     "nn.Module.__call__ = lambda self, x: x": "function Module.__call__",
     "functional.relu = torch.sigmoid": "function torch.nn.functional.relu",
+    "torch.relu = torch.sigmoid": "function torch.relu",
+    "torch.Tensor.mean = torch.Tensor.sum": "function Tensor.mean",
     "parametrize.register_parametrization(net.head, 'weight', Ones())": "class of head",
     "scorer.score = 'logit'": "attribute scorer.score",
     "scorer.backbone.precision = 'bf16'": "attribute backbone.precision",
@@ -143,6 +145,7 @@ HARMLESS = [
     "[own.add_(1) for own in net.parameters()]; net.load_state_dict(state)",
     "net.double().float()",
     "scorer.batch_size = 1",
+    "torch.Tensor.a_package_s_own_method = lambda self: 3",
 ]
 
 
@@ -177,7 +180,8 @@ def everything(scorer):
                      getattr(backends.cuda.matmul, "fp32_precision", None)),
         "generators": (generators.tolist(), str(np.random.get_state()), random.getstate()),  # noqa: NPY002
         "class": [type(own) for own in module.modules()],
-        "functions": (nn.ReLU.forward, nn.Conv2d._conv_forward, functional.relu),
+        "functions": (nn.ReLU.forward, nn.Conv2d._conv_forward, functional.relu, torch.relu,
+                      torch.Tensor.mean),
         "scorer": (scorer.score, scorer.backbone.precision),
     }  # fmt: skip
 
