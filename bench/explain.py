@@ -24,6 +24,9 @@ from bench.metrics.perturbation import exact_floats
 GIVE_UP = 3
 """Images that a method fails on, one after another, before it is asked no more."""
 
+LONGEST_REASON = 500
+"""Characters of what is told of a failure."""
+
 
 @dataclass(frozen=True)
 class Failed:
@@ -250,8 +253,8 @@ def now(device: torch.device) -> float:
 
 def _failure(name: str, image_id: str, error: BaseException) -> Failed:
     if isinstance(error, BenchError):
-        return Failed(name, image_id, str(error))
-    reason = " ".join(f"method '{name}' raised {type(error).__name__}: {_said(error)}".split())
+        return Failed(name, image_id, _in_a_line(_said(error)))
+    reason = _in_a_line(f"method '{name}' raised {type(error).__name__}: {_said(error)}")
     return Failed(name, image_id, reason, "".join(traceback.format_exception(error)))
 
 
@@ -261,6 +264,12 @@ def _said(error: BaseException) -> str:
         return str(error)
     except Exception as failure:
         return f"(its message cannot be had: {type(failure).__name__})"
+
+
+def _in_a_line(text: str) -> str:
+    """Of a page, as torch writes where a kernel is missing, the beginning: the trace has it all."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_REASON else line[:LONGEST_REASON] + " ..."
 
 
 def _read_only(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from bench.attribution.control import Random
 from bench.attribution.masking import Rise
 from bench.attribution.scorer import Scorer
 from bench.batch_sizes import CURVES, BatchSizes
-from bench.errors import BenchWarning
+from bench.errors import BenchError, BenchWarning
 from bench.evaluate import evaluate
 from bench.explain import Failed
 from bench.metrics.protocol import load_protocol
@@ -88,6 +88,19 @@ def test_an_exception_that_cannot_be_told_has_failed_as_others_do():
         "method 'silent' raised SilentError: (its message cannot be had: ValueError)"
     }
     assert sum(len(result.rows) for result in results if result not in failures) == len(samples)
+
+
+@pytest.mark.parametrize("kind", [ValueError, BenchError])
+def test_a_page_of_an_error_is_told_in_a_line(kind):
+    class Talks(Random):
+        def __call__(self, scorer, batch):
+            raise kind("first line\nsecond line " + "x" * 9000)
+
+    scorer, methods = Scorer(backbone(), "logit", 4), {"talks": Talks()}
+    (failed, *_) = evaluate(Faces(2).samples, scorer, methods, load_protocol("xplique"), CPU)
+    assert "first line second line xxx" in failed.reason
+    assert failed.reason.endswith("xxx ...")
+    assert len(failed.reason) < 510
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ settings and random generators all methods share. Around each call these are kep
 back: rows of other methods have the same bits with and without it.
 """
 
+import os
 import random
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,9 +53,9 @@ def guarded(
     Watched are the modules of the scorer's network (training mode, parameters, buffers and other
     tensors, submodules, attributes, classes, hooks), the attributes of scorer and backbone, the
     settings of torch in `_settings`, its grad mode, the functions of `torch`, of its tensors and of
-    `torch.nn.functional`, and the global generators. Gradients, `requires_grad` and generators are put back without a word. What
-    the code has put back by itself is no change, nor is what a pass changes by itself, as a counter
-    of passes.
+    `torch.nn.functional`, the global generators and the working folder. Gradients, `requires_grad`,
+    generators and folder are put back without a word. What the code has put back by itself is no
+    change, nor is what a pass changes by itself, as a counter of passes.
 
     If the code raises, everything is put back, too, and nothing is reported. Within another
     `guarded`, the outer one does all this.
@@ -123,7 +124,7 @@ class _CanPutBack(Protocol):
 
 
 class _Kept:
-    """Network and generators, as they were."""
+    """Network, generators and working folder, as they were."""
 
     def __init__(
         self, scorer: Scorer, networks: Sequence[nn.Module] = (), values: bool = True
@@ -137,7 +138,7 @@ class _Kept:
         self._tensors = _Tensors(self._objects, values)
         self._functions = [_Functions(owner) for owner in (torch, Tensor, functional, *classes)]
         self._global_hooks = _GlobalHooks()
-        self._generators = _generators()
+        self._states = [*_generators(), *_working_folder()]
 
     def put_back(self) -> list[Change]:
         """Puts everything back, and returns what had been changed."""
@@ -145,7 +146,7 @@ class _Kept:
         kept: list[_CanPutBack] = [*self._objects, *self._functions, self._global_hooks]
         for part in kept:
             changes += part.put_back()
-        for put, state in self._generators:
+        for put, state in self._states:
             put(state)
         return changes
 
@@ -521,6 +522,14 @@ def _generators() -> list[tuple[Callable[[Any], object], Any]]:
     if torch.cuda.is_initialized():
         generators.append((torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()))
     return generators
+
+
+def _working_folder() -> list[tuple[Callable[[Any], object], Any]]:
+    """The same of the folder from which paths of results and images are counted."""
+    try:
+        return [(os.chdir, os.getcwd())]  # noqa: PTH109 (a path that is put back as it was)
+    except FileNotFoundError:  # it was removed under the run
+        return []
 
 
 def _pass_once(scorer: Scorer, x: Tensor) -> None:

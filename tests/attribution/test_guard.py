@@ -1,6 +1,7 @@
 """Whatever a method leaves changed is put back; what can alter scores is told."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +146,7 @@ HARMLESS = [
     "[own.add_(1) for own in net.parameters()]; net.load_state_dict(state)",
     "net.double().float()",
     "scorer.batch_size = 1",
+    "__import__('os').chdir('/')",
     "torch.Tensor.a_package_s_own_method = lambda self: 3",
 ]
 
@@ -183,6 +185,7 @@ def everything(scorer):
         "functions": (nn.ReLU.forward, nn.Conv2d._conv_forward, functional.relu, torch.relu,
                       torch.Tensor.mean),
         "scorer": (scorer.score, scorer.backbone.precision),
+        "folder": Path.cwd(),
     }  # fmt: skip
 
 
