@@ -1,8 +1,8 @@
 """The command line: bench run | rerun | select | check | leaderboard | report | list."""
 
 import argparse
-import errno
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bench import __version__
-from bench.errors import BenchError, require_known, tell_warnings
+from bench.errors import BenchError, is_lost_output, require_known, tell_warnings
 from bench.plugins import plugin_problems
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ Insertion/deletion leaderboards for image attribution methods.
 _CLOSED_PIPE = 141
 """The exit code of programs that a closed pipe ends: 128 + SIGPIPE."""
 
-_LOST = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF}
-"""What writing to a closed pipe, a full disk or a terminal that has gone gives."""
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; exits with 1 on bad input or failed methods, 2 on bad usage.
@@ -54,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _write_any_text()
+    logging.raiseExceptions = False  # Hydra logs to the output; what is lost there is told once
     for problem in plugin_problems():
         _print_warning(problem)
     try:
@@ -68,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BenchError as error:
         failures = [str(error)]
     except OSError as error:
-        if not _is_lost_output(error):
+        if not is_lost_output(error):
             raise
         failures = _lost_output(error)
     except KeyboardInterrupt:
@@ -92,11 +90,6 @@ def _tell(line: str) -> None:
     """Writes a line where errors go; if that cannot be written, the exit code has to tell."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _is_lost_output(error: OSError) -> bool:
-    """Whether writing the standard output failed: what writes files names the file."""
-    return error.filename is None and error.errno in _LOST
 
 
 def _lost_output(error: OSError) -> list[str]:

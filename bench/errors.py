@@ -1,5 +1,6 @@
 """The exceptions and warnings that a user is meant to read, and the checks that raise them."""
 
+import errno
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,15 @@ class BrokenFileError(BenchError):
         self.path = path
         self.reason = " ".join(reason.split())[:200]
         super().__init__(f"'{path}' is broken ({self.reason})")
+
+
+_LOST = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF}
+"""What writing to a closed pipe, a full disk or a terminal that has gone gives."""
+
+
+def is_lost_output(error: OSError) -> bool:
+    """Whether writing the standard output failed: what writes files names the file."""
+    return error.filename is None and error.errno in _LOST
 
 
 class BenchWarning(UserWarning):

@@ -33,7 +33,7 @@ from bench.configuration import (
     override_names,
     user_folders,
 )
-from bench.errors import BenchError
+from bench.errors import BenchError, is_lost_output
 from bench.files import write_atomically
 
 if TYPE_CHECKING:
@@ -58,10 +58,12 @@ class Launch(Callback):
     Attributes:
         folder: Of all jobs' folders; None: nothing was launched.
         launcher: Its name.
+        lost_output: Why what a job in this process prints could not be written; None: it could.
     """
 
     folder: ClassVar[Path | None] = None
     launcher: ClassVar[str] = "basic"
+    lost_output: ClassVar[OSError | None] = None
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """See `Callback`."""
@@ -126,7 +128,12 @@ class Job:
                     outcome.failures.append(f"{type(error).__name__}: {_in_a_line(error)}")
                     outcome.traces.append(traceback.format_exc())
         else:
-            self._run(config, Console(markup=False), outcome)
+            try:
+                self._run(config, Console(markup=False), outcome)
+            except OSError as error:  # which Hydra would tell, too, in a line of its own
+                if not is_lost_output(error):
+                    raise
+                Launch.lost_output = error
         write_atomically(folder / self.outcome, json.dumps(asdict(outcome)).encode())
 
     def _run(self, config: DictConfig, console: Console, outcome: Outcome) -> None:
@@ -157,6 +164,7 @@ def run_jobs(arguments: Sequence[str]) -> list[str]:
 
     Raises:
         BenchError: The launcher is not installed, or Hydra's flags do not go together.
+        OSError: The standard output cannot be written.
     """
     for name in override_names(arguments, "hydra/launcher"):
         _check_launcher(name)
@@ -167,7 +175,7 @@ def run_jobs(arguments: Sequence[str]) -> list[str]:
         outcome=f"outcome-{uuid4().hex[:12]}.json",
     )
     failures: list[str] = []
-    Launch.folder = None
+    Launch.folder = Launch.lost_output = None
     sys.argv = list(job.command)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
@@ -184,6 +192,8 @@ def run_jobs(arguments: Sequence[str]) -> list[str]:
             f"hydra/launcher={Launch.launcher}: {_in_a_line(error)}; what was finished is stored, "
             f"the same command goes on from there (the jobs' folders: {Launch.folder})"
         )
+    if Launch.lost_output is not None:
+        raise Launch.lost_output
     outcomes = _outcomes(job.outcome)
     if Launch.folder is not None and not (outcomes or failures):  # better once too often than never
         failures.append(f"no job has told how it ended: expected {Launch.folder}/*/{job.outcome}")

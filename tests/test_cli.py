@@ -677,6 +677,7 @@ def test_maps_made_elsewhere(bench, image_folder):
     ("command", "code", "said"),
     [
         ("list methods > /dev/full", 1, "standard output cannot be written (No space left"),
+        ("run method=[random] dataset.max_images=1 gallery=0 > /dev/full", 1, "No space left"),
         ("list methods | head -1", 0, ""),
         ("list nonsense 2> /dev/full", 2, ""),
         ("leaderboard nowhere 2> /dev/full", 1, ""),
