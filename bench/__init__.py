@@ -6,7 +6,12 @@ Without the command line: `insertion_deletion` evaluates maps that you have on a
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers and editors know of the names that are imported on first use
+    from bench.errors import BenchError
+    from bench.evaluate import insertion_deletion
+    from bench.store import load_rows
 
 __version__ = version("insdel-bench")
 __all__ = ["BenchError", "insertion_deletion", "load_rows"]
