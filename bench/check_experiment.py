@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.filesize import decimal
 
-from bench.attribution.method import Method, Passes
+from bench.attribution.method import Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.backbones.checkpoint import file_sha256
@@ -34,6 +34,7 @@ from bench.errors import BenchError
 from bench.leaderboard.published import published_subset
 from bench.leaderboard.sanity import accuracy_fault
 from bench.map_store import DTYPES
+from bench.method_run import MethodRun
 from bench.metrics.protocol import protocol_from_mapping
 from bench.metrics.score import accuracy_is
 from bench.select import predict
@@ -236,8 +237,11 @@ class _Doctor:
         except BenchError as error:
             self.judge(False, _line(error), "methods that cannot be used")
             return
-        cost = count_cost(dataset.samples, methods, protocol, network, {}, {})
-        seconds = estimate_seconds(cost, backbone, network, self.batch_size, self.device)
+        runs = [MethodRun(name, method, method.passes(network)) for name, method in methods.items()]
+        cost = count_cost(dataset.samples, runs, protocol, network.preprocessing.size)
+        seconds = estimate_seconds(
+            cost, backbone, network, batch_size=self.batch_size, device=self.device
+        )
         time = "not known: a batch does not fit in memory"
         if seconds is not None:
             time = f"about {duration(seconds)} on {self.device}"
@@ -245,7 +249,7 @@ class _Doctor:
             f"time: {time}, for {cost.curves + cost.forward:,} forward and {cost.backward:,} "
             f"backward passes of {len(methods)} method{'s'[: len(methods) != 1]}"
         )
-        kept = sum(own.passes(network) != Passes() for own in methods.values())
+        kept = sum(not run.is_free for run in runs)
         pixel = np.dtype(DTYPES[str(self.config.maps.dtype)]).itemsize
         needed = kept * len(dataset) * pixel * network.preprocessing.size**2
         if not self.config.maps.keep:

@@ -1,16 +1,17 @@
 """What a run will cost, told before it starts: passes, time and disk."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from bench.attribution.method import Method, Passes
+from bench.attribution.method import Passes
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Sample
 from bench.explain import now
-from bench.map_store import DTYPES, MapStore
+from bench.map_store import DTYPES
+from bench.method_run import MethodRun
 from bench.metrics.protocol import Protocol
 
 
@@ -37,24 +38,16 @@ class Cost:
 
 
 def count_cost(
-    samples: Sequence[Sample],
-    methods: Mapping[str, Method],
-    protocol: Protocol,
-    explained: Backbone,
-    done: Mapping[str, Collection[str]],
-    kept: Mapping[str, MapStore],
+    samples: Sequence[Sample], runs: Sequence[MethodRun], protocol: Protocol, size: int
 ) -> Cost:
-    """Counts what `evaluate` will do; methods whose passes nobody knows count none.
+    """Counts what `evaluate_runs` will do; methods whose passes nobody knows count none.
 
     Args:
         samples: The images.
-        methods: Methods by name.
+        runs: The methods.
         protocol: How maps become curves.
-        explained: The network that methods explain, as large as the one that scores.
-        done: Image ids, by method, that need no evaluation.
-        kept: Where methods, by name, keep their maps.
+        size: Side of the networks' inputs.
     """
-    size = explained.preprocessing.size
     revealing = (protocol.insertion, protocol.deletion, protocol.confidence)
     points = 0
     for part in filter(None, revealing):
@@ -62,15 +55,14 @@ def count_cost(
         points += np.count_nonzero((counts > 0) & (counts < size * size))
     curves = forward = backward = map_bytes = 0
     images: set[str] = set()
-    for name, method in methods.items():
-        missing = {sample.image_id for sample in samples} - set(done.get(name, ()))
+    for run in runs:
+        missing = {samples[i].image_id for i in run.missing(samples)}
         curves += points * len(missing)
         images |= missing
-        store = kept.get(name)
-        if store is not None:
-            missing = {image_id for image_id in missing if image_id not in store}
-            map_bytes += len(missing) * size * size * np.dtype(DTYPES[store.dtype]).itemsize
-        passes = method.passes(explained) or Passes()
+        if run.maps is not None:
+            missing = {image_id for image_id in missing if image_id not in run.maps}
+            map_bytes += len(missing) * size * size * np.dtype(DTYPES[run.maps.dtype]).itemsize
+        passes = run.passes or Passes()
         forward += passes.forward * len(missing)
         backward += passes.backward * len(missing)
     if protocol.mufidelity is not None:  # shared by all methods
@@ -79,7 +71,7 @@ def count_cost(
 
 
 def estimate_seconds(
-    cost: Cost, backbone: Backbone, explained: Backbone, batch_size: int, device: torch.device
+    cost: Cost, backbone: Backbone, explained: Backbone, *, batch_size: int, device: torch.device
 ) -> float | None:
     """About how long the passes take; a few batches are timed.
 
@@ -94,16 +86,16 @@ def estimate_seconds(
         Seconds; None if such a batch does not fit in memory.
     """
     try:
-        forward = own_forward = _seconds_a_pass(backbone, batch_size, device, backward=False)
+        forward = explained_forward = _seconds_a_pass(backbone, batch_size, device, backward=False)
         if explained is not backbone and cost.forward:
-            own_forward = _seconds_a_pass(explained, batch_size, device, backward=False)
+            explained_forward = _seconds_a_pass(explained, batch_size, device, backward=False)
         backward = 0.0
         if cost.backward:
             both = _seconds_a_pass(explained, batch_size, device, backward=True)
-            backward = max(both - own_forward, 0)
+            backward = max(both - explained_forward, 0)
     except torch.OutOfMemoryError:
         return None
-    return cost.curves * forward + cost.forward * own_forward + cost.backward * backward
+    return cost.curves * forward + cost.forward * explained_forward + cost.backward * backward
 
 
 def duration(seconds: float) -> str:

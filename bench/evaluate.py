@@ -1,16 +1,8 @@
 """The loop: images outside, methods inside, end points shared, everything else in batches."""
 
 from collections import ChainMap
-from collections.abc import (
-    Callable,
-    Collection,
-    Iterable,
-    Iterator,
-    Mapping,
-    MutableMapping,
-    Sequence,
-)
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -23,14 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from bench.arrays import as_integer, as_tensor
-from bench.attribution.method import Batch, Method
+from bench.attribution.method import Batch
 from bench.attribution.scorer import OutputScorer, Scorer
 from bench.backbones.bare import BareModel
 from bench.datasets.dataset import Sample
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError, require_integer
 from bench.explain import Explainer, Explanation, Failed, check_maps, now
-from bench.map_store import MapStore
+from bench.method_run import MethodRun
 from bench.metrics.auc import auc
 from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.confidence import Confidence
@@ -46,7 +38,7 @@ class Evaluated:
     """One method's rows for the images of one block.
 
     Attributes:
-        method: Its key in the `methods` given to `evaluate`.
+        method: The name of its run.
         rows: One row an image: image_id, target, prediction, clean_score, baseline_score,
             insertion_curve, deletion_curve (lists of float32), tied_fraction, constant_map (whether
             the map has one value everywhere), seconds. `baseline_score` is the score of the
@@ -62,43 +54,34 @@ class Evaluated:
     maps: Tensor
 
 
-Claim = Callable[[str, Sequence[str]], AbstractContextManager[Collection[str]]]
-"""A method and image ids to those of them that are to be evaluated, while the context lasts."""
-
-
-def evaluate(
+def evaluate_runs(
     samples: Sequence[Sample],
     scorer: Scorer,
-    methods: Mapping[str, Method],
+    runs: Sequence[MethodRun],
     protocol: Protocol,
+    *,
     device: torch.device,
     seed: int = 0,
     block_size: int = 32,
-    done: Mapping[str, Collection[str]] | None = None,
     workers: int = 1,
     explained: Scorer | None = None,
-    kept: Mapping[str, MapStore] | None = None,
     batch_sizes: MutableMapping[str, int] | None = None,
-    claim: Claim | None = None,
 ) -> Iterator[Evaluated | Failed]:
-    """Evaluates methods on images, block by block, as soon as each block is finished.
+    """Evaluates what is missing of methods, block by block, as soon as each block is finished.
 
     Args:
         samples: The images.
         scorer: Gives the scores of the curves.
-        methods: Methods by the name that the results carry.
+        runs: The methods; each says which images it lacks, and claims them block by block until
+            the block's results have been taken.
         protocol: How maps become curves. Its score is the scorer's.
         device: Where the network lives.
         seed: Seed of the methods' draws.
         block_size: Images a block.
-        done: Image ids, by method, that need no evaluation.
         workers: Threads that read the next block's images while this one is evaluated.
         explained: The score that methods explain, if it is not `scorer`'s; its network takes
             inputs of the same size.
-        kept: Where methods, by name, keep their maps; the others are called anew each time.
         batch_sizes: See `bench.explain.Explainer`.
-        claim: Asked, before each block, which of its images a method is to evaluate; what it gives
-            is held until the block's results have been taken.
 
     Yields:
         For each block, what each of its methods gave, and the images that they failed on. A method
@@ -111,13 +94,12 @@ def evaluate(
     """
     ends = _EndPoints(scorer, protocol)
     sizes = {} if batch_sizes is None else batch_sizes
-    networks = [scorer.backbone.module]
-    explainer = Explainer(explained or scorer, methods, kept or {}, sizes, networks)
-    blocks = _missing_blocks(samples, methods, block_size, done or {})
+    explainer = Explainer(explained or scorer, sizes, networks=[scorer.backbone.module])
+    blocks = _missing_blocks(samples, runs, block_size)
     reads = (sample.read for block, _ in blocks for sample in block)
     with closing(read_ahead(reads, workers, ahead=block_size)) as read:
         for block, missing in blocks:
-            wanted = {n: own for n, own in missing.items() if not explainer.has_given_up(n)}
+            wanted = {r: places for r, places in missing.items() if not explainer.has_given_up(r)}
             images = list(islice(read, len(block)))
             if not wanted:
                 continue
@@ -125,11 +107,11 @@ def evaluate(
                 if isinstance(image, BenchError):
                     raise image
             with ExitStack() as claims:
-                if claim is not None:
-                    wanted = _claimed(block, wanted, claim, claims)
+                wanted = _claimed(block, wanted, claims)
                 evaluated = partial(
-                    _evaluate_block, block, images, wanted, explainer, scorer, ends, device, seed
-                )
+                    _evaluate_block, block, images, wanted, explainer, scorer,
+                    end_points=ends, device=device, seed=seed,
+                )  # fmt: skip
                 while wanted:
                     try:
                         results = list(evaluated())
@@ -138,36 +120,30 @@ def evaluate(
                         continue
                     yield from results
                     break
-            if all(map(explainer.has_given_up, methods)):
+            if all(map(explainer.has_given_up, runs)):
                 return
 
 
 def _claimed(
-    block: Sequence[Sample], wanted: Mapping[str, list[int]], claim: Claim, claims: ExitStack
-) -> dict[str, list[int]]:
+    block: Sequence[Sample], wanted: Mapping[MethodRun, list[int]], claims: ExitStack
+) -> dict[MethodRun, list[int]]:
     """The positions in a block, by method, that are ours to evaluate as long as `claims` lasts."""
     ours = {}
-    for name, positions in wanted.items():
-        ids = claims.enter_context(claim(name, [block[i].image_id for i in positions]))
-        ours[name] = [i for i in positions if block[i].image_id in ids]
-    return {name: positions for name, positions in ours.items() if positions}
+    for run, positions in wanted.items():
+        ids = claims.enter_context(run.claim([block[i].image_id for i in positions]))
+        ours[run] = [i for i in positions if block[i].image_id in ids]
+    return {run: positions for run, positions in ours.items() if positions}
 
 
 def _missing_blocks(
-    samples: Sequence[Sample],
-    methods: Iterable[str],
-    block_size: int,
-    done: Mapping[str, Collection[str]],
-) -> list[tuple[Sequence[Sample], dict[str, list[int]]]]:
+    samples: Sequence[Sample], runs: Sequence[MethodRun], block_size: int
+) -> list[tuple[Sequence[Sample], dict[MethodRun, list[int]]]]:
     """The blocks that are not done, and by method the positions in them that are missing."""
     blocks = []
     for start in range(0, len(samples), block_size):
         block = samples[start : start + block_size]
-        missing = {
-            name: [i for i, sample in enumerate(block) if sample.image_id not in done.get(name, ())]
-            for name in methods
-        }
-        missing = {name: positions for name, positions in missing.items() if positions}
+        missing = {run: run.missing(block) for run in runs}
+        missing = {run: positions for run, positions in missing.items() if positions}
         if missing:
             blocks.append((block, missing))
     return blocks
@@ -522,9 +498,10 @@ def _mufidelity(
 def _evaluate_block(
     block: Sequence[Sample],
     images: Sequence[NDArray[np.uint8]],
-    wanted: Mapping[str, Sequence[int]],
+    wanted: Mapping[MethodRun, Sequence[int]],
     explainer: Explainer,
     scorer: Scorer,
+    *,
     end_points: _EndPoints,
     device: torch.device,
     seed: int,
@@ -543,8 +520,8 @@ def _evaluate_block(
         return Failed(name, ids[image], reason)
 
     explained: dict[str, Explanation] = {}
-    for name, positions in wanted.items():
-        yield from (failed(name, i, broken[i]) for i in positions if i in broken)
+    for run, positions in wanted.items():
+        yield from (failed(run.name, i, broken[i]) for i in positions if i in broken)
         positions = [i for i in positions if i not in broken]
         if not positions:
             continue
@@ -555,11 +532,11 @@ def _evaluate_block(
             images=[images[i] for i in positions],
             seed=seed,
         )
-        found = explainer(name, batch)
+        found = explainer(run, batch)
         yield from found.failures
         if found.maps is not None:
             own = [positions[i] for i in found.positions]
-            explained[name] = replace(found, positions=own)
+            explained[run.name] = replace(found, positions=own)
     if not explained:
         return
 

@@ -1,10 +1,9 @@
 """One experiment: objects to stored rows, rows to a leaderboard."""
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,13 @@ from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, tell_warnings
-from bench.evaluate import evaluate
+from bench.evaluate import evaluate_runs
 from bench.explain import Explainer, Failed
 from bench.gallery import MapKeeper, Painter, images_to_show
 from bench.identity import ROW_KEYS
 from bench.leaderboard.comparison import comparison_key, comparison_title
 from bench.map_store import MapStore, image_key, open_maps
+from bench.method_run import StoredMethodRun
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol, protocol_from_mapping
 from bench.metrics.score import accuracy_is
@@ -60,12 +60,12 @@ class Ended:
     Attributes:
         leaderboard: Name of the one that its rows joined.
         failures: The methods that failed. Whatever succeeded is stored.
-        runs: Where, by method.
+        runs: Where that is, in the order of the methods.
     """
 
     leaderboard: str
     failures: list[Failed]
-    runs: Mapping[str, Run]
+    runs: Sequence[Run]
 
 
 def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] = ()) -> Ended:
@@ -93,83 +93,62 @@ def _run_experiment(config: DictConfig, console: Console, changes: Sequence[str]
     name = leaderboard_name(config, f"{dataset.name}_{backbone.name}_{protocol.name}")
 
     _tell_baselines(protocol, backbone, console)
-    kept = _open_maps(experiment)
-    runs = _open_runs(experiment, results_dir)
-    _set_aside_broken(runs, kept, console)
-    done = _done(experiment, runs)
-    _check_repeatability(experiment, runs, done, console)
-    for method, run in runs.items():
-        node = experiment.settings[method]
-        repeats = reproduction(config, method, node, experiment.identities[method], changes)
-        run.set_label(name, str(node.get("label") or method), repeats)
-    _tell_stored({method: run.image_ids() for method, run in runs.items()}, len(dataset), console)
+    runs = _method_runs(experiment, results_dir)
+    _set_aside_broken(runs, console)
+    for run in runs:
+        run.apply_policy(config.store.policy, dataset.samples)
+    _check_repeatability(experiment, runs, console)
+    for run in runs:
+        run.stored.set_label(name, run.label, reproduction(config, run, changes))
+    _tell_stored(runs, len(dataset), console)
     _tell_shard(experiment, console)
-    explained, methods = experiment.explained.backbone, experiment.methods
-    cost = count_cost(experiment.samples, methods, protocol, explained, done, kept)
-    _tell_cost(experiment, cost, console)
+    size = experiment.explained.backbone.preprocessing.size
+    cost = count_cost(experiment.samples, runs, protocol, size)
+    _tell_cost(experiment, runs, cost, console)
     with _progress(console, cost.passes) as advance:
-        failures, elsewhere = _evaluate(experiment, runs, kept, done, results_dir, advance)
-    for method, images in elsewhere.items():
-        console.print(f"Left to another run that is at it: {len(images)} images of {method}")
-    _tell_not_kept(kept, console)
+        failures = _evaluate(experiment, runs, results_dir, advance)
+    _tell_elsewhere(runs, console)
+    _tell_not_kept(runs, console)
 
     _report_accuracy(runs, backbone, dataset, console)
     write_leaderboard(results_dir, name, console)
     if config.gallery:
-        _keep_gallery(experiment, runs, kept, results_dir, name, console)
+        _keep_gallery(experiment, runs, results_dir, name, console)
     if config.figures:
-        write_figures(results_dir, name, next(iter(runs.values())), console)
+        write_figures(results_dir, name, runs[0].stored, console)
     console.print(
         f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
     )
-    return Ended(name, failures, runs)
+    return Ended(name, failures, [run.stored for run in runs])
 
 
 def _evaluate(
     experiment: "_Experiment",
-    runs: Mapping[str, Run],
-    kept: Mapping[str, MapStore],
-    done: Mapping[str, set[str]],
+    runs: Sequence[StoredMethodRun],
     results_dir: Path,
     advance: Callable[[int], None],
-) -> tuple[list[Failed], dict[str, set[str]]]:
-    """Evaluates what is not done and stores it.
-
-    Returns:
-        The failures, and by method the images that another process was computing.
-    """
+) -> list[Failed]:
+    """Evaluates what is not done and stores it; returns the failures."""
     config, explained = experiment.config, experiment.explained
     scorer = experiment.scorer(experiment.backbone, experiment.protocol.score, advance)
     sizes = experiment.remembered_batch_sizes(results_dir)
     scorer.batch_size = sizes.get(CURVES, scorer.batch_size)
     keep = {sample.image_id for sample in experiment.dataset.samples[: config.gallery]}
+    stored = {run.name: run.stored for run in runs}
     failures: list[Failed] = []
-    elsewhere: dict[str, set[str]] = {}
-
-    @contextmanager
-    def claim(method: str, image_ids: Sequence[str]) -> Iterator[list[str]]:
-        with runs[method].claim(image_ids, again=config.store.policy == "always") as ours:
-            others = set(image_ids) - set(ours)
-            if others:
-                elsewhere.setdefault(method, set()).update(others)
-            yield ours
-
-    for result in evaluate(
+    for result in evaluate_runs(
         experiment.samples,
         scorer,
-        experiment.methods,
+        runs,
         experiment.protocol,
-        experiment.device,
-        config.seed,
-        config.block_size,
-        done,
-        config.workers,
-        experiment.scorer(explained.backbone, explained.score, advance),
-        kept,
-        sizes,
-        claim,
+        device=experiment.device,
+        seed=config.seed,
+        block_size=config.block_size,
+        workers=config.workers,
+        explained=experiment.scorer(explained.backbone, explained.score, advance),
+        batch_sizes=sizes,
     ):
-        run = runs[result.method]
+        run = stored[result.method]
         if isinstance(result, Failed):
             run.record_failure(result.image_id, result.reason, result.trace)
             failures.append(result)
@@ -182,14 +161,12 @@ def _evaluate(
         for image_id, saliency_map in zip(result.rows["image_id"], result.maps, strict=True):
             if image_id in keep:
                 run.save_map(image_id, saliency_map.numpy())
-    missing = {method: ids - runs[method].image_ids() for method, ids in elsewhere.items()}
-    return failures, {method: ids for method, ids in missing.items() if ids}
+    return failures
 
 
 def _keep_gallery(
     experiment: "_Experiment",
-    runs: Mapping[str, Run],
-    kept: Mapping[str, MapStore],
+    runs: Sequence[StoredMethodRun],
     results_dir: Path,
     name: str,
     console: Console,
@@ -197,16 +174,14 @@ def _keep_gallery(
     """Keeps pictures and maps of the first images and of the methods' best and worst ones."""
     config, dataset, explained = experiment.config, experiment.dataset, experiment.explained
     first = [sample.image_id for sample in dataset.samples[: config.gallery]]
-    shown = images_to_show(runs, name, first)
-    identity = next(iter(runs.values())).identity
+    shown = images_to_show([run.stored for run in runs], name, first)
+    identity = runs[0].stored.identity
     title, key = comparison_title(identity), comparison_key(identity)
     painter = Painter(dataset, experiment.backbone, experiment.protocol, config.seed)
     painter.keep(pictures_folder(results_dir, title, key), shown)
     scorer = experiment.scorer(explained.backbone, explained.score, lambda _: None)
-    free = [method for method, passes in experiment.passes.items() if passes == Passes()]
-    sizes = experiment.remembered_batch_sizes(results_dir)
-    explainer = Explainer(scorer, experiment.methods, {}, sizes)
-    keeper = MapKeeper(explainer, kept, free, experiment.device, config.seed)
+    explainer = Explainer(scorer, experiment.remembered_batch_sizes(results_dir))
+    keeper = MapKeeper(explainer, experiment.device, config.seed)
     lacking = keeper.keep(dataset.samples, runs, shown)
     if lacking:
         told = ", ".join(f"{count} of {method}" for method, count in lacking.items())
@@ -335,10 +310,27 @@ def _prepare(config: DictConfig, console: Console) -> _Experiment:
     return _Experiment(config, settings, methods, dataset, backbone, protocol, explained, device)
 
 
+def _method_runs(experiment: _Experiment, results_dir: Path) -> list[StoredMethodRun]:
+    """The methods with what is stored of them."""
+    stores, stored = _open_maps(experiment), _open_runs(experiment, results_dir)
+    return [
+        StoredMethodRun(
+            name,
+            experiment.methods[name],
+            experiment.passes[name],
+            stores.get(name),
+            stored=stored[name],
+            label=str(node.get("label") or name),
+            published=node.get("published"),
+        )
+        for name, node in experiment.settings.items()
+    ]
+
+
 def _open_maps(experiment: _Experiment) -> dict[str, MapStore]:
     config, dataset, explained = experiment.config, experiment.dataset, experiment.explained
     hashes = dataset.pixel_hashes(config.workers)
-    keys = {own.image_id: image_key(own, hashes[own.image_id]) for own in dataset.samples}
+    keys = {each.image_id: image_key(each, hashes[each.image_id]) for each in dataset.samples}
     stores = {}
     for name in filter(experiment.keeps_maps, experiment.methods):
         identity = experiment.identities[name]
@@ -436,21 +428,28 @@ def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
         )
 
 
-def _set_aside_broken(
-    runs: Mapping[str, Run], kept: Mapping[str, MapStore], console: Console
-) -> None:
+def _set_aside_broken(runs: Sequence[StoredMethodRun], console: Console) -> None:
     """Takes parts that cannot be read out of the way and says so: what they held is missing now."""
     for lines in (
-        *(run.set_aside_broken() for run in runs.values()),
-        *(store.broken for store in kept.values()),
+        *(run.stored.set_aside_broken() for run in runs),
+        *(run.maps.broken for run in runs if run.maps is not None),
     ):
         for line in lines:
             console.print(line, soft_wrap=True, highlight=False)
 
 
-def _tell_not_kept(kept: Mapping[str, MapStore], console: Console) -> None:
+def _tell_elsewhere(runs: Sequence[StoredMethodRun], console: Console) -> None:
+    """Counts the images that another process was computing."""
+    for run in runs:
+        images = run.left_to_others()
+        if images:
+            console.print(f"Left to another run that is at it: {len(images)} images of {run.name}")
+
+
+def _tell_not_kept(runs: Sequence[StoredMethodRun], console: Console) -> None:
     """Counts the maps that were evaluated but could not be written."""
-    counts = [f"{store.not_kept} of {name}" for name, store in kept.items() if store.not_kept]
+    kept = [(run.name, run.maps) for run in runs if run.maps is not None]
+    counts = [f"{maps.not_kept} of {name}" for name, maps in kept if maps.not_kept]
     if counts:
         console.print(
             f"Maps not kept: {', '.join(counts)} (their rows are stored)",
@@ -459,37 +458,18 @@ def _tell_not_kept(kept: Mapping[str, MapStore], console: Console) -> None:
         )
 
 
-def _done(experiment: _Experiment, runs: Mapping[str, Run]) -> dict[str, set[str]]:
-    """The images, by method, that `store.policy` leaves as they are."""
-    match experiment.config.store.policy:
-        case "always":
-            return {}
-        case "never":
-            every = {sample.image_id for sample in experiment.dataset.samples}
-            return dict.fromkeys(runs, every)
-        case _:
-            return {method: run.image_ids() for method, run in runs.items()}
-
-
 def _check_repeatability(
-    experiment: _Experiment,
-    runs: Mapping[str, Run],
-    done: Mapping[str, set[str]],
-    console: Console,
+    experiment: _Experiment, runs: Sequence[StoredMethodRun], console: Console
 ) -> None:
     """Tells, and keeps beside the rows, if a network is no function of its input.
 
     Only if there is something to compute. Images that cannot be read are left to the run.
     """
-    missing = (
-        sample
-        for sample in experiment.samples
-        if any(sample.image_id not in done.get(method, ()) for method in runs)
-    )
+    missing = sorted({i for run in runs for i in run.missing(experiment.samples)})
     images = []
-    for sample in islice(missing, experiment.batch_size):
+    for i in missing[: experiment.batch_size]:
         with suppress(BenchError):
-            images.append(sample.read())
+            images.append(experiment.samples[i].read())
     if not images:
         return
     found = {}
@@ -505,8 +485,8 @@ def _check_repeatability(
             raise BenchError(f"{told}; strict=true refuses it")
         console.print(f"Warning: {told}", soft_wrap=True, highlight=False)
     if found:
-        for run in runs.values():
-            run.add_provenance("not_repeatable", found)
+        for run in runs:
+            run.stored.add_provenance("not_repeatable", found)
 
 
 def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) -> None:
@@ -521,30 +501,37 @@ def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) ->
 
 
 def _tell_shard(experiment: _Experiment, console: Console) -> None:
-    shard, own, images = experiment.config.shard, experiment.samples, experiment.dataset.samples
+    shard, share, images = experiment.config.shard, experiment.samples, experiment.dataset.samples
     if shard is not None:
         console.print(
-            f"Shard {shard}: {len(own)} of {len(images)} images; the table is filled when all "
+            f"Shard {shard}: {len(share)} of {len(images)} images; the table is filled when all "
             "shards have run",
             highlight=False,
         )
 
 
-def _tell_stored(done: Mapping[str, set[str]], images: int, console: Console) -> None:
-    stored = [f"{method} {len(own)} of {images}" for method, own in done.items() if own]
+def _tell_stored(runs: Sequence[StoredMethodRun], images: int, console: Console) -> None:
+    counts = [(run.name, len(run.stored.image_ids())) for run in runs]
+    stored = [f"{name} {count} of {images}" for name, count in counts if count]
     if stored:
         console.print(f"Rows stored before: {', '.join(stored)}", highlight=False)
 
 
-def _tell_cost(experiment: _Experiment, cost: Cost, console: Console) -> None:
+def _tell_cost(
+    experiment: _Experiment, runs: Sequence[StoredMethodRun], cost: Cost, console: Console
+) -> None:
     """Says what there is to do, about how long it takes, and what its maps take on the disk."""
     if not cost.passes:
         return
     config, explained = experiment.config, experiment.explained.backbone
     seconds = estimate_seconds(
-        cost, experiment.backbone, explained, experiment.batch_size, experiment.device
+        cost,
+        experiment.backbone,
+        explained,
+        batch_size=experiment.batch_size,
+        device=experiment.device,
     )
-    unknown = [name for name, passes in experiment.passes.items() if passes is None]
+    unknown = [run.name for run in runs if run.passes is None]
     time = "time not known: a batch does not fit in memory"
     if seconds is not None:
         time = f"about {duration(seconds)}"
@@ -585,9 +572,9 @@ def _progress(console: Console, total: int) -> Any:
 
 
 def _report_accuracy(
-    runs: Mapping[str, Run], backbone: Backbone, dataset: Dataset, console: Console
+    runs: Sequence[StoredMethodRun], backbone: Backbone, dataset: Dataset, console: Console
 ) -> None:
-    rows = max((run.rows() for run in runs.values()), key=len)
+    rows = max((run.stored.rows() for run in runs), key=len)
     right = int((rows["prediction"] == rows["target"]).sum())
     missing = len(dataset) - len(rows)
     counted = accuracy_is(backbone.output_kind)

@@ -4,7 +4,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.attribution.guard import guarded
-from bench.attribution.method import Batch, Method
+from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
 from bench.errors import BenchError
-from bench.map_store import MapStore
+from bench.method_run import MethodRun
 from bench.metrics.perturbation import exact_floats
 
 GIVE_UP = 3
@@ -74,33 +74,27 @@ class Explainer:
 
     Args:
         scorer: The score to explain.
-        methods: Methods by name.
-        kept: Stores of their maps by name; a method that has none is called each time.
-        batch_sizes: Batch sizes by name, where they are not the scorer's: what is left when memory
-            has run out. Changed in place.
+        batch_sizes: Batch sizes by method's name, where they are not the scorer's: what is left
+            when memory has run out. Changed in place.
         networks: Networks besides the scorer's that methods must leave alone.
     """
 
     def __init__(
         self,
         scorer: Scorer,
-        methods: Mapping[str, Method],
-        kept: Mapping[str, MapStore],
         batch_sizes: MutableMapping[str, int],
         networks: Sequence[nn.Module] = (),
     ) -> None:
         self.scorer = scorer
-        self._methods = methods
-        self._kept = kept
         self._batch_sizes = batch_sizes
         self._networks = networks
-        self._failed_in_a_row: Counter[str] = Counter()
+        self._failed_in_a_row: Counter[MethodRun] = Counter()
 
-    def has_given_up(self, name: str) -> bool:
+    def has_given_up(self, run: MethodRun) -> bool:
         """Whether a method failed so often that it is asked no more."""
-        return self._failed_in_a_row[name] >= GIVE_UP
+        return self._failed_in_a_row[run] >= GIVE_UP
 
-    def __call__(self, name: str, batch: Batch) -> Explanation:
+    def __call__(self, run: MethodRun, batch: Batch) -> Explanation:
         """A method's maps of a batch, as far as it makes any.
 
         Where it fails, each image is tried alone. Running out of memory halves its batch size, if
@@ -108,29 +102,29 @@ class Explainer:
         changed fails on all images, and is asked no more: it may count on what was put back.
         """
         try:
-            maps, seconds = self._explain(name, batch)
+            maps, seconds = self._explain(run, batch)
         except ChangedNetworkError as error:
-            self._failed_in_a_row[name] = GIVE_UP
-            failures = [Failed(name, image_id, str(error)) for image_id in batch.image_ids]
+            self._failed_in_a_row[run] = GIVE_UP
+            failures = [Failed(run.name, image_id, str(error)) for image_id in batch.image_ids]
             return Explanation(failures=failures)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plug-in's mistake, or its exit, costs no other's rows
-            failure = _failure(name, batch.image_ids[0], error)
+            failure = _failure(run.name, batch.image_ids[0], error)
         else:
-            self._failed_in_a_row[name] = 0
+            self._failed_in_a_row[run] = 0
             return Explanation(list(range(len(maps))), maps, seconds)
         if len(batch.image_ids) == 1:
-            self._failed_in_a_row[name] += 1
+            self._failed_in_a_row[run] += 1
             return Explanation(failures=[failure])
-        return self._one_by_one(name, batch)
+        return self._one_by_one(run, batch)
 
-    def _one_by_one(self, name: str, batch: Batch) -> Explanation:
+    def _one_by_one(self, run: MethodRun, batch: Batch) -> Explanation:
         alone = []
         for position in range(len(batch.image_ids)):
-            if self.has_given_up(name):
+            if self.has_given_up(run):
                 break
-            alone.append(self(name, _part(batch, [position])))
+            alone.append(self(run, _part(batch, [position])))
         positions = [i for i, own in enumerate(alone) if own.maps is not None]
         failures = [failure for own in alone for failure in own.failures]
         if not positions:
@@ -140,47 +134,48 @@ class Explainer:
             positions, maps, np.concatenate([own.seconds for own in alone]), failures
         )
 
-    def _explain(self, name: str, batch: Batch) -> tuple[Tensor, NDArray[np.float32]]:
+    def _explain(self, run: MethodRun, batch: Batch) -> tuple[Tensor, NDArray[np.float32]]:
         """Maps (B, H, W) of a whole batch, and the seconds (B,) that each took."""
-        if name not in self._kept:
-            maps, seconds = self._make(name, batch)
+        if run.maps is None:
+            maps, seconds = self._make(run, batch)
             return maps, np.full(len(maps), seconds, np.float32)
-        store, size = self._kept[name], (batch.x.shape[2], batch.x.shape[3])
+        store, size = run.maps, (batch.x.shape[2], batch.x.shape[3])
         kept = store.load(batch.image_ids, size)
         missing = [i for i, image_id in enumerate(batch.image_ids) if image_id not in kept]
         if missing:
             part = _part(batch, missing)
-            made, seconds = self._make(name, part)
+            made, seconds = self._make(run, part)
             kept |= store.save(part.image_ids, made.cpu().numpy(), seconds)
         stored = np.stack([kept[image_id].values for image_id in batch.image_ids])
         taken = np.array([kept[image_id].seconds for image_id in batch.image_ids], np.float32)
         maps = torch.from_numpy(stored).to(batch.x.device)
-        return check_maps(name, maps, batch.x, batch.image_ids), taken
+        return check_maps(run.name, maps, batch.x, batch.image_ids), taken
 
-    def _make(self, name: str, batch: Batch) -> tuple[Tensor, float]:
-        with self._batch_size_of(name):
+    def _make(self, run: MethodRun, batch: Batch) -> tuple[Tensor, float]:
+        with self._batch_size_of(run.name):
             while True:
                 try:
-                    maps, seconds = self._call(name, batch)
+                    maps, seconds = self._call(run, batch)
                 except torch.OutOfMemoryError:
                     self.scorer.shrink()
-                    self._batch_sizes[name] = self.scorer.batch_size
+                    self._batch_sizes[run.name] = self.scorer.batch_size
                     continue
-                return check_maps(name, maps, batch.x, batch.image_ids), seconds / len(batch.x)
+                return check_maps(run.name, maps, batch.x, batch.image_ids), seconds / len(batch.x)
 
-    def _call(self, name: str, batch: Batch) -> tuple[Any, float]:
+    def _call(self, run: MethodRun, batch: Batch) -> tuple[Any, float]:
         """What a method gives for a batch of its own, and the seconds that it took."""
 
         def fail(changes: str) -> None:
             raise ChangedNetworkError(
-                f"method '{name}' left changed: {changes}. All was put back; a method must leave "
-                "the network and torch's settings as it found them (CONTRIBUTING.md, Add a method)"
+                f"method '{run.name}' left changed: {changes}. All was put back; a method must "
+                "leave the network and torch's settings as it found them (CONTRIBUTING.md, Add a "
+                "method)"
             )
 
         def warn(hooks: str) -> None:
             warnings.warn(
-                f"method '{name}' left {hooks}; they are taken off after each call, so each call "
-                "must put on those that it needs",
+                f"method '{run.name}' left {hooks}; they are taken off after each call, so each "
+                "call must put on those that it needs",
                 stacklevel=2,
             )
 
@@ -193,7 +188,7 @@ class Explainer:
         )
         with guarded(self.scorer, batch.x, fail, warn, self._networks):
             started = now(batch.x.device)
-            maps = self._methods[name](self.scorer, given)
+            maps = run.method(self.scorer, given)
             seconds = now(batch.x.device) - started
         return maps, seconds
 

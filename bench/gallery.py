@@ -4,7 +4,7 @@ Figures and reports are made of it later, where neither the data set nor the net
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,18 +20,18 @@ from bench.errors import BrokenFileError, warn
 from bench.explain import Explainer
 from bench.files import set_aside
 from bench.leaderboard.comparison import comparisons, extremes
-from bench.map_store import MapStore
+from bench.method_run import StoredMethodRun
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol
 from bench.pictures import Picture, read_picture, save_picture
 from bench.store import Run
 
 
-def images_to_show(runs: Mapping[str, Run], name: str, first: Sequence[str]) -> set[str]:
+def images_to_show(runs: Sequence[Run], name: str, first: Sequence[str]) -> set[str]:
     """The images that a reader gets to see, with every method's maps.
 
     Args:
-        runs: By method, rows of one leaderboard that may be compared.
+        runs: Rows of one leaderboard that may be compared.
         name: The leaderboard.
         first: Images that are shown whatever their rows say.
 
@@ -40,7 +40,7 @@ def images_to_show(runs: Mapping[str, Run], name: str, first: Sequence[str]) -> 
         worst on (`bench.leaderboard.comparison.extremes`); controls have no say.
     """
     shown = set(first)
-    for comparison in comparisons(list(runs.values()), name):
+    for comparison in comparisons(list(runs), name):
         for row in comparison.runs.keys() - comparison.controls.keys():
             shown |= set(extremes(comparison, row).values())
     return shown
@@ -100,62 +100,60 @@ class MapKeeper:
     """Keeps maps beside the rows, as far as they can be had without a pass through a network.
 
     Attributes:
-        explainer: Has the methods.
-        stores: By method, the maps that it has made.
-        free: The methods that make no passes: these may be called again.
+        explainer: Calls methods.
         device: Where the network lives.
         seed: The run's.
     """
 
     explainer: Explainer
-    stores: Mapping[str, MapStore]
-    free: Collection[str]
     device: torch.device
     seed: int
 
     def keep(
-        self,
-        samples: Sequence[Sample],
-        runs: Mapping[str, Run],
-        shown: Collection[str],
+        self, samples: Sequence[Sample], runs: Sequence[StoredMethodRun], shown: Collection[str]
     ) -> Counter[str]:
         """Keeps the maps that are not there yet, of images that have a row.
 
         Args:
             samples: All images.
-            runs: By method.
+            runs: The methods, with what is stored of them.
             shown: The images wanted.
 
         Returns:
-            By method, how many could not be had.
+            By method's name, how many could not be had.
         """
-        wanted = {method: run.image_ids() & {*shown} for method, run in runs.items()}
+        wanted = {run: run.stored.image_ids() & {*shown} for run in runs}
         lacking: Counter[str] = Counter()
         for sample in samples:
             image_id = sample.image_id
             without = [
-                method
-                for method, run in runs.items()
-                if image_id in wanted[method] and run.load_map(image_id, self._size) is None
+                run
+                for run in runs
+                if image_id in wanted[run] and run.stored.load_map(image_id, self._size) is None
             ]
             maps = self._maps(sample, without)
-            for method, saliency_map in maps.items():
-                runs[method].save_map(image_id, saliency_map)
-            lacking.update(set(without) - set(maps))
+            for run, saliency_map in maps.items():
+                run.stored.save_map(image_id, saliency_map)
+            lacking.update(run.name for run in without if run not in maps)
         return lacking
 
-    def _maps(self, sample: Sample, methods: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def _maps(
+        self, sample: Sample, runs: Sequence[StoredMethodRun]
+    ) -> dict[StoredMethodRun, NDArray[np.floating]]:
         """Maps (H, W) of one image; the image is read only where a method is called."""
         maps = {}
-        for method in set(methods) & set(self.stores):
-            found = self.stores[method].load([sample.image_id], self._size)
-            if found:
-                maps[method] = found[sample.image_id].values
-        called = [own for own in methods if own in self.free and own not in maps]
+        for run in runs:
+            if run.maps is not None:
+                found = run.maps.load([sample.image_id], self._size)
+                if found:
+                    maps[run] = found[sample.image_id].values
+        called = [run for run in runs if run.is_free and run not in maps]
         if called:
             batch = self._batch(sample)
-            found = {own: self.explainer(own, batch).maps for own in called}
-            maps |= {own: made[0].cpu().numpy() for own, made in found.items() if made is not None}
+            made = {run: self.explainer(run, batch).maps for run in called}
+            maps |= {
+                run: found[0].cpu().numpy() for run, found in made.items() if found is not None
+            }
         return maps
 
     @property

@@ -1,6 +1,6 @@
 """Which row of a published table a run repeats, and in what it differs from the record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from bench.backbones.checkpoint import file_sha256
 from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.identity import ROW_KEYS
+from bench.method_run import StoredMethodRun
 
 _SECTIONS = (
     "backbone.", "dataset.", "explain.", "maps.dtype", "method.", "precision", "protocol.", "seed",
@@ -39,19 +40,13 @@ def changed_settings(config: DictConfig, declared: DictConfig | None) -> list[st
 
 
 def reproduction(
-    config: DictConfig,
-    method: str,
-    node: DictConfig,
-    identity: Mapping[str, Any],
-    changes: Sequence[str],
+    config: DictConfig, run: StoredMethodRun, changes: Sequence[str]
 ) -> dict[str, Any] | None:
     """What a run's manifest keeps of the published row that it repeats.
 
     Args:
         config: What is run.
-        method: Name of the method.
-        node: Its settings.
-        identity: Of the run; see `bench.store.open_run`.
+        run: Whose rows.
         changes: See `changed_settings`.
 
     Returns:
@@ -62,16 +57,17 @@ def reproduction(
     repeated = config.get("reproduces")
     if repeated is None:
         return None
-    deviations = [own for own in changes if not _is_of_another(own, method)]
+    identity = run.stored.identity
+    deviations = [change for change in changes if not _is_of_another(change, run.name)]
     deviations = [*map(str, repeated.get("deviations") or ()), *deviations]  # what it tells itself
-    published = next(own for own in PUBLISHED_LISTS if own.name == repeated.list)
+    published = next(known for known in PUBLISHED_LISTS if known.name == repeated.list)
     if identity["dataset"]["list_sha256"] != published.entries_sha256:
         deviations.insert(
             0,
             f"{identity['dataset']['num_images']} images of another list than "
             f"{published.name} ({published.num_images})",
         )
-    name = node.get("published")
+    name = run.published
     return {
         "table": repeated.table,
         "backbone": repeated.backbone,

@@ -89,7 +89,7 @@ def rerun(
         ended = run_experiment(config, console)
     except OmegaConfBaseException as error:
         raise _unusable(error) from None
-    (again,) = ended.runs.values()
+    (again,) = ended.runs
     for line in (*_differences(run.identity, again.identity), *compare(stored, again.rows())):
         console.print(f"Rerun:   {line}", soft_wrap=True, highlight=False)
     return [failure.reason for failure in ended.failures]

@@ -20,7 +20,8 @@ from bench.backbones.backbone import Backbone
 from bench.backbones.efficientnet_lite import efficientnet_lite0
 from bench.datasets.photos import Photos
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
-from bench.evaluate import evaluate
+from bench.evaluate import evaluate_runs
+from bench.method_run import MethodRun
 from bench.metrics.auc import auc
 from bench.metrics.protocol import load_protocol
 
@@ -97,8 +98,8 @@ def _seconds(network: Backbone, x: torch.Tensor) -> float:
 def _areas(network: Backbone, samples: list, batch_size: int, device: torch.device) -> np.ndarray:
     """Insertion and deletion AUC of each photo under maps that no option changes."""
     scorer = Scorer(network, PROTOCOL.score, batch_size)
-    methods = {"random": Random(), "edge": Edge()}
-    results = evaluate(samples, scorer, methods, PROTOCOL, device)
+    runs = [MethodRun("random", Random()), MethodRun("edge", Edge())]
+    results = evaluate_runs(samples, scorer, runs, PROTOCOL, device=device)
     return np.concatenate(
         [
             auc(np.stack(result.rows[column].tolist()))

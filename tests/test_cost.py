@@ -37,8 +37,12 @@ def clock(monkeypatch):
 def test_seconds_are_passes_times_what_one_takes(clock):
     own, other = clock(backbone(), 1), clock(other_backbone(), 10)
     cost = Cost(curves=100, forward=7, backward=3, map_bytes=0)
-    assert estimate_seconds(cost, own, own, 4, CPU) == pytest.approx(107 * 1 + 3 * 5)
-    assert estimate_seconds(cost, own, other, 4, CPU) == pytest.approx(100 + 70 + 3 * 5)
+    assert estimate_seconds(cost, own, own, batch_size=4, device=CPU) == pytest.approx(
+        107 * 1 + 3 * 5
+    )
+    assert estimate_seconds(cost, own, other, batch_size=4, device=CPU) == pytest.approx(
+        100 + 70 + 3 * 5
+    )
     assert cost.passes == 110
 
 
@@ -49,4 +53,4 @@ def test_no_estimate_where_a_batch_does_not_fit():
         raise torch.OutOfMemoryError
 
     hungry.outputs = outputs
-    assert estimate_seconds(Cost(1, 0, 0, 0), hungry, hungry, 4, CPU) is None
+    assert estimate_seconds(Cost(1, 0, 0, 0), hungry, hungry, batch_size=4, device=CPU) is None

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from bench.attribution.method import Passes
 from bench.backbones.backbone import Preprocessing
 from bench.build import build_method
 from bench.cli import main
@@ -19,6 +18,7 @@ from bench.configuration import compose_run, known_names, name_other_methods
 from bench.cost import count_cost
 from bench.datasets.dataset import Sample
 from bench.datasets.published_lists import PUBLISHED_LISTS
+from bench.method_run import MethodRun
 from bench.metrics.protocol import protocol_from_mapping
 
 ROOT = Path(__file__).parents[1]
@@ -181,8 +181,9 @@ def test_the_passes_of_an_experiment_are_those_that_the_docs_tell(name):
         methods[method] = build_method(node, method)
     network = Network(*NETWORKS.get(name, (224, 2048)))
     protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
-    cost = count_cost([Sample("a", Path("a"), 0)], methods, protocol, network, {}, {})
-    maps = sum(method.passes(network) != Passes() for method in methods.values())
+    runs = [MethodRun(own, method, method.passes(network)) for own, method in methods.items()]
+    cost = count_cost([Sample("a", Path("a"), 0)], runs, protocol, network.preprocessing.size)
+    maps = sum(not run.is_free for run in runs)
     (images,) = (own.num_images for own in PUBLISHED_LISTS if own.name == config.reproduces.list)
     forward, size = cost.curves + cost.forward, network.preprocessing.size
     row = f"| {forward:,} | {cost.backward} | {forward * images / 1e6:.1f} | "

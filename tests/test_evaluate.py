@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toy import SIZE, Constant, ConvModel, NotFinite, ViewModel, WrongShape, backbone
+from toy import SIZE, Constant, ConvModel, NotFinite, ViewModel, WrongShape, backbone, method_runs
 
 from bench import insertion_deletion
 from bench.attribution.control import Edge, Random
@@ -18,8 +18,9 @@ from bench.cost import Cost, count_cost
 from bench.datasets.dataset import Sample
 from bench.datasets.listed import ImageList
 from bench.errors import BenchError
-from bench.evaluate import evaluate
+from bench.evaluate import evaluate_runs
 from bench.explain import GIVE_UP, Failed
+from bench.method_run import MethodRun
 from bench.metrics.auc import auc
 from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
 from bench.metrics.mufidelity import MuFidelity
@@ -35,10 +36,11 @@ def samples(image_folder):
     return ImageList("mine", str(image_folder), str(image_folder / "list.txt")).samples
 
 
-def run(samples, methods=METHODS, batch_size=4, protocol="smdl-cub", **settings):
+def run(samples, methods=METHODS, batch_size=4, protocol="smdl-cub", done=None, **settings):
     protocol = load_protocol(protocol)
+    runs = method_runs(methods, done=done)
     scorer = Scorer(backbone(), protocol.score, batch_size)
-    return list(evaluate(samples, scorer, methods, protocol, CPU, **settings))
+    return list(evaluate_runs(samples, scorer, runs, protocol, device=CPU, **settings))
 
 
 def rows_by_image(results):
@@ -130,8 +132,9 @@ def test_every_row_equals_a_slow_loop(samples, seed):
         "rise": {samples[i].image_id for i in (1, 2, 4)},
     }
     model, scorer = backbone(), Scorer(backbone(), UNLIKE.score, 4)
+    runs = method_runs(methods, done=done)
     results = list(
-        evaluate(samples, scorer, methods, UNLIKE, CPU, seed=seed, block_size=4, done=done)
+        evaluate_runs(samples, scorer, runs, UNLIKE, device=CPU, seed=seed, block_size=4)
     )
     found = {
         (r.method, row["image_id"]): (row, own)
@@ -167,7 +170,9 @@ def test_the_rise_protocols_equal_a_slow_loop(samples, name, rows):
     """RISE's metric: rows of pixels a step, inserted onto the blur, deleted to zero."""
     protocol = load_protocol(name)
     model, scorer = backbone(), Scorer(backbone(), "probability", 4)
-    (result,) = evaluate(samples[:2], scorer, {"random": Random()}, protocol, CPU)
+    (result,) = evaluate_runs(
+        samples[:2], scorer, [MethodRun("random", Random())], protocol, device=CPU
+    )
     kernel = protocol.insertion.baseline.kernel()[None, None].expand(3, 1, 11, 11)
     for sample, saliency_map, row in zip(
         samples, result.maps, result.rows.to_dict("records"), strict=False
@@ -261,8 +266,9 @@ def test_forward_passes_are_counted(samples):
     made = []
     protocol = load_protocol("smdl-cub")
     scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
-    list(evaluate(samples, scorer, METHODS, protocol, CPU))
-    told = count_cost(samples, METHODS, protocol, backbone(), {}, {})
+    runs = method_runs(METHODS, network=backbone())
+    list(evaluate_runs(samples, scorer, runs, protocol, device=CPU))
+    told = count_cost(samples, runs, protocol, SIZE)
     assert told == Cost(curves=7 * 4 * (24 + 9), forward=7 * (1 + 5), backward=7, map_bytes=0)
     assert (
         sum(made) == told.curves + told.forward + 7 + 1
@@ -274,8 +280,9 @@ def test_mufidelity_is_a_column_and_its_passes_are_shared(samples):
     protocol = load_protocol("xplique-mufidelity")
     scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
     methods = {"random": Random(), "edge": Edge()}
-    results = list(evaluate(samples[:2], scorer, methods, protocol, CPU))
-    told = count_cost(samples[:2], methods, protocol, backbone(), {}, {})
+    runs = method_runs(methods, network=backbone())
+    results = list(evaluate_runs(samples[:2], scorer, runs, protocol, device=CPU))
+    told = count_cost(samples[:2], runs, protocol, SIZE)
     assert told == Cost(curves=2 * (2 * 18 + 200), forward=0, backward=0, map_bytes=0)
     assert sum(made) == told.curves + 2 + 1
     x = scorer.backbone.preprocess([sample.read() for sample in samples[:2]])
@@ -338,7 +345,9 @@ def test_out_of_memory_halves_the_batch_and_goes_on(samples):
     protocol, made = load_protocol("xplique-probability"), []
     scorer = Scorer(starved(5), protocol.score, 16, on_forward=made.append, may_shrink=True)
     methods = {"random": Random(), "rise": Rise(5)}
-    found = rows_by_image(evaluate(samples, scorer, methods, protocol, CPU, block_size=3))
+    found = rows_by_image(
+        evaluate_runs(samples, scorer, method_runs(methods), protocol, device=CPU, block_size=3)
+    )
     assert scorer.batch_size == 4
     assert set(made) == {4}
     expected = rows_by_image(run(samples, methods, protocol="xplique-probability"))
@@ -352,7 +361,11 @@ def test_out_of_memory_for_good(samples):
     ]:
         scorer = Scorer(starved(limit), "probability", 16, may_shrink=may_shrink)
         with pytest.raises(BenchError, match=message):
-            list(evaluate(samples, scorer, METHODS, load_protocol("smdl-cub"), CPU))
+            list(
+                evaluate_runs(
+                    samples, scorer, method_runs(METHODS), load_protocol("smdl-cub"), device=CPU
+                )
+            )
 
 
 GREY = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(72, 2)).eval()
@@ -623,9 +636,9 @@ def test_images_are_read_one_block_ahead_and_only_where_needed(samples):
     noted = [Noted(s.image_id, s.path, s.target) for s in samples]
     ids = [s.image_id for s in samples]
     scorer = Scorer(backbone(), "probability", 4)
-    results = evaluate(
-        noted, scorer, {"edge": Edge()}, load_protocol("smdl-cub"), CPU, block_size=2,
-        done={"edge": ids[2:4]}, workers=1,
+    results = evaluate_runs(
+        noted, scorer, [MethodRun("edge", Edge(), done=ids[2:4])], load_protocol("smdl-cub"),
+        device=CPU, block_size=2, workers=1,
     )  # fmt: skip
     next(results)
     # The first block and, ahead of need, the third: the second is done.
@@ -637,9 +650,9 @@ def test_images_are_read_one_block_ahead_and_only_where_needed(samples):
 
 def test_an_unreadable_image_costs_no_block_before_it(samples):
     samples[5].path.write_bytes(b"")
-    results = evaluate(
-        samples, Scorer(backbone(), "probability", 4), {"edge": Edge()},
-        load_protocol("smdl-cub"), CPU, block_size=2, workers=2,
+    results = evaluate_runs(
+        samples, Scorer(backbone(), "probability", 4), [MethodRun("edge", Edge())],
+        load_protocol("smdl-cub"), device=CPU, block_size=2, workers=2,
     )  # fmt: skip
     assert len(next(results).rows) == len(next(results).rows) == 2
     with pytest.raises(BenchError, match="photo 5"):

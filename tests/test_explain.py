@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from toy import SIZE, Backbone, ConvModel, Faces, Preprocessing, backbone
+from toy import SIZE, Backbone, ConvModel, Faces, Preprocessing, backbone, method_runs
 
 from bench.attribution.gradient import Saliency
 from bench.attribution.masking import Rise
 from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
 from bench.cost import count_cost
-from bench.evaluate import evaluate
+from bench.evaluate import evaluate_runs
 from bench.map_store import image_key, open_maps
 from bench.metrics.protocol import load_protocol
 
@@ -34,12 +34,23 @@ def stores(folder, dtype="float32", methods=METHODS):
     }
 
 
-def run(samples=SAMPLES, protocol=PROTOCOL, methods=METHODS, on_pass=lambda _: None, **settings):
+def run(
+    samples=SAMPLES, protocol=PROTOCOL, methods=METHODS, kept=None, on_pass=lambda _: None,
+    **settings,
+):  # fmt: skip
+    runs = method_runs(methods, maps=kept)
     scorer = Scorer(backbone(), protocol.score, 4, on_forward=on_pass, on_backward=on_pass)
     found = {name: [] for name in methods}
-    for result in evaluate(samples, scorer, methods, protocol, CPU, block_size=4, **settings):
+    for result in evaluate_runs(
+        samples, scorer, runs, protocol, device=CPU, block_size=4, **settings
+    ):
         found[result.method].append(result)
     return found
+
+
+def cost_of(kept):
+    runs = method_runs(METHODS, network=backbone(), maps=kept)
+    return count_cost(SAMPLES, runs, PROTOCOL, SIZE)
 
 
 def maps_of(results):
@@ -61,7 +72,7 @@ def test_kept_maps_change_no_bit_and_save_the_methods_passes(tmp_path):
             assert torch.equal(maps_of(kept[name]), maps_of(plain[name]))
             for own, expected in zip(rows_of(kept[name]), rows_of(plain[name]), strict=True):
                 assert own.equals(expected)
-    cost = count_cost(SAMPLES, METHODS, PROTOCOL, backbone(), {}, stores(tmp_path))
+    cost = cost_of(stores(tmp_path))
     assert (cost.forward, cost.backward, cost.map_bytes) == (0, 0, 0)
     # What is left are the curves and, in full batches of 4, the end points of two blocks.
     assert sum(made) - cost.curves in range(4 * 2 + 4, 4 * 2 + 4 + 2 * 4 * 4)
@@ -69,10 +80,10 @@ def test_kept_maps_change_no_bit_and_save_the_methods_passes(tmp_path):
 
 def test_only_what_is_not_kept_is_made(tmp_path):
     run(SAMPLES[1:3], kept=stores(tmp_path))
-    cost = count_cost(SAMPLES, METHODS, PROTOCOL, backbone(), {}, stores(tmp_path))
+    cost = cost_of(stores(tmp_path))
     assert (cost.forward, cost.backward) == (4 * (1 + 5), 4)
     assert cost.map_bytes == 2 * 4 * SIZE * SIZE * 4
-    assert count_cost(SAMPLES, METHODS, PROTOCOL, backbone(), {}, {}).forward == 6 * (1 + 5)
+    assert cost_of(None).forward == 6 * (1 + 5)
     explained = []
 
     class Watched(Saliency):

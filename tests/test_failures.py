@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from toy import Constant, Faces, NotFinite, backbone
+from toy import Constant, Faces, NotFinite, backbone, method_runs
 
 from bench.attribution.control import Random
 from bench.attribution.masking import Rise
 from bench.attribution.scorer import Scorer
 from bench.batch_sizes import CURVES, BatchSizes
 from bench.errors import BenchError, BenchWarning
-from bench.evaluate import evaluate
+from bench.evaluate import evaluate_runs
 from bench.explain import Failed
 from bench.metrics.protocol import load_protocol
 from bench.store import load_rows, stored_runs
@@ -82,7 +82,8 @@ def test_an_exception_that_cannot_be_told_has_failed_as_others_do():
 
     samples, protocol = Faces(2).samples, load_protocol("xplique")
     methods = {"silent": Silent(), "random": Random()}
-    results = list(evaluate(samples, Scorer(backbone(), "logit", 4), methods, protocol, CPU))
+    scorer = Scorer(backbone(), "logit", 4)
+    results = list(evaluate_runs(samples, scorer, method_runs(methods), protocol, device=CPU))
     failures = [result for result in results if isinstance(result, Failed)]
     assert {failure.reason for failure in failures} == {
         "method 'silent' raised SilentError: (its message cannot be had: ValueError)"
@@ -97,7 +98,8 @@ def test_a_page_of_an_error_is_told_in_a_line(kind):
             raise kind("first line\nsecond line " + "x" * 9000)
 
     scorer, methods = Scorer(backbone(), "logit", 4), {"talks": Talks()}
-    (failed, *_) = evaluate(Faces(2).samples, scorer, methods, load_protocol("xplique"), CPU)
+    samples, protocol = Faces(2).samples, load_protocol("xplique")
+    (failed, *_) = evaluate_runs(samples, scorer, method_runs(methods), protocol, device=CPU)
     assert "first line second line xxx" in failed.reason
     assert failed.reason.endswith("xxx ...")
     assert len(failed.reason) < 510
@@ -148,7 +150,15 @@ def run(methods, sizes, may_shrink=True):
     scorer = Scorer(backbone(), protocol.score, 16, may_shrink=may_shrink)
     samples = Faces(2).samples
     results = list(
-        evaluate(samples, scorer, methods, protocol, CPU, block_size=2, batch_sizes=sizes)
+        evaluate_runs(
+            samples,
+            scorer,
+            method_runs(methods),
+            protocol,
+            device=CPU,
+            block_size=2,
+            batch_sizes=sizes,
+        )
     )
     return scorer, results
 
@@ -185,7 +195,7 @@ def test_the_rest_of_a_block_has_the_same_bits_as_without_the_failure():
 
     def rows(methods):
         scorer = Scorer(backbone(), protocol.score, 4)
-        found = evaluate(samples, scorer, methods, protocol, CPU)
+        found = evaluate_runs(samples, scorer, method_runs(methods), protocol, device=CPU)
         (result,) = [own for own in found if not isinstance(own, Failed)]
         return result.rows.set_index("image_id")["insertion_curve"].map(list)
 
@@ -241,6 +251,6 @@ def test_nan_is_found_alone():
     protocol = load_protocol("smdl-cub")
     scorer = Scorer(backbone(), protocol.score, 4)
     methods = {"nan": NotFinite(samples[2].image_id)}
-    results = list(evaluate(samples, scorer, methods, protocol, CPU))
+    results = list(evaluate_runs(samples, scorer, method_runs(methods), protocol, device=CPU))
     assert [own.image_id for own in results if isinstance(own, Failed)] == [samples[2].image_id]
     assert sum(len(own.rows) for own in results if not isinstance(own, Failed)) == 3

@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from toy import SIZE, Constant, backbone
+from toy import SIZE, Constant, backbone, method_runs
 
 from bench import insertion_deletion
 from bench.attribution.control import Random
 from bench.attribution.scorer import Scorer
 from bench.datasets.listed import ImageList
 from bench.errors import BenchError
-from bench.evaluate import Evaluated, evaluate
+from bench.evaluate import Evaluated, evaluate_runs
+from bench.method_run import MethodRun
 from bench.metrics.protocol import load_protocol
 from bench.store import load_rows, stored_runs
 
@@ -60,7 +61,11 @@ def run(samples, module, protocol="xplique-probability", block_size=3, methods=M
     network.module = module
     protocol = load_protocol(protocol) if isinstance(protocol, str) else protocol
     scorer = Scorer(network, protocol.score, 4)
-    results = list(evaluate(samples, scorer, methods, protocol, CPU, block_size=block_size))
+    results = list(
+        evaluate_runs(
+            samples, scorer, method_runs(methods), protocol, device=CPU, block_size=block_size
+        )
+    )
     rows = [
         (result.method, image_id)
         for result in results
@@ -96,7 +101,11 @@ def test_nan_of_another_class_leaves_no_prediction(samples):
     network = backbone(output_kind="probabilities")
     network.module = OneClass()
     scorer = Scorer(network, "output", 4)
-    results = list(evaluate(samples[:3], scorer, METHODS, load_protocol("smdl-face"), CPU))
+    results = list(
+        evaluate_runs(
+            samples[:3], scorer, method_runs(METHODS), load_protocol("smdl-face"), device=CPU
+        )
+    )
     failures = [own for own in results if not isinstance(own, Evaluated)]
     assert {own.image_id for own in failures} == {"class 0/photo 0.png"}
     assert "clean score is NaN" in failures[0].reason
@@ -178,7 +187,9 @@ def test_a_probability_that_underflows_has_no_logarithm(samples):
     network.module = Sure()
     protocol = load_protocol("log_probability-10-zero")
     scorer = Scorer(network, protocol.score, 4)
-    results = list(evaluate(samples, scorer, {"random": Random()}, protocol, CPU))
+    results = list(
+        evaluate_runs(samples, scorer, [MethodRun("random", Random())], protocol, device=CPU)
+    )
     rows = [own for own in results if isinstance(own, Evaluated)]
     failures = [own for own in results if not isinstance(own, Evaluated)]
     assert [set(own.rows["target"]) for own in rows] == [{1}]

@@ -129,7 +129,7 @@ def test_nothing_is_written_or_read_twice(bench, monkeypatch):
     before = {**files("results/runs"), **files("results/pictures")}
     monkeypatch.setattr("bench.gallery.Painter.paint", None)
     monkeypatch.setattr("bench.gallery.MapKeeper._batch", None)
-    monkeypatch.setattr("bench.gallery.MapStore.load", None)
+    monkeypatch.setattr("bench.map_store.MapStore.load", None)
     code, _, err = bench(*arguments)
     assert code == 0, err
     assert {**files("results/runs"), **files("results/pictures")} == before

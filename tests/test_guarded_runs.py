@@ -5,16 +5,17 @@ import pytest
 import torch
 from test_explain import other_backbone
 from torch import nn
-from toy import Faces, backbone, make_batch
+from toy import Faces, backbone, make_batch, method_runs
 
 from bench.attribution.adapters import Function
 from bench.attribution.gradient import Saliency
 from bench.attribution.masking import Rise
 from bench.attribution.method import Method
 from bench.attribution.scorer import Scorer
-from bench.evaluate import evaluate
+from bench.evaluate import evaluate_runs
 from bench.explain import Explainer, Failed
 from bench.map_store import image_key, open_maps
+from bench.method_run import MethodRun
 from bench.metrics.protocol import load_protocol
 
 CPU = torch.device("cpu")
@@ -73,12 +74,12 @@ def own_batch(scorer, batch):
 CHANGES = [monte_carlo_dropout, perturbed_weights, other_head, other_settings]
 
 
-def run(methods, explained=None, **settings):
+def run(methods, explained=None, maps=None, **settings):
     scorer = Scorer(backbone(), PROTOCOL.score, 4)
     explained = explained and Scorer(explained, PROTOCOL.score, 4)
     return list(
-        evaluate(SAMPLES, scorer, methods, PROTOCOL, CPU, block_size=3, explained=explained,
-                 **settings)
+        evaluate_runs(SAMPLES, scorer, method_runs(methods, maps=maps), PROTOCOL, device=CPU,
+                      block_size=3, explained=explained, **settings)
     )  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def test_maps_of_an_offender_are_not_kept(tmp_path):
     keys = {own.image_id: image_key(own, "pixels") for own in SAMPLES}
     identity = {"backbone": {"name": "toy"}, "method": {"name": "own"}}
     kept = {"offender": open_maps(tmp_path, identity, "float32", keys)}
-    run({"offender": Offender(other_head)}, kept=kept)
+    run({"offender": Offender(other_head)}, maps=kept)
     assert not any(own.image_id in kept["offender"] for own in SAMPLES)
 
 
@@ -156,8 +157,8 @@ def test_images_that_methods_share_cannot_be_drawn_on():
     def draw(scorer, batch):
         batch.images[0][:5] = 0
 
-    explainer = Explainer(Scorer(backbone(), "logit", 4), {"own": Offender(draw)}, {}, {})
-    failed = explainer("own", batch).failures
+    explainer = Explainer(Scorer(backbone(), "logit", 4), {})
+    failed = explainer(MethodRun("own", Offender(draw)), batch).failures
     assert "read-only" in failed[0].reason
     assert all((image == own).all() for image, own in zip(batch.images, before, strict=True))
 
@@ -177,7 +178,7 @@ def test_an_interrupt_ends_the_run_with_the_network_as_it_was():
         scorer.backbone.module.train()
         raise KeyboardInterrupt
 
-    explainer = Explainer(scorer, {"own": Offender(interrupt)}, {}, {})
+    explainer = Explainer(scorer, {})
     with pytest.raises(KeyboardInterrupt):
-        explainer("own", make_batch())
+        explainer(MethodRun("own", Offender(interrupt)), make_batch())
     assert not any(own.training for own in scorer.backbone.module.modules())

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toy import ConvModel, ViewModel
+from toy import ConvModel, ViewModel, method_runs
 
 from bench.attribution.cam import GradCAM, ScoreCAM
 from bench.attribution.gradient import GradientInput, IntegratedGradients, Saliency
@@ -18,7 +18,7 @@ from bench.attribution.submodular import Smdl
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.cli import main
 from bench.datasets.dataset import Sample
-from bench.evaluate import Evaluated, evaluate
+from bench.evaluate import Evaluated, evaluate_runs
 from bench.metrics.protocol import load_protocol
 
 pytestmark = pytest.mark.filterwarnings("ignore:all of the model's outputs lie in 0..1")
@@ -52,7 +52,11 @@ def rows_of(samples, module, kind="logits", block_size=5):
     network = Backbone("net", module, SQUARE, kind, None, cam_layer="last", feature_layer="last")
     scorer = Scorer(network, "probability", 4)
     protocol = load_protocol("xplique-probability")
-    results = list(evaluate(samples, scorer, METHODS, protocol, CPU, block_size=block_size))
+    results = list(
+        evaluate_runs(
+            samples, scorer, method_runs(METHODS), protocol, device=CPU, block_size=block_size
+        )
+    )
     assert all(isinstance(result, Evaluated) for result in results)
     rows = pd.concat([own.rows.assign(method=own.method) for own in results])
     return rows.set_index(["method", "image_id"]).sort_index()

@@ -16,9 +16,24 @@ from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.datasets.dataset import Dataset, Sample
+from bench.method_run import MethodRun
 from bench.seeding import generator
 
 SIZE = 23  # 23 * 23 = 529 pixels: neither 10 nor 25 steps divide it
+
+
+def method_runs(methods, *, network=None, done=None, maps=None):
+    """Methods by name as runs: their passes on a network, what is done and where maps are kept."""
+    return [
+        MethodRun(
+            name,
+            method,
+            None if network is None else method.passes(network),
+            (maps or {}).get(name),
+            (done or {}).get(name, frozenset()),
+        )
+        for name, method in methods.items()
+    ]
 
 
 class LinearModel(nn.Module):

@@ -20,6 +20,7 @@ from bench.backbones.torch_module import torch_module
 from bench.build import check_methods
 from bench.errors import BenchError
 from bench.explain import Explainer
+from bench.method_run import MethodRun
 
 SQUARE = {"size": 23, "mean": [120, 110, 100], "std": [60, 61, 62]}
 
@@ -245,10 +246,10 @@ def test_a_plugins_network_is_checked_when_a_method_asks():
 
 def test_the_first_check_is_no_change_of_the_network():
     """Methods that leave a network changed have no rows."""
-    explainer = Explainer(Scorer(backbone(), "logit", 2), {"cam": GradCAM()}, {}, {})
+    explainer, run = Explainer(Scorer(backbone(), "logit", 2), {}), MethodRun("cam", GradCAM())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert explainer("cam", make_batch()).failures == []
+        assert explainer(run, make_batch()).failures == []
 
 
 def test_one_pass_is_spent_on_a_layer():

@@ -7,7 +7,8 @@ from bench import insertion_deletion
 from bench.attribution.control import Random
 from bench.attribution.scorer import Scorer
 from bench.errors import BenchError
-from bench.evaluate import evaluate
+from bench.evaluate import evaluate_runs
+from bench.method_run import MethodRun
 from bench.metrics.confidence import Confidence
 from bench.metrics.protocol import load_protocol
 
@@ -36,7 +37,9 @@ def test_curve_against_a_slow_loop_on_uint8_images(name):
     protocol, samples = load_protocol(name), Faces(3).samples[:4]
     network = backbone()
     scorer = Scorer(network, protocol.score, 4)
-    (result,) = evaluate(samples, scorer, {"random": Random()}, protocol, CPU)
+    (result,) = evaluate_runs(
+        samples, scorer, [MethodRun("random", Random())], protocol, device=CPU
+    )
     steps = protocol.confidence.steps
     for sample, saliency_map, row in zip(
         samples, result.maps.numpy(), result.rows.to_dict("records"), strict=True

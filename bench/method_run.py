@@ -1,0 +1,95 @@
+"""One method on its way to being rows: what it is, what is stored of it, and what is missing."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bench.attribution.method import Method, Passes
+from bench.datasets.dataset import Sample
+from bench.map_store import MapStore
+from bench.store import Run
+
+
+@dataclass(eq=False)
+class MethodRun:
+    """One method and what it has still to do; its rows are only handed on.
+
+    Attributes:
+        name: What the configuration and messages call it.
+        method: What makes the maps.
+        passes: What one image costs on the network that it explains; None: unknown.
+        maps: Where its maps are kept; None: they are made each time.
+        done: Ids of images that need no evaluation.
+    """
+
+    name: str
+    method: Method
+    passes: Passes | None = None
+    maps: MapStore | None = None
+    done: Collection[str] = frozenset()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is known to make no passes, so that it may be called as often as one likes."""
+        return self.passes == Passes()
+
+    def missing(self, samples: Sequence[Sample]) -> list[int]:
+        """The positions of those samples that are to be evaluated."""
+        return [i for i, sample in enumerate(samples) if sample.image_id not in self.done]
+
+    @contextmanager
+    def claim(self, image_ids: Sequence[str]) -> Iterator[Collection[str]]:
+        """Claims images for the time of a `with` block, so that no other process computes them.
+
+        Args:
+            image_ids: The images wanted.
+
+        Yields:
+            Those of them that are to be evaluated here: all, as nobody else is asked.
+        """
+        yield image_ids
+
+
+@dataclass(eq=False, kw_only=True)
+class StoredMethodRun(MethodRun):
+    """One method whose rows are kept on disk, where other processes may add some.
+
+    Attributes:
+        stored: The rows.
+        label: What tables call it.
+        published: What the published table calls it that the experiment repeats, if it does.
+        again: Whether images are evaluated that have a row by now.
+    """
+
+    stored: Run
+    label: str
+    published: str | None = None
+    again: bool = False
+    _elsewhere: set[str] = field(default_factory=set, init=False, repr=False)
+
+    def apply_policy(self, policy: str, samples: Iterable[Sample]) -> None:
+        """Decides which images are done.
+
+        Args:
+            policy: `missing` (those with a row are done), `always` (none is) or `never` (all are).
+            samples: All images.
+        """
+        self.again = policy == "always"
+        match policy:
+            case "always":
+                self.done = frozenset()
+            case "never":
+                self.done = {sample.image_id for sample in samples}
+            case _:
+                self.done = self.stored.image_ids()
+
+    @contextmanager
+    def claim(self, image_ids: Sequence[str]) -> Iterator[Collection[str]]:
+        """See `MethodRun`; what another process is at, or has done by now, is left to it."""
+        with self.stored.claim(image_ids, again=self.again) as ours:
+            self._elsewhere |= set(image_ids) - set(ours)
+            yield ours
+
+    def left_to_others(self) -> set[str]:
+        """Images that another process was at when they were wanted, and that have no row yet."""
+        return self._elsewhere - self.stored.image_ids() if self._elsewhere else set()
