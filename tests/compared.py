@@ -7,9 +7,12 @@ from numpy.typing import NDArray
 from test_store import identity, rows
 
 from bench.leaderboard.comparison import Comparison, comparisons
+from bench.leaderboard.declared import DELETION, INSERTION
 from bench.leaderboard.statistics import bootstrap_intervals
 from bench.metrics.confidence import Confidence
 from bench.store import open_run, stored_runs
+
+STATISTICS = {"insertion": INSERTION, "deletion": DELETION}
 
 
 def comparison(

@@ -14,7 +14,7 @@ from bench.configuration import with_assets
 from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.errors import BenchError
 from bench.leaderboard.published import published_cells
-from bench.report.tables import WITHIN_A_BACKBONE
+from bench.report.tables.table import WITHIN_A_BACKBONE
 from bench.store import load_rows
 
 BOARD = Path("results/leaderboards/repeated.csv")
@@ -78,9 +78,9 @@ def row(method):
 
 def test_published_cells_keep_blanks_out():
     cells = published_cells("cub_errors", "ResNet-101")
-    assert cells["HSIC-Attribution"] == {"confidence": 0.2493, "insertion": 0.1446}
-    assert cells["SMDL-Attribution (ICLR version)"] == {"confidence": 0.4513}
-    assert published_cells("cub", "ResNet-101")["RISE"]["deletion"] == 0.0665
+    assert cells["HSIC-Attribution"] == {"avg_highest_conf": 0.2493, "insertion_auc": 0.1446}
+    assert cells["SMDL-Attribution (ICLR version)"] == {"avg_highest_conf": 0.4513}
+    assert published_cells("cub", "ResNet-101")["RISE"]["deletion_auc"] == 0.0665
     assert published_cells("cub", "VGG19") == {}
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -402,8 +403,9 @@ def test_hostile_names_in_leaderboards(bench, tmp_path):
     dataset = {"name": HOSTILE, "num_images": 3, "list_sha256": "a", "pixels_sha256": "b"}
     begin(tmp_path / "made", HOSTILE, dataset=dataset).append(rows("a", "b", "c"))
     table = leaderboard(stored_runs(tmp_path / "made", "board"), "board")
+    table = replace(table, name=HOSTILE)
     remarks = [HOSTILE]
-    markdown = to_markdown(table, HOSTILE, remarks)
+    markdown = to_markdown(table, remarks)
     assert "<" not in markdown
     assert "\x1b" not in markdown
     for own in ("|", "[", "]", "`", "*"):
@@ -412,11 +414,11 @@ def test_hostile_names_in_leaderboards(bench, tmp_path):
         for line in inside:
             bare = len(re.findall(rf"(?<!\\)(?:\\\\)*{re.escape(own)}", line))
             assert bare == (0 if own != "|" or not line.startswith("| ") else line.count(" | ") + 2)
-    latex = to_latex(table, HOSTILE, remarks)
+    latex = to_latex(table, remarks)
     assert not re.search(r"^(?!%).*\\input", latex, flags=re.MULTILINE)
     assert not re.search(r"^new", latex, flags=re.MULTILINE)
     assert re.search(r"\\textbackslash\{\}input\\\{/etc/passwd\\\} \\\$", latex)
-    assert pd.read_csv(pd.io.common.StringIO(to_csv(table)))["method"].tolist() == [HOSTILE]
+    assert pd.read_csv(pd.io.common.StringIO(to_csv(table.rows)))["method"].tolist() == [HOSTILE]
     code, out, _ = bench(str(tmp_path / "made"), command="leaderboard")
     assert code == 0
     assert "\x1b" not in out

@@ -12,13 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.errors import require_known
 from bench.identity import ROW_KEYS
-from bench.metrics.confidence import Confidence
-from bench.metrics.mufidelity import MuFidelity
-from bench.store import Run, curve_areas
-
-HIGHER_IS_BETTER = {"insertion": True, "deletion": False, "mufidelity": True, "confidence": True}
-"""The metrics that every image has a value of, and which way is up."""
+from bench.leaderboard.declared import Statistic, StoredProtocol
+from bench.store import Run
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Comparison:
 
     Attributes:
         key: What the rows share, as a hash; see `comparison_key`.
-        runs: By the names of their rows, best mean insertion AUC first.
+        runs: By the names of their rows, best mean of the first statistic first.
         controls: Rows of methods that know nothing, or nothing more than another row: the name of
             that other row, or None where the control holds for every method.
         rule: The AUC rule, a key of `bench.metrics.auc.AUC_RULES`.
@@ -60,56 +57,75 @@ class Comparison:
         """By method, its n rows as `Run.rows` gives them, ordered by image id."""
         return {name: run.rows() for name, run in self.runs.items()}
 
-    @property
-    def metrics(self) -> list[str]:
-        """The keys of `HIGHER_IS_BETTER` that the protocol measures."""
-        optional = {"mufidelity": MuFidelity.column, "confidence": Confidence.column}
-        first = next(iter(self.rows.values()))
-        return [own for own in HIGHER_IS_BETTER if optional.get(own, "image_id") in first]
+    @cached_property
+    def protocol(self) -> StoredProtocol:
+        """What was measured."""
+        return StoredProtocol(self.identity["protocol"])
 
-    def values(self, metric: str) -> pd.DataFrame:
+    @property
+    def statistics(self) -> list[Statistic]:
+        """The main statistics of the protocol: those with intervals and figures.
+
+        The first one puts the methods in their order.
+        """
+        return [statistic for statistic in self.protocol.statistics if statistic.is_main]
+
+    @property
+    def tested(self) -> list[Statistic]:
+        """Those of `statistics` that say which of two methods is better."""
+        return [own for own in self.statistics if own.higher_is_better is not None]
+
+    def values(self, statistic: Statistic | str) -> pd.DataFrame:
         """What each image gives each method.
 
         Args:
-            metric: One of `metrics`. `insertion` and `deletion` are areas under the curves,
-                `confidence` the highest of the whole curve.
+            statistic: One of `statistics`, or its name.
 
         Returns:
             (n, m) float64, image ids down, methods across in the order of `runs`.
+
+        Raises:
+            BenchError: The protocol has no statistic of this name.
         """
-        columns = {name: self._values(name, metric) for name in self.runs}
+        statistic = self.statistic(statistic)
+        columns = {
+            name: self.protocol.values(statistic, rows, self.rule)
+            for name, rows in self.rows.items()
+        }
         return pd.DataFrame(columns, index=pd.Index(self.image_ids, name="image_id"))
 
-    def finite_values(self, metric: str) -> pd.DataFrame:
+    def finite_values(self, statistic: Statistic | str) -> pd.DataFrame:
         """As `values`, of the images that every method has a finite value of.
 
         An area relative to a clean score of zero is not finite. Whoever uses this tells how many
         images it leaves out: `bench.leaderboard.sanity.undefined_areas`.
 
         Args:
-            metric: One of `metrics`.
+            statistic: See `values`.
         """
-        values = self.values(metric)
-        return values[np.isfinite(values).all(axis=1)]
+        values = self.values(statistic)
+        return values.loc[np.isfinite(values.to_numpy()).all(axis=1)]
 
-    def curves(self, method: str, direction: str) -> NDArray[np.float32]:
+    def statistic(self, statistic: Statistic | str) -> Statistic:
+        """The statistic of a name.
+
+        Raises:
+            BenchError: The protocol has none of this name.
+        """
+        if isinstance(statistic, Statistic):
+            return statistic
+        by_name = {known.name: known for known in self.protocol.statistics}
+        require_known("statistic", statistic, by_name)
+        return by_name[statistic]
+
+    def curves(self, method: str, metric: str) -> NDArray[np.float32]:
         """Scores (n, S+1) along the curves of one method.
 
         Args:
             method: A key of `runs`.
-            direction: `insertion` or `deletion`.
+            metric: A key of `protocol.curves`.
         """
-        return np.stack(self.rows[method][f"{direction}_curve"].tolist())
-
-    def _values(self, method: str, metric: str) -> NDArray[np.float64]:
-        rows = self.rows[method]
-        if metric == "mufidelity":
-            return rows[MuFidelity.column].to_numpy(np.float64)
-        if metric == "confidence":
-            settings = self.identity["protocol"]["confidence"]
-            curves = np.stack(rows[Confidence.column].tolist())
-            return Confidence(settings["steps"], settings["whole_image"]).highest(curves, 100)
-        return curve_areas(self.runs[method], rows, metric, self.rule)
+        return np.stack(self.rows[method][self.protocol.curves[metric].curve].tolist())
 
 
 def comparisons(runs: Sequence[Run], name: str, auc: str | None = None) -> list[Comparison]:
@@ -123,20 +139,26 @@ def comparisons(runs: Sequence[Run], name: str, auc: str | None = None) -> list[
     Returns:
         One for each set that has a complete row, ordered by title.
     """
-    names, sets = row_names(runs, name), defaultdict(dict)
+    names = row_names(runs, name)
+    sets: dict[str, dict[str, Run]] = defaultdict(dict)
     for run in runs:
         if len(run.image_ids()) == run.num_images:
             sets[comparison_key(run.identity)][names[run.manifest["key"]]] = run
-    found = []
-    for key, own in sets.items():
-        rule = auc or next(iter(own.values())).identity["protocol"]["auc"]
-        unsorted = Comparison(key, own, {}, rule)
-        order = (
-            unsorted.finite_values("insertion").mean().sort_values(ascending=False, kind="stable")
-        )
-        ranked = {method: own[method] for method in order.index}
-        found.append(Comparison(key, ranked, _controls(ranked), rule))
+    found = [_comparison(key, of_set, auc) for key, of_set in sets.items()]
     return sorted(found, key=lambda comparison: comparison.title)
+
+
+def _comparison(key: str, runs: Mapping[str, Run], auc: str | None) -> Comparison:
+    """Runs in the order of their means."""
+    unordered = Comparison(
+        key, runs, {}, auc or next(iter(runs.values())).identity["protocol"]["auc"]
+    )
+    first = unordered.protocol.statistics[0]
+    means = unordered.finite_values(first).mean()
+    is_rising = first.higher_is_better is False
+    order = means.sort_values(ascending=is_rising, kind="stable").index
+    ranked = {str(method): runs[str(method)] for method in order}
+    return Comparison(key, ranked, _controls(ranked), unordered.rule)
 
 
 def comparison_key(identity: Mapping[str, Any]) -> str:
@@ -161,7 +183,8 @@ def comparison_title(identity: Mapping[str, Any]) -> str:
 def extremes(comparison: Comparison, method: str) -> dict[str, str]:
     """The images that a method does best, typically and worst on.
 
-    Images are put in order by insertion minus deletion, equal ones by their ids.
+    Images are put in order by how well the map does on them (insertion minus deletion, where a
+    protocol has both), equal ones by their ids.
 
     Args:
         comparison: What the method is compared in.
@@ -171,12 +194,9 @@ def extremes(comparison: Comparison, method: str) -> dict[str, str]:
         `best`, `typical` (the median; of an even number the lower middle) and `worst` -> image
         id. All three are always there: of one or two images some are the same.
     """
-    rows, run = comparison.rows[method], comparison.runs[method]
-    insertion, deletion = (
-        curve_areas(run, rows, direction, comparison.rule)
-        for direction in ("insertion", "deletion")
-    )
-    values = pd.Series(insertion - deletion, index=rows["image_id"])  # image ids are sorted
+    rows = comparison.rows[method]
+    quality = comparison.protocol.quality(rows, comparison.rule)
+    values = pd.Series(quality, index=rows["image_id"])  # image ids are sorted
     finite = values[np.isfinite(values)]  # where a rule gives no value, no image is best or worst
     order = (finite if len(finite) else values).sort_values(ascending=False, kind="stable").index
     return {"best": order[0], "typical": order[len(order) // 2], "worst": order[-1]}
@@ -196,9 +216,9 @@ def row_names(runs: Sequence[Run], name: str) -> dict[str, str]:
     for (_, label), same in collisions.items():
         settings = [_flatten(run.identity) for run in same]
         every = sorted(set().union(*settings))
-        differing = [k for k in every if len({str(s.get(k)) for s in settings}) > 1]
-        for run, own in zip(same, settings, strict=True):
-            told = [f"{key.rpartition('.')[2]}={own.get(key)}" for key in differing]
+        differing = [key for key in every if len({str(flat.get(key)) for flat in settings}) > 1]
+        for run, flat in zip(same, settings, strict=True):
+            told = [f"{key.rpartition('.')[2]}={flat.get(key)}" for key in differing]
             names[run.manifest["key"]] = f"{label} ({', '.join(told)})" if told else label
     return names
 
@@ -212,20 +232,20 @@ def is_control(run: Run) -> bool:
 def _controls(runs: Mapping[str, Run]) -> dict[str, str | None]:
     """The controls among runs, and the row that each changes."""
     settings = {name: run.identity["method"].get("settings", {}) for name, run in runs.items()}
-    found = {}
-    for name in filter(lambda own: is_control(runs[own]), runs):
+    found: dict[str, str | None] = {}
+    for name in (name for name, run in runs.items() if is_control(run)):
         of = settings[name].get("of")
         if of is None:
             found[name] = None
             continue
         bare = {key: value for key, value in of.items() if key not in ROW_KEYS}
         # A control of a method that is not in the table says nothing of those that are.
-        found[name] = next((other for other, own in settings.items() if own == bare), name)
+        found[name] = next((other for other, theirs in settings.items() if theirs == bare), name)
     return found
 
 
 def _flatten(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in identity.items():
         if isinstance(value, Mapping):
             flat |= _flatten(value, f"{prefix}{key}.")

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
-from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
+from bench.leaderboard.comparison import Comparison
+from bench.leaderboard.declared import Statistic
 from bench.leaderboard.statistics import LEVEL, wilcoxon_p_values
-
-_METRICS = ("insertion", "deletion")
 
 
 def control_warnings(comparison: Comparison) -> list[str]:
@@ -18,18 +18,18 @@ def control_warnings(comparison: Comparison) -> list[str]:
             inverted method for that method only.
 
     Returns:
-        A line for each method and metric, insertion or deletion, where the method does not beat
+        A line for each method and statistic that has a direction, where the method does not beat
         every control that holds for it, or beats one by a difference that may be chance (Wilcoxon's
         signed-rank test over the images, not corrected for the number of controls).
     """
     lines = []
-    for metric in _METRICS:
-        values = comparison.finite_values(metric)
-        for method in values:
+    for statistic in comparison.tested:
+        values = comparison.finite_values(statistic)
+        for method in map(str, values):
             if method in comparison.controls:
                 continue
-            holding = [own for own, of in comparison.controls.items() if of in (None, method)]
-            lines.append(_judged(values, method, holding, metric))
+            holding = [name for name, of in comparison.controls.items() if of in (None, method)]
+            lines.append(_judged(values, method, holding, statistic))
     return [line for line in lines if line]
 
 
@@ -51,21 +51,24 @@ def constant_map_warnings(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _judged(values: pd.DataFrame, method: str, controls: list[str], metric: str) -> str:
+def _judged(values: pd.DataFrame, method: str, controls: list[str], statistic: Statistic) -> str:
     """What there is to say of a method's values (n,), beside those of controls; may be nothing."""
     advantage = values[controls].rsub(values[method], axis=0)
-    advantage *= 1 if HIGHER_IS_BETTER[metric] else -1
-    is_ahead = advantage.mean() > 0
+    advantage *= 1 if statistic.higher_is_better else -1
+    is_ahead = (advantage.mean() > 0).to_numpy()
     may_be_chance = wilcoxon_p_values(advantage) >= LEVEL
-    behind, close = advantage.columns[~is_ahead], advantage.columns[is_ahead & may_be_chance]
-    own, means = values[method].mean(), values[controls].mean()
+    names = np.array(controls, dtype=object)
+    behind, close = names[~is_ahead].tolist(), names[is_ahead & may_be_chance].tolist()
+    mean, means = values[method].mean(), values[controls].mean()
     told = []
-    if len(behind):
+    if behind:
         theirs = _joined([f"{means[name]:.3f}" for name in behind])
-        told.append(f"does not beat {_named(behind)} on {metric}: {own:.3f} against {theirs}")
-    if len(close):
+        told.append(
+            f"does not beat {_named(behind)} on {statistic.name}: {mean:.3f} against {theirs}"
+        )
+    if close:
         images = f"{len(values)} image{'s'[: len(values) != 1]}"
-        where = "" if told else f" on {metric}"
+        where = "" if told else f" on {statistic.name}"
         told.append(f"is ahead of {_named(close)}{where}, but {images} cannot tell them apart")
     return f"{method} {'; it '.join(told)}" if told else ""
 

@@ -3,13 +3,6 @@
 import csv
 from importlib import resources
 
-METRICS = {
-    "insertion": "insertion_auc",
-    "deletion": "deletion_auc",
-    "confidence": "avg_highest_conf",
-}
-"""What our tables call a metric -> what the published ones do."""
-
 
 def published_cells(table: str, backbone: str) -> dict[str, dict[str, float]]:
     """The cells of one network in a published table.
@@ -19,23 +12,24 @@ def published_cells(table: str, backbone: str) -> dict[str, dict[str, float]]:
         backbone: The network's name there.
 
     Returns:
-        Method -> key of `METRICS` -> value, in the order of the file. Cells that are blank on
-        record are left out.
+        Method -> column there (`Statistic.published`) -> value, in the order of the file. Cells
+        that are blank on record are left out.
     """
-    file = resources.files("bench.published") / f"{table}.csv"
-    names = {theirs: ours for ours, theirs in METRICS.items()}
     cells: dict[str, dict[str, float]] = {}
-    for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines()):
+    for row in _rows(table):
         if row["backbone"] == backbone:
-            own = cells.setdefault(row["method"], {})
+            of_method = cells.setdefault(row["method"], {})
             if row["value"]:
-                own[names[row["metric"]]] = float(row["value"])
+                of_method[row["metric"]] = float(row["value"])
     return cells
 
 
 def published_subset(table: str) -> str | None:
     """Whether a published table is of `correct` or `misclassified` images; None: not on record."""
-    file = resources.files("bench.published") / f"{table}.csv"
-    rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
-    subsets = {row["subset"] for row in rows}
+    subsets = {row["subset"] for row in _rows(table)}
     return subsets.pop() if len(subsets) == 1 else None
+
+
+def _rows(table: str) -> list[dict[str, str]]:
+    file = resources.files("bench.published") / f"{table}.csv"
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))

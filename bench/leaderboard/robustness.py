@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
+from bench.leaderboard.comparison import Comparison
+from bench.leaderboard.declared import Statistic
 from bench.leaderboard.statistics import LEVEL, holm, wilcoxon_p_values
 
 RULES = (
@@ -38,9 +39,9 @@ class Robustness:
 
     Attributes:
         title: Benchmark and backbone.
-        metric: `insertion` or `deletion`.
+        statistic: What methods are ordered by.
         num_images: Images in each setting.
-        own_rules: The settings that have their protocol's own rule.
+        protocols: The settings that have their protocol's own AUC rule.
         means: (methods, settings) mean over images; methods in the reference's order, best first.
         p_values: (pairs, settings) of Wilcoxon's signed-rank test, by Holm's procedure within each
             setting. The index holds both methods' names.
@@ -48,9 +49,9 @@ class Robustness:
     """
 
     title: str
-    metric: str
+    statistic: Statistic
     num_images: int
-    own_rules: tuple[str, ...]
+    protocols: tuple[str, ...]
     means: pd.DataFrame
     p_values: pd.DataFrame
     left_out: tuple[str, ...]
@@ -63,7 +64,7 @@ class Robustness:
     @cached_property
     def ranks(self) -> pd.DataFrame:
         """(methods, settings) 1 for the best; what looks equal as printed shares its rank."""
-        ascending = not HIGHER_IS_BETTER[self.metric]
+        ascending = not self.statistic.higher_is_better
         return self.means.round(6).rank(method="min", ascending=ascending).astype(int)
 
     @cached_property
@@ -137,17 +138,20 @@ class Robustness:
     @cached_property
     def _order(self) -> pd.DataFrame:
         """(pairs, settings) 1 where the first of a pair is ahead, -1 where it is behind, 0: tie."""
-        return np.sign(-self._differences(self.ranks))
+        differences = self._differences(self.ranks)
+        return pd.DataFrame(
+            np.sign(-differences.to_numpy()), index=differences.index, columns=differences.columns
+        )
 
     @property
     def _advantages(self) -> pd.DataFrame:
         """(pairs, settings) by how much the first of a pair is better."""
-        return self._differences(self.means) * (1 if HIGHER_IS_BETTER[self.metric] else -1)
+        return self._differences(self.means) * (1 if self.statistic.higher_is_better else -1)
 
     def _differences(self, values: pd.DataFrame) -> pd.DataFrame:
         """First of a pair minus second, (pairs, settings), of values (methods, settings)."""
         index = self.p_values.index
-        first, second = (values.loc[index.get_level_values(own)].to_numpy() for own in (0, 1))
+        first, second = (values.loc[index.get_level_values(level)].to_numpy() for level in (0, 1))
         return pd.DataFrame(first - second, index=index, columns=values.columns)
 
 
@@ -162,70 +166,89 @@ def comparable(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
         with the others: where they change one thing each of one protocol, it is that one. The
         others keep their order.
     """
-    sets = defaultdict(list)
+    sets: dict[str, list[Comparison]] = defaultdict(list)
     for comparison in comparisons:
         shared = [comparison.identity[part] for part in ("dataset", "backbone")]
         sets[json.dumps(shared)].append(comparison)
     found = []
-    for own in sets.values():
-        if len(own) > 1:
-            reference = min(own, key=lambda one: sum(_distance(one, other) for other in own))
-            found.append([reference, *(other for other in own if other is not reference)])
+    for several in sets.values():
+        if len(several) > 1:
+            distances = [sum(_distance(one, other) for other in several) for one in several]
+            reference = several[int(np.argmin(distances))]
+            found.append([reference, *(other for other in several if other is not reference)])
     return found
 
 
+def shared_statistics(comparisons: Sequence[Comparison]) -> list[Statistic]:
+    """The statistics with a direction that all of some comparisons have, in the first's order.
+
+    Args:
+        comparisons: One of the sets that `comparable` gives.
+    """
+    first, *others = comparisons
+    return [own for own in first.tested if all(own in other.tested for other in others)]
+
+
 def robustness(
-    comparisons: Sequence[Comparison], metric: str, rules: Sequence[str] = RULES
+    comparisons: Sequence[Comparison], statistic: Statistic | str, rules: Sequence[str] = RULES
 ) -> Robustness:
     """Compares the orders that several settings put the same maps in.
 
     Args:
         comparisons: One of the sets that `comparable` gives; the first, by its protocol's own AUC
             rule, is the reference.
-        metric: `insertion` or `deletion`.
-        rules: AUC rules that every protocol is read with, beside its own. `relative_trapezoid` is
-            left out where a clean score is not positive: divided by it, the order turns round.
+        statistic: One of `shared_statistics`, or its name.
+        rules: AUC rules that every protocol is read with, beside its own, where the statistic is an
+            area. `relative_trapezoid` is left out where a clean score is not positive: divided by
+            it, the order turns round.
 
     Returns:
         The settings ordered by protocol, each protocol's own rule first.
     """
+    statistic = comparisons[0].statistic(statistic)
     maps = [_methods_by_maps(comparison) for comparison in comparisons]
     # Matched by what made the maps: under one name there may be maps of another score.
-    shared = [key for key in maps[0] if all(key in own for own in maps)]
+    shared = [key for key in maps[0] if all(key in methods for methods in maps)]
     names = [maps[0][key] for key in shared]
-    every = dict.fromkeys(name for own in maps for key, name in own.items() if key not in shared)
-    values, own_rules = {}, []
-    for protocol, comparison, own in zip(_protocols(comparisons), comparisons, maps, strict=True):
-        own_rules.append(protocol)
-        usual = comparison.identity["protocol"]["auc"]
-        for rule in dict.fromkeys((usual, *rules)):
-            if rule == usual or _is_meaningful(comparison, rule):
-                areas = replace(comparison, rule=rule).finite_values(metric)[
-                    [own[key] for key in shared]
-                ]
-                setting = protocol if rule == usual else f"{protocol}, {rule}"
-                values[setting] = areas.set_axis(names, axis="columns")
-    means = pd.DataFrame({setting: areas.mean() for setting, areas in values.items()})
-    lowest_first = not HIGHER_IS_BETTER[metric]
-    means = means.sort_values(own_rules[0], ascending=lowest_first, kind="stable")
+    left_out = dict.fromkeys(
+        name for methods in maps for key, name in methods.items() if key not in shared
+    )
+    protocols = _protocols(comparisons)
+    values = {}
+    for protocol, comparison, methods in zip(protocols, comparisons, maps, strict=True):
+        usual = comparison.protocol.auc
+        for rule in _rules(comparison, statistic, rules):
+            read = replace(comparison, rule=rule).finite_values(statistic)
+            setting = protocol if rule == usual else f"{protocol}, {rule}"
+            values[setting] = read[[methods[key] for key in shared]].set_axis(names, axis="columns")
+    means = pd.DataFrame({setting: of_images.mean() for setting, of_images in values.items()})
+    lowest_first = not statistic.higher_is_better
+    means = means.sort_values(protocols[0], ascending=lowest_first, kind="stable")
     return Robustness(
         title=" · ".join(comparisons[0].identity[part]["name"] for part in ("dataset", "backbone")),
-        metric=metric,
+        statistic=statistic,
         num_images=len(comparisons[0].image_ids),
-        own_rules=tuple(own_rules),
+        protocols=tuple(protocols),
         means=means,
         p_values=_p_values(values, means.index.tolist()),
-        left_out=tuple(every),
+        left_out=tuple(left_out),
     )
+
+
+def _rules(comparison: Comparison, statistic: Statistic, rules: Sequence[str]) -> list[str]:
+    """The protocol's own rule, and others that mean something."""
+    usual = comparison.protocol.auc
+    others = [rule for rule in rules if _is_meaningful(comparison, rule)]
+    return list(dict.fromkeys((usual, *(others if statistic.is_area else ()))))
 
 
 def _protocols(comparisons: Sequence[Comparison]) -> list[str]:
     """Their names, with a part of the hash where two that differ are called the same."""
-    protocols = [own.identity["protocol"] for own in comparisons]
-    names = [own["name"] for own in protocols]
+    protocols = [comparison.identity["protocol"] for comparison in comparisons]
+    names = [protocol["name"] for protocol in protocols]
     return [
-        own["name"] if names.count(own["name"]) == 1 else f"{own['name']} ({own['hash'][:4]})"
-        for own in protocols
+        name if names.count(name) == 1 else f"{name} ({protocol['hash'][:4]})"
+        for name, protocol in zip(names, protocols, strict=True)
     ]
 
 
@@ -233,8 +256,8 @@ def _p_values(values: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> pd.
     pairs = list(combinations(methods, 2))
     first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     found = {
-        setting: holm(wilcoxon_p_values(own[first].to_numpy() - own[second].to_numpy()))
-        for setting, own in values.items()
+        setting: holm(wilcoxon_p_values(read[first].to_numpy() - read[second].to_numpy()))
+        for setting, read in values.items()
     }
     index = pd.MultiIndex.from_arrays([first, second], names=["better", "worse"])
     return pd.DataFrame(found, index=index)
@@ -245,11 +268,11 @@ def _methods_by_maps(comparison: Comparison) -> dict[str, str]:
     found = {}
     for name, run in comparison.runs.items():
         parts = {
-            key: own
-            for key, own in run.identity.items()
+            key: part
+            for key, part in run.identity.items()
             if key not in ("dataset", "backbone", "protocol")
         }
-        parts["method"] = {key: own for key, own in parts["method"].items() if key != "name"}
+        parts["method"] = {key: part for key, part in parts["method"].items() if key != "name"}
         found[json.dumps(parts, sort_keys=True)] = name
     return found
 
@@ -262,12 +285,12 @@ def _is_meaningful(comparison: Comparison, rule: str) -> bool:
 
 def _distance(first: Comparison, second: Comparison) -> int:
     """How many settings of their protocols differ."""
-    one, other = (_flat(own.identity["protocol"]) for own in (first, second))
+    one, other = (_flat(compared.identity["protocol"]) for compared in (first, second))
     return sum(one.get(key) != other.get(key) for key in {*one, *other} - {"name", "hash"})
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")

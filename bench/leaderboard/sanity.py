@@ -69,10 +69,11 @@ def sanity_warnings(runs: Sequence[Run], name: str) -> list[str]:
         runs: The runs of a leaderboard, or of one comparison in it.
         name: The leaderboard.
     """
-    compared = defaultdict(list)
+    compared: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         compared[comparison_key(run.identity)].append(run)
-    lines = [_accuracy_warning(own, name, len(compared) > 1) for own in compared.values()]
+    several = len(compared) > 1
+    lines = [_accuracy_warning(of_one, name, several) for of_one in compared.values()]
     for run in runs:
         found = run.manifest.get("provenance", {}).get("not_repeatable", {})
         lines += [warning(backbone, differences) for backbone, differences in found.items()]
@@ -89,21 +90,26 @@ def undefined_areas(comparisons: Sequence[Comparison]) -> list[str]:
     """
     lines = []
     for comparison in comparisons:
-        for metric in comparison.metrics:
-            images = len(comparison.image_ids)
-            lost = images - len(comparison.finite_values(metric))
+        images = len(comparison.image_ids)
+        for statistic in comparison.statistics:
+            lost = images - len(comparison.finite_values(statistic))
+            # A rule may leave an area without a value; another metric says so itself, by NaN.
+            why = (
+                f" by the AUC rule '{comparison.rule}' (it divides by a clean score of 0)"
+                if statistic.is_area
+                else ""
+            )
             if lost:
                 lines.append(
-                    f"{comparison.title}: {lost} of {images} images have no finite {metric} by the "
-                    f"AUC rule '{comparison.rule}' (it divides by a clean score of 0): left out of "
-                    "means, intervals and tests"
+                    f"{comparison.title}: {lost} of {images} images have no finite "
+                    f"{statistic.name}{why}: left out of means, intervals and tests"
                 )
     return lines
 
 
 def _accuracy_warning(runs: Sequence[Run], name: str, several: bool) -> str | None:
     """One line on the accuracy of the network of one comparison, if it is doubtful."""
-    run = max(runs, key=lambda own: len(own.image_ids()))
+    run = max(runs, key=lambda run: len(run.image_ids()))
     rows = run.rows()
     right = int((rows["prediction"] == rows["target"]).sum())
     fault = accuracy_fault(right, len(rows), expected_subset(run, name), _num_classes(run))

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from bench.errors import require_known
 from bench.leaderboard import statistics
-from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
+from bench.leaderboard.comparison import Comparison
+from bench.leaderboard.declared import Statistic
 
 TESTS = {
     "wilcoxon": statistics.wilcoxon_p_values,
@@ -22,10 +23,10 @@ EFFICIENCY = {"wilcoxon": 3 / np.pi, "permutation": 1.0}
 
 @dataclass(frozen=True)
 class Significance:
-    """Methods on one metric: each against each, and all together.
+    """Methods on one statistic: each against each, and all together.
 
     Attributes:
-        metric: A key of `bench.leaderboard.comparison.HIGHER_IS_BETTER`.
+        statistic: What they are compared by.
         methods: Best mean first.
         letters: By method; methods that share a letter cannot be told apart at
             `statistics.LEVEL`.
@@ -43,7 +44,7 @@ class Significance:
         test: The key of `TESTS` that the p-values and letters are of.
     """
 
-    metric: str
+    statistic: Statistic
     methods: list[str]
     letters: dict[str, str]
     pairs: pd.DataFrame
@@ -55,22 +56,25 @@ class Significance:
     test: str = "wilcoxon"
 
 
-def significance(comparison: Comparison, metric: str, test: str = "wilcoxon") -> Significance:
-    """Compares all methods on one metric.
+def significance(
+    comparison: Comparison, statistic: Statistic | str, test: str = "wilcoxon"
+) -> Significance:
+    """Compares all methods by one statistic.
 
     With one image there are no p-values and no intervals, and all methods share a letter.
 
     Args:
         comparison: The methods, and their images.
-        metric: One of `comparison.metrics`.
+        statistic: One of `comparison.tested`, or its name.
         test: A key of `TESTS`.
 
     Raises:
-        BenchError: The metric or the test is not known.
+        BenchError: The statistic or the test is not known.
     """
-    values = _best_first(comparison, metric)
+    statistic = comparison.statistic(statistic)
+    values = _best_first(comparison, statistic)
     pairs = _pairs(values, test)
-    n, methods = len(values), list(values)
+    n, methods = len(values), [str(name) for name in values]
     differences = _differences(values)
     low, high = statistics.bootstrap_intervals(differences).T
     means = values.mean().to_numpy()
@@ -86,11 +90,11 @@ def significance(comparison: Comparison, metric: str, test: str = "wilcoxon") ->
         deviation=deviations,
     )
     pairs["images_needed"] = [
-        statistics.images_needed(pair.difference, pair.deviation, efficiency=EFFICIENCY[test])
-        for pair in pairs.itertuples()
+        statistics.images_needed(difference, deviation, efficiency=EFFICIENCY[test])
+        for difference, deviation in zip(pairs["difference"], deviations, strict=True)
     ]
     return Significance(
-        metric=metric,
+        statistic=statistic,
         methods=methods,
         letters=_letters(methods, pairs),
         pairs=pairs[_PAIR_COLUMNS],
@@ -108,7 +112,9 @@ _PAIR_COLUMNS = (
 ).split()
 
 
-def against_best(comparison: Comparison, metric: str, test: str = "wilcoxon") -> pd.DataFrame:
+def against_best(
+    comparison: Comparison, statistic: Statistic | str, test: str = "wilcoxon"
+) -> pd.DataFrame:
     """What a leaderboard shows of `significance`, without the intervals that take most of the time.
 
     The best method is chosen by the same images, so p-values are corrected over all pairs, not
@@ -116,7 +122,7 @@ def against_best(comparison: Comparison, metric: str, test: str = "wilcoxon") ->
 
     Args:
         comparison: The methods, and their images.
-        metric: One of `comparison.metrics`.
+        statistic: One of `comparison.tested`, or its name.
         test: A key of `TESTS`.
 
     Returns:
@@ -124,19 +130,22 @@ def against_best(comparison: Comparison, metric: str, test: str = "wilcoxon") ->
         itself, and for all where there is one image only.
 
     Raises:
-        BenchError: The metric or the test is not known.
+        BenchError: The statistic or the test is not known.
     """
-    values = _best_first(comparison, metric)
-    methods, pairs = list(values), _pairs(values, test)
+    values = _best_first(comparison, comparison.statistic(statistic))
+    methods, pairs = [str(name) for name in values], _pairs(values, test)
     against = pairs[pairs["better"] == methods[0]].set_index("worse")["p_value"]
-    letters = pd.Series(_letters(methods, pairs))
-    return pd.DataFrame({"letters": letters, "p_value": against.reindex(methods)})
+    letters = _letters(methods, pairs)
+    return pd.DataFrame(
+        {"letters": [letters[name] for name in methods], "p_value": against.reindex(methods)},
+        index=pd.Index(methods),
+    )
 
 
-def _best_first(comparison: Comparison, metric: str) -> pd.DataFrame:
+def _best_first(comparison: Comparison, statistic: Statistic) -> pd.DataFrame:
     """Finite values (n, m), higher = better, the best mean first."""
-    require_known("metric", metric, comparison.metrics)
-    values = comparison.finite_values(metric) * (1 if HIGHER_IS_BETTER[metric] else -1)
+    require_known("statistic", statistic.name, [known.name for known in comparison.tested])
+    values = comparison.finite_values(statistic) * (1 if statistic.higher_is_better else -1)
     values = values.round(9)  # what differs by rounding alone ties
     return values[values.mean().sort_values(ascending=False, kind="stable").index]
 

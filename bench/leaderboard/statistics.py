@@ -177,7 +177,7 @@ def win_rates(values: ArrayLike) -> Floats:
     values = np.asarray(values, dtype=np.float64)
     if not len(values):
         return np.full((values.shape[1],) * 2, np.nan)
-    return np.stack([(1 + np.sign(own[:, None] - values).mean(axis=0)) / 2 for own in values.T])
+    return np.stack([(1 + np.sign(one[:, None] - values).mean(axis=0)) / 2 for one in values.T])
 
 
 def ranks(values: ArrayLike) -> Floats:
@@ -249,8 +249,8 @@ def rank_biserial(differences: ArrayLike) -> Floats:
     found = []
     for column in np.asarray(differences, dtype=np.float64).T:
         column = column[column != 0]
-        own = stats.rankdata(np.abs(column))
-        found.append((np.sign(column) * own).sum() / own.sum() if len(own) else 0.0)
+        ranked = stats.rankdata(np.abs(column))
+        found.append((np.sign(column) * ranked).sum() / ranked.sum() if len(ranked) else 0.0)
     return np.array(found, dtype=np.float64)
 
 
@@ -326,7 +326,9 @@ def krippendorff_alpha(
     """
     values = np.asarray(values, dtype=np.float64)
     known = np.unique(values[~np.isnan(values)])
-    counts = np.array([(values == own).sum(axis=0) for own in known]).reshape(-1, values.shape[1])
+    counts = np.array([(values == value).sum(axis=0) for value in known]).reshape(
+        -1, values.shape[1]
+    )
     counts = counts[:, counts.sum(axis=0) >= 2].T  # (units, values); alone there is no agreement
     paired = counts / (counts.sum(axis=1, keepdims=True) - 1)
     coincidences = counts.T @ paired - np.diag(paired.sum(axis=0))
@@ -359,15 +361,14 @@ def letters(different: ArrayLike) -> list[str]:
     different = np.asarray(different, dtype=bool)
     columns = {frozenset(range(len(different)))}
     for first, second in np.argwhere(np.triu(different, 1)).tolist():
-        split = {own for own in columns if {first, second} <= own}
-        halves = {own - {gone} for own in split for gone in (first, second)}
+        split = {column for column in columns if {first, second} <= column}
+        halves = {column - {gone} for column in split for gone in (first, second)}
         columns = columns - split | halves
         # What was there before lies within no half: it would have lain within what was split.
-        columns -= {own for own in halves if any(own < other for other in columns)}
-    signs = [_letter(number) for number in range(len(columns))]
-    columns = sorted(map(sorted, columns))
+        columns -= {half for half in halves if any(half < other for other in columns)}
+    ordered = sorted(map(sorted, columns))
     return [
-        "".join(sign for sign, own in zip(signs, columns, strict=True) if method in own)
+        "".join(_letter(number) for number, column in enumerate(ordered) if method in column)
         for method in range(len(different))
     ]
 

@@ -137,6 +137,8 @@ def explorer(
         "score": _protocol(comparison)["score"].replace("_", " "),
         "directions": {
             own: {
+                "title": comparison.protocol.curves[own].title,
+                "higher": comparison.protocol.curves[own].higher_is_better,
                 "fractions": _numbers(known.changed[own] / len(known.of_position), 5),
                 "first": known.first[own].tolist(),
             }

@@ -19,8 +19,15 @@ from bench.errors import BenchError
 from bench.files import write_atomically
 from bench.leaderboard.comparison import Comparison, extremes
 from bench.report.explorer import explorer
-from bench.report.parts import Drawn, Part, Robust, overview_of, parts_of, robust_of
-from bench.report.tables import WITHIN_A_BACKBONE
+from bench.report.sections import (
+    EmbeddedFigure,
+    RobustnessSection,
+    Section,
+    overview_of,
+    robustness_sections,
+    sections_of,
+)
+from bench.report.tables.table import WITHIN_A_BACKBONE
 from bench.store import leaderboard_names
 
 LARGEST = 9.5
@@ -48,44 +55,56 @@ def write_report(
     Raises:
         BenchError: A folder holds no runs, or something in it cannot be read.
     """
-    boards = []
-    for results_dir in results_dirs:
-        names = leaderboard_names(results_dir)
-        if not names:
-            raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
-        boards += [(results_dir, name) for name in names]
-    times, parts, robust = Counter(name for _, name in boards), [], []
-    for results_dir, name in boards:
+    named = [(folder, name) for folder in results_dirs for name in _names_in(folder)]
+    times = Counter(name for _, name in named)
+    sections: list[Section] = []
+    robustness: list[RobustnessSection] = []
+    for results_dir, name in named:
         title = f"{name} ({results_dir.resolve().name})" if times[name] > 1 else name
-        parts += parts_of(results_dir, name, title, auc, test, first=len(parts) + 1)
-        robust += robust_of(results_dir, name, title, first=len(robust) + 1)
-    page = render(parts, robust, overview_of(parts), round(max_mb * 1e6))
+        first = len(sections) + 1
+        sections += sections_of(results_dir, name, title=title, auc=auc, test=test, first=first)
+        robustness += robustness_sections(results_dir, name, title, first=len(robustness) + 1)
+    page = render(sections, robustness, overview_of(sections), round(max_mb * 1e6))
     write_atomically(output, page.encode())
-    shown = [len(own.explorer["images"]) for own in parts if own.explorer]
+    shown = [len(section.explorer["images"]) for section in sections if section.explorer]
     told = f"Report: {output} ({len(page.encode()) / 1e6:.1f} MB, {sum(shown)} images)"
     console.print(told, soft_wrap=True, highlight=False)
 
 
+def _names_in(results_dir: Path) -> list[str]:
+    names = leaderboard_names(results_dir)
+    if not names:
+        raise BenchError(f"no runs in '{results_dir}': expected its runs/ folder to hold some")
+    return names
+
+
 def render(
-    parts: Sequence[Part], robust: Sequence[Robust], overview: Sequence[Drawn], largest: int
+    sections: Sequence[Section],
+    robustness: Sequence[RobustnessSection],
+    overview: Sequence[EmbeddedFigure],
+    largest: int,
 ) -> str:
-    """The page; fills the parts' explorers with as many images as it may hold.
+    """The page; fills the sections' explorers with as many images as it may hold.
 
     Args:
-        parts: Of the page.
-        robust: Likewise.
-        overview: Figures of all parts together.
+        sections: Of leaderboards.
+        robustness: Sections on how far the protocol decides.
+        overview: Figures of all leaderboards together.
         largest: Bytes that it may have.
     """
-    bare = len(_page(parts, robust, overview).encode())
-    shows = [own for own in parts if own.comparison is not None]
-    for part in shows:
-        share = max(0, largest - bare) // len(shows)
-        part.explorer = _explorer(part, share)
-    return _page(parts, robust, overview)
+    bare = len(_page(sections, robustness, overview).encode())
+    explorable = [section for section in sections if section.comparison is not None]
+    for section in explorable:
+        share = max(0, largest - bare) // len(explorable)
+        section.explorer = _explorer(section, share)
+    return _page(sections, robustness, overview)
 
 
-def _page(parts: Sequence[Part], robust: Sequence[Robust], overview: Sequence[Drawn]) -> str:
+def _page(
+    sections: Sequence[Section],
+    robustness: Sequence[RobustnessSection],
+    overview: Sequence[EmbeddedFigure],
+) -> str:
     environment = Environment(
         loader=PackageLoader("bench.report", "page"),
         autoescape=True,
@@ -93,31 +112,33 @@ def _page(parts: Sequence[Part], robust: Sequence[Robust], overview: Sequence[Dr
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = list(dict.fromkeys(part.name for part in parts))
+    names = list(dict.fromkeys(section.name for section in sections))
     style, script = _file("style.css"), _file("script.js")
-    several = len({own.comparison.identity["backbone"]["name"] for own in parts if own.comparison})
+    compared = [section.comparison for section in sections if section.comparison is not None]
+    backbones = {comparison.identity["backbone"]["name"] for comparison in compared}
     return environment.get_template("page.html.j2").render(
         title=names[0] if len(names) == 1 else f"{len(names)} leaderboards",
         names=names,
-        parts=parts,
-        robust=robust,
+        sections=sections,
+        robustness=robustness,
         overview=overview,
         style=Markup(style),
         script=Markup(script),
         style_hash=_csp_hash(style),
         script_hash=_csp_hash(script),
-        remark=WITHIN_A_BACKBONE if several > 1 else "",
+        remark=WITHIN_A_BACKBONE if len(backbones) > 1 else "",
     )
 
 
-def _explorer(part: Part, budget: int) -> dict[str, Any] | None:
-    comparison = part.comparison
-    found = explorer(comparison, part.results_dir, _extremes(comparison), budget)
+def _explorer(section: Section, budget: int) -> dict[str, Any] | None:
+    comparison = section.comparison
+    assert comparison is not None
+    found = explorer(comparison, section.results_dir, _extremes(comparison), budget)
     if found is None:
         return None
     methods = [
-        {"name": own, "control": own in comparison.controls} | vars(part.marks[own])
-        for own in comparison.runs
+        {"name": name, "control": name in comparison.controls} | vars(section.marks[name])
+        for name in comparison.runs
     ]
     return found | {"methods": methods}
 
@@ -129,7 +150,7 @@ def _extremes(comparison: Comparison) -> dict[str, str]:
         if method not in comparison.controls:
             for place, image_id in extremes(comparison, method).items():
                 found.setdefault(image_id, []).append(f"{place} of {method}")
-    return {image_id: ", ".join(own) for image_id, own in found.items()}
+    return {image_id: ", ".join(best_of) for image_id, best_of in found.items()}
 
 
 def _file(name: str) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from bench.leaderboard.comparison import HIGHER_IS_BETTER
+from bench.leaderboard.columns import arrow
 from bench.leaderboard.robustness import Robustness
 from bench.leaderboard.statistics import LEVEL
-from bench.report.tables import markdown, markdown_row
+from bench.report.tables.markdown import markdown, markdown_row
 
 _LEGEND = (
     "Settings are protocols, each with its own AUC rule, and the same curves with other rules. "
@@ -22,43 +22,42 @@ _LEGEND = (
 )
 
 
-def to_markdown(found: Sequence[Robustness], name: str) -> str:
+def to_markdown(results: Sequence[Robustness], name: str) -> str:
     """What holds whatever the setting, and what does not, for people.
 
     Args:
-        found: For each set of comparable settings and each metric.
+        results: For each set of comparable settings and each statistic.
         name: The leaderboard's.
     """
     lines = [f"# {markdown(name)}: robustness", ""]
-    for own in found:
-        lines += [f"## {markdown(_title(own))}", ""]
-        lines.append(markdown(" ".join(summary(own))))
-        for title, table in tables(own).items():
+    for found in results:
+        lines += [f"## {markdown(_title(found))}", ""]
+        lines.append(markdown(" ".join(summary(found))))
+        for title, table in tables(found).items():
             lines += ["", f"### {title}", "", *_table(table)]
         lines += [""]
     return "\n".join([*lines, *(f"- {markdown(line)}" for line in _LEGEND)]) + "\n"
 
 
-def _title(own: Robustness) -> str:
-    arrow = "↑" if HIGHER_IS_BETTER[own.metric] else "↓"
-    images = f"{own.num_images} image{'s'[: own.num_images != 1]}"
-    return f"{own.title} · {images} · {own.metric} {arrow}"
+def _title(found: Robustness) -> str:
+    images = f"{found.num_images} image{'s'[: found.num_images != 1]}"
+    return f"{found.title} · {images} · {found.statistic.name} {arrow(found.statistic)}"
 
 
-def summary(own: Robustness) -> list[str]:
+def summary(found: Robustness) -> list[str]:
     """Sentences on how far the order of methods holds."""
     lines = []
-    if own.left_out:
-        lines.append(f"Left out, not in all protocols with the same maps: {_list(own.left_out)}.")
-    if len(own.means) < 2:
+    if found.left_out:
+        lines.append(f"Left out, not in all protocols with the same maps: {_list(found.left_out)}.")
+    if len(found.means) < 2:
         return [*lines, "Fewer than two methods are in all protocols: there is no order."]
-    tau = own.tau.iloc[0, 1:]
-    pairs, everywhere = own.conclusions, own.holding
+    tau = found.tau.iloc[0, 1:]
+    pairs, everywhere = found.conclusions, found.holding
     always = (everywhere["significantly"] == everywhere["settings"]).sum()
     turned = ((pairs["significantly"] > 0) & (pairs["significantly_behind"] > 0)).sum()
     return [
-        f"{len(own.means)} methods under {len(own.settings)} settings "
-        f"({len(own.own_rules)} protocols); the reference is {own.settings[0]}.",
+        f"{len(found.means)} methods under {len(found.settings)} settings "
+        f"({len(found.protocols)} protocols); the reference is {found.settings[0]}.",
         f"tau with the reference: {tau.min():.2f}..{tau.max():.2f}, median {tau.median():.2f}.",
         f"Of {len(pairs)} pairs of methods {len(everywhere)} are in the same order in all "
         f"settings, {always} of them significantly in all. Significant one way in one setting and "
@@ -67,20 +66,20 @@ def summary(own: Robustness) -> list[str]:
     ]
 
 
-def tables(own: Robustness) -> dict[str, pd.DataFrame]:
+def tables(found: Robustness) -> dict[str, pd.DataFrame]:
     """What there is to look up, as text, by title; first columns are the index."""
-    if len(own.means) < 2:
+    if len(found.means) < 2:
         return {}
-    protocols = list(own.own_rules)
+    protocols = list(found.protocols)
     tables = {
-        "Ranks": own.ranks[protocols].astype(str),
-        "tau between protocols": own.tau.loc[protocols, protocols].map(_tau),
+        "Ranks": found.ranks[protocols].astype(str),
+        "tau between protocols": found.tau.loc[protocols, protocols].map(_tau),
     }
-    rules = _tau_of_rules(own)
+    rules = _tau_of_rules(found)
     if len(rules.columns):
         tables["tau of other AUC rules with the protocol's own"] = rules
-    tables["What holds"] = _what_holds(own)
-    swaps = own.swaps[own.swaps["setting"].isin(protocols)]
+    tables["What holds"] = _what_holds(found)
+    swaps = found.swaps[found.swaps["setting"].isin(protocols)]
     if len(swaps):
         pairs = swaps["worse"] + " before " + swaps["better"]
         told = pairs.groupby(swaps["setting"], sort=False).agg(_list)
@@ -88,29 +87,29 @@ def tables(own: Robustness) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _tau_of_rules(own: Robustness) -> pd.DataFrame:
+def _tau_of_rules(found: Robustness) -> pd.DataFrame:
     """(protocols, rules) as text; blank where a rule means nothing."""
-    rows: dict[str, dict[str, str]] = {protocol: {} for protocol in own.own_rules}
-    for setting in own.settings:
+    rows: dict[str, dict[str, str]] = {protocol: {} for protocol in found.protocols}
+    for setting in found.settings:
         protocol, comma, rule = setting.rpartition(", ")
         if comma:
-            rows[protocol][rule] = _tau(own.tau.loc[protocol, setting])
+            rows[protocol][rule] = _tau(found.tau[setting][protocol])
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 
-def _what_holds(own: Robustness) -> pd.DataFrame:
+def _what_holds(found: Robustness) -> pd.DataFrame:
     """A row a method: whom it is ahead of in all settings, and whom in the reference only."""
     rows = {}
-    for method, pairs in own.conclusions.groupby("better", sort=False):
+    for method, pairs in found.conclusions.groupby("better", sort=False):
         holds = pairs["ahead"] == pairs["settings"]
         rows[method] = {
             "ahead in all settings (* significantly in all)": _list(
-                f"{pair.worse}{'*' * (pair.significantly == pair.settings)}"
-                for pair in pairs[holds].itertuples()
+                f"{pair['worse']}{'*' * (pair['significantly'] == pair['settings'])}"
+                for pair in pairs[holds].to_dict("records")
             ),
             "ahead in some": _list(
-                f"{pair.worse} ({pair.ahead} of {pair.settings})"
-                for pair in pairs[~holds].itertuples()
+                f"{pair['worse']} ({pair['ahead']} of {pair['settings']})"
+                for pair in pairs[~holds].to_dict("records")
             ),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
@@ -134,40 +133,42 @@ def _list(words: Iterable[str]) -> str:
     return ", ".join(words)
 
 
-def _settings(own: Robustness) -> pd.DataFrame:
-    means = own.means.rename_axis("method").reset_index()
+def _settings(found: Robustness) -> pd.DataFrame:
+    means = found.means.rename_axis("method").reset_index()
     table = means.melt("method", var_name="setting", value_name="mean")
-    ranks = own.ranks.rename_axis("method").reset_index()
+    ranks = found.ranks.rename_axis("method").reset_index()
     table["rank"] = ranks.melt("method")["value"]
-    table["tau"] = table["setting"].map(own.tau.iloc[0])
+    table["tau"] = table["setting"].map(found.tau.iloc[0])
     return table[["setting", "tau", "method", "mean", "rank"]]
 
 
-def _taus(own: Robustness) -> pd.DataFrame:
-    table = own.tau.rename_axis("setting").reset_index()
+def _taus(found: Robustness) -> pd.DataFrame:
+    table = found.tau.rename_axis("setting").reset_index()
     return table.melt("setting", var_name="other", value_name="tau")
 
 
 CSV_PARTS: dict[str, Callable[[Robustness], pd.DataFrame]] = {
     "settings": _settings,
     "tau": _taus,
-    "swaps": lambda own: own.swaps,
-    "conclusions": lambda own: own.conclusions,
+    "swaps": lambda found: found.swaps,
+    "conclusions": lambda found: found.conclusions,
 }
 """What there is as CSV: each method's mean and rank in each setting, with the setting's tau with
 the reference; tau of every two settings; `Robustness.swaps`; `Robustness.conclusions`."""
 
 
-def to_csv(found: Sequence[Robustness], part: str = "settings") -> str:
-    """One part for all sets and metrics; numbers with six decimals.
+def to_csv(results: Sequence[Robustness], part: str = "settings") -> str:
+    """One part for all sets and statistics; numbers with six decimals.
 
     Args:
-        found: For each set of comparable settings and each metric.
+        results: For each set of comparable settings and each statistic.
         part: A key of `CSV_PARTS`.
     """
-    tables = [CSV_PARTS[part](own).assign(data=own.title, metric=own.metric) for own in found]
+    tables = [
+        CSV_PARTS[part](found).assign(data=found.title, metric=found.statistic.name)
+        for found in results
+    ]
     table = pd.concat(tables, ignore_index=True)
     first = ["data", "metric"]
-    return table[first + [own for own in table if own not in first]].to_csv(
-        index=False, float_format="%.6f"
-    )
+    others = [column for column in table if column not in first]
+    return table[first + others].to_csv(index=False, float_format="%.6f")

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bench.leaderboard.comparison import HIGHER_IS_BETTER
+from bench.leaderboard.columns import arrow
 from bench.leaderboard.significance import EFFICIENCY, Significance
 from bench.leaderboard.statistics import LEVEL, images_needed
-from bench.report.tables import markdown, markdown_row
+from bench.report.tables.markdown import markdown, markdown_row
 
 PLANNED = (0.01, 0.02, 0.05, 0.1)
 """Differences of which the text says how many images would find them."""
@@ -32,7 +32,7 @@ _HOW_TO_READ = (
 
 
 def to_markdown(significances: Sequence[Significance], title: str) -> str:
-    """What can be said of one comparison: a section for each metric.
+    """What can be said of one comparison: a section for each statistic.
 
     Args:
         significances: Of the same methods on the same images.
@@ -42,10 +42,9 @@ def to_markdown(significances: Sequence[Significance], title: str) -> str:
     if len(significances[0].methods) < 2:
         return "\n".join([*lines, "One method: there is nothing to compare it with.", ""])
     for found in significances:
-        arrow = "↑" if HIGHER_IS_BETTER[found.metric] else "↓"
-        lines += [f"### {markdown(found.metric)} {arrow}", "", *_methods(found), *_pairs(found)]
-        lines += [*_win_rates(found), *_planned(found)]
-    return "\n".join([*lines, *(f"- {own}" for own in _HOW_TO_READ), ""])
+        lines += [f"### {markdown(found.statistic.name)} {arrow(found.statistic)}", ""]
+        lines += [*_methods(found), *_pairs(found), *_win_rates(found), *_planned(found)]
+    return "\n".join([*lines, *(f"- {line}" for line in _HOW_TO_READ), ""])
 
 
 def pairs_csv(significances: Mapping[str, Sequence[Significance]]) -> str:
@@ -55,7 +54,7 @@ def pairs_csv(significances: Mapping[str, Sequence[Significance]]) -> str:
         significances: By the comparisons' keys, which the leaderboard's CSV has, too.
     """
     tables = [
-        found.pairs.assign(comparison=key, metric=found.metric, test=found.test)
+        found.pairs.assign(comparison=key, metric=found.statistic.name, test=found.test)
         for key, several in significances.items()
         for found in several
     ]
@@ -104,16 +103,16 @@ def _pairs(found: Significance) -> list[str]:
     titles = ["better", "worse", "difference", "95 %", "p", "effect", "wins", "images"]
     rows = [
         [
-            pair.better,
-            pair.worse,
-            f"{pair.difference:.4f}",
-            _known(pair.ci_low, lambda low, high=pair.ci_high: f"{low:.4f}..{high:.4f}"),
-            _known(pair.p_value, lambda own: _p_value(own).removeprefix("= ")),
-            f"{pair.effect_size:.2f}",
-            f"{pair.win_rate:.0%}",
-            _known(pair.images_needed, _count),
+            str(pair["better"]),
+            str(pair["worse"]),
+            f"{pair['difference']:.4f}",
+            "" if np.isnan(pair["ci_low"]) else f"{pair['ci_low']:.4f}..{pair['ci_high']:.4f}",
+            _known(pair["p_value"], lambda p_value: _p_value(p_value).removeprefix("= ")),
+            f"{pair['effect_size']:.2f}",
+            f"{pair['win_rate']:.0%}",
+            _known(pair["images_needed"], _count),
         ]
-        for pair in found.pairs.itertuples()
+        for pair in found.pairs.to_dict("records")
     ]
     return [f"Pairs, by {_TESTS[found.test]}:", "", *_table(titles, rows)]
 
@@ -123,7 +122,7 @@ def _win_rates(found: Significance) -> list[str]:
         [
             name,
             *(
-                "" if name == other else f"{found.win_rates.loc[name, other]:.0%}"
+                "" if name == other else f"{found.win_rates[other][name]:.0%}"
                 for other in found.methods
             ),
         ]
@@ -141,8 +140,11 @@ def _planned(found: Significance) -> list[str]:
     deviation = found.pairs["deviation"].median()
     if not deviation > 0:
         return []
-    needed = (images_needed(own, deviation, efficiency=EFFICIENCY[found.test]) for own in PLANNED)
-    told = ", ".join(f"{own:g}: {_count(n)}" for own, n in zip(PLANNED, needed, strict=True))
+    efficiency = EFFICIENCY[found.test]
+    told = ", ".join(
+        f"{size:g}: {_count(images_needed(size, deviation, efficiency=efficiency))}"
+        for size in PLANNED
+    )
     return [
         "Images that a difference of a given size needs (one pair, power 0.8, at the median "
         f"deviation of {deviation:.3f}): {told}.",

@@ -1,6 +1,6 @@
 """Leaderboards and figures as files under `results_dir/leaderboards`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -14,21 +14,22 @@ from bench.errors import BenchError
 from bench.files import SIDE_BY_SIDE, file_name, write_atomically
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
 from bench.leaderboard.controls import constant_map_warnings, control_warnings
-from bench.leaderboard.robustness import comparable, robustness
+from bench.leaderboard.robustness import comparable, robustness, shared_statistics
 from bench.leaderboard.sanity import sanity_warnings, undefined_areas
 from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
 from bench.report import robustness as robustness_report
 from bench.report import side_by_side, statistics
 from bench.report.figures import (
-    Plate,
+    CaptionedFigure,
     diagrams,
     photographs,
     ranks_over_benchmarks,
     to_png,
     to_svg,
 )
-from bench.report.tables import markdown, to_csv, to_latex, to_markdown, to_text
+from bench.report.tables import to_csv, to_latex, to_markdown, to_text
+from bench.report.tables.markdown import markdown
 from bench.store import Run, leaderboard_names, stored_runs
 
 
@@ -50,37 +51,44 @@ def write_leaderboard(
         name: The leaderboard.
         console: Where it is printed.
         auc: An AUC rule other than the protocols' own; its name joins the files' names.
-        test: A key of `bench.leaderboard.significance.TESTS`; likewise, but for Wilcoxon's.
+        test: A key of `bench.leaderboard.significance.TESTS`; its name joins the files' names, too,
+            unless it is Wilcoxon's.
     """
-    variant = "".join(f"_{own}" for own in (auc, test) if own and own != "wilcoxon")
+    variant = "".join(f"_{choice}" for choice in (auc, test) if choice not in (None, "wilcoxon"))
     with locked(results_dir / "runs"):  # of runs that end at once the last has read all rows
         runs = stored_runs(results_dir, name)
-        table, found = leaderboard(runs, name, auc, test), comparisons(runs, name, auc)
+        board, found = leaderboard(runs, name, auc, test), comparisons(runs, name, auc)
         doubts = [*sanity_warnings(runs, name), *undefined_areas(found)]
         doubts = [f"Warning: {doubt}" for doubt in doubts]
         remarks = [*doubts, *_warnings(found), *unverified(runs, name)]
-        cited, paths, contents = citations(runs, name), [], []
-        failure = None
-        for ending, content in (
-            (".csv", to_csv(table)),
-            (".md", to_markdown(table, name, remarks)),
-            (".tex", to_latex(table, name, [*remarks, *cited_keys(cited)])),
-            (".bib", bibliography(cited, f"What the leaderboard {name} cites")),
-            *_statistics(found, name, test),
-            *(_robustness(found, name) if auc is None else ()),
-        ):
-            paths.append(_path(results_dir, name, variant + ending))
-            contents.append(content.encode())
-        try:
-            for path, content in zip(paths, contents, strict=True):
-                write_atomically(path, content)
-        except BenchError as error:  # of another user's results, say: the table is shown first
-            failure = error
-    for part in to_text(table, remarks, max(console.width, 120)):
+        cited = citations(runs, name)
+        files = {
+            _path(results_dir, name, variant + ending): content.encode()
+            for ending, content in (
+                (".csv", to_csv(board.rows)),
+                (".md", to_markdown(board, remarks)),
+                (".tex", to_latex(board, [*remarks, *cited_keys(cited)])),
+                (".bib", bibliography(cited, f"What the leaderboard {name} cites")),
+                *_statistics(found, name, test),
+                *(_robustness(found, name) if auc is None else ()),
+            )
+        }
+        failure = _write(files)
+    for part in to_text(board, remarks, max(console.width, 120)):
         _print_whole(part, console)
     if failure is not None:
         raise failure
-    console.print("Leaderboard: " + "\n             ".join(map(str, paths)), soft_wrap=True)
+    console.print("Leaderboard: " + "\n             ".join(map(str, files)), soft_wrap=True)
+
+
+def _write(files: Mapping[Path, bytes]) -> BenchError | None:
+    """Writes files; returns why one could not be, so that the table can be shown first."""
+    try:
+        for path, content in files.items():
+            write_atomically(path, content)
+    except BenchError as error:  # of another user's results, say
+        return error
+    return None
 
 
 def write_side_by_side(
@@ -111,7 +119,7 @@ def write_side_by_side(
     ):
         paths.append(_path(results_dirs[0], SIDE_BY_SIDE, variant + ending))
         write_atomically(paths[-1], content.encode())
-    _write_plates(results_dirs[0], SIDE_BY_SIDE, ranks_over_benchmarks(found), variant)
+    _write_all(results_dirs[0], SIDE_BY_SIDE, ranks_over_benchmarks(found), variant)
     console.print("Side by side: " + "\n              ".join(map(str, paths)), soft_wrap=True)
 
 
@@ -128,26 +136,27 @@ def write_figures(results_dir: Path, name: str, like: Run, console: Console) -> 
         BenchError: A picture or a map that was kept cannot be read.
     """
     found = comparisons(stored_runs(results_dir, name), name)
-    drawn = []
-    for own in found:
-        if own.key == comparison_key(like.identity):
-            drawn = [diagrams(own), photographs(own, results_dir), ranks_over_benchmarks(found)]
-    names = _write_plates(results_dir, name, chain(*drawn))
+    drawn: list[Iterable[CaptionedFigure]] = []
+    for comparison in found:
+        if comparison.key == comparison_key(like.identity):
+            drawn = [diagrams(comparison), photographs(comparison, results_dir)]
+            drawn.append(ranks_over_benchmarks(found))
+    names = _write_all(results_dir, name, chain(*drawn))
     if names:
         figures = _path(results_dir, name, "_*.png, .svg")
         console.print(f"Figures:     {figures} ({len(names)})", soft_wrap=True, highlight=False)
 
 
-def _write_plates(
-    results_dir: Path, name: str, plates: Iterable[Plate], variant: str = ""
+def _write_all(
+    results_dir: Path, name: str, figures: Iterable[CaptionedFigure], variant: str = ""
 ) -> list[str]:
     """Writes figures as PNG and SVG; returns their names."""
     names = []
-    for plate in plates:
+    for one in figures:
         for ending, rendered in (("png", to_png), ("svg", to_svg)):
-            path = _path(results_dir, name, f"{variant}_{plate.name}.{ending}")
-            write_atomically(path, rendered(plate.figure, plate.dpi))
-        names.append(plate.name)
+            path = _path(results_dir, name, f"{variant}_{one.name}.{ending}")
+            write_atomically(path, rendered(one.figure, one.dpi))
+        names.append(one.name)
     return names
 
 
@@ -155,23 +164,27 @@ def _warnings(found: Sequence[Comparison]) -> list[str]:
     """What a reader must know of single methods; see `bench.leaderboard.controls`."""
     several = len(found) > 1
     return [
-        f"Warning: {f'{own.title}: ' * several}{line}"
-        for own in found
-        for line in (*control_warnings(own), *constant_map_warnings(own))
+        f"Warning: {f'{comparison.title}: ' * several}{line}"
+        for comparison in found
+        for line in (*control_warnings(comparison), *constant_map_warnings(comparison))
     ]
 
 
 def _statistics(found: Sequence[Comparison], name: str, test: str) -> list[tuple[str, str]]:
     """Endings and contents of the files that say which methods can be told apart."""
-    compared = [own for own in found if len(own.runs) > 1]
+    compared = [comparison for comparison in found if len(comparison.runs) > 1]
     if not compared:
         return []
     tested = {
-        own.key: [significance(own, metric, test) for metric in own.metrics] for own in compared
+        comparison.key: [significance(comparison, own, test) for own in comparison.tested]
+        for comparison in compared
     }
     parts = (
-        statistics.to_markdown(tested[own.key], f"{own.title} · {len(own.image_ids)} images")
-        for own in compared
+        statistics.to_markdown(
+            tested[comparison.key], f"{comparison.title} · {len(comparison.image_ids)} images"
+        )
+        for comparison in compared
+        if comparison.tested
     )
     return [
         ("_statistics.md", "\n".join([f"# {markdown(name)}: statistics\n", *parts])),
@@ -181,14 +194,16 @@ def _statistics(found: Sequence[Comparison], name: str, test: str) -> list[tuple
 
 def _robustness(found: Sequence[Comparison], name: str) -> list[tuple[str, str]]:
     """Endings and contents of the files that say how far the order depends on the protocol."""
-    several = [
-        robustness(own, metric) for own in comparable(found) for metric in ("insertion", "deletion")
+    results = [
+        robustness(several, statistic)
+        for several in comparable(found)
+        for statistic in shared_statistics(several)
     ]
-    if not several:
+    if not results:
         return []
     return [
-        ("_robustness.md", robustness_report.to_markdown(several, name)),
-        ("_robustness.csv", robustness_report.to_csv(several)),
+        ("_robustness.md", robustness_report.to_markdown(results, name)),
+        ("_robustness.csv", robustness_report.to_csv(results)),
     ]
 
 
@@ -208,7 +223,7 @@ def unverified(runs: Sequence[Run], name: str) -> list[str]:
         name: The leaderboard.
     """
     repeated = (run.reproduces(name) or {} for run in runs)
-    files = sorted({file for own in repeated for file in own.get("unverified", ())})
+    files = sorted({file for repeats in repeated for file in repeats.get("unverified", ())})
     if not files:
         return []
     return [f"Not verified, the record has no hashes: {', '.join(files)}"]
@@ -221,12 +236,13 @@ def citations(runs: Sequence[Run], name: str) -> list[tuple[str, str]]:
         runs: The runs of the leaderboard.
         name: The leaderboard.
     """
-    methods, cited = row_names(runs, name), {}
+    methods = row_names(runs, name)
+    cited: dict[str, str] = {}
     for part in ("method", "dataset", "backbone", "protocol"):
         for run in runs:
             is_row = part == "method"
-            own = methods[run.manifest["key"]] if is_row else f"{part} {run.identity[part]['name']}"
-            cited[own] = cited.get(own) or run.citations.get(part, "")
+            row = methods[run.manifest["key"]] if is_row else f"{part} {run.identity[part]['name']}"
+            cited[row] = cited.get(row) or run.citations.get(part, "")
     return list(cited.items())
 
 

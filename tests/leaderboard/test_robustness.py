@@ -53,7 +53,7 @@ def test_means_ranks_and_tau(tmp_path):
         {"a": 0.9, "b": 0.7, "c": 0.5, "d": 0.3},
         {"a": 0.8, "b": 0.9, "c": 0.1, "d": 0.1},
     )
-    assert found.settings == list(found.own_rules) == ["first", "second"]
+    assert found.settings == list(found.protocols) == ["first", "second"]
     assert found.means.loc["b"].tolist() == pytest.approx([0.7, 0.9])
     assert found.ranks["first"].to_dict() == {"a": 1, "b": 2, "c": 3, "d": 4}
     assert found.ranks["second"].to_dict() == {"a": 2, "b": 1, "c": 3, "d": 3}
@@ -163,7 +163,7 @@ def test_rules_are_read_from_the_same_curves(tmp_path):
     assert found.settings == [
         "first", "first, quantus", "second", "second, trapezoid", "second, quantus",
     ]  # fmt: skip
-    assert found.own_rules == ("first", "second")
+    assert found.protocols == ("first", "second")
     expected_rules = {"first": "trapezoid", "second": "mean", "second, quantus": "quantus"}
     for setting, rule in expected_rules.items():
         expected = {m: auc(own, rule).mean() for m, own in curves["first"].items()}

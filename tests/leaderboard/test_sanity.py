@@ -82,6 +82,6 @@ def test_images_without_a_finite_area_are_counted_and_left_out(tmp_path):
         "3 of 8 images have no finite insertion by the AUC rule 'relative_trapezoid'" in insertion
     )
     assert "deletion" in deletion
-    table = leaderboard(runs, "board", "relative_trapezoid")
+    table = leaderboard(runs, "board", "relative_trapezoid").rows
     assert np.isfinite(table["insertion_auc"]).all()
     assert table["rank"].tolist() == [1]

@@ -67,7 +67,7 @@ def test_pairs_are_what_scipy_says_of_their_differences(four, metric, test):
             mean = stats.permutation_test((differences,), np.mean, permutation_type="samples")
             expected.append(mean.pvalue)
     assert found.pairs["p_value"].tolist() == pytest.approx(holm(expected))
-    assert (found.metric, found.test) == (metric, test)
+    assert (found.statistic.name, found.test) == (metric, test)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -186,5 +186,5 @@ def test_images_without_a_value_are_left_out(tmp_path):
 def test_unknown_names_are_refused(four):
     with pytest.raises(BenchError, match="test: unknown name 't'"):
         significance(four, "insertion", "t")
-    with pytest.raises(BenchError, match="metric: unknown name 'mufidelity'"):
+    with pytest.raises(BenchError, match="statistic: unknown name 'mufidelity'"):
         significance(four, "mufidelity")

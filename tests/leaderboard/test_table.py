@@ -8,16 +8,24 @@ from rich.console import Console
 from test_store import begin, identity, rows
 
 from bench.errors import BenchError
+from bench.leaderboard.columns import csv_columns
+from bench.leaderboard.declared import DELETION, INSERTION, SRG
 from bench.leaderboard.significance import TESTS
-from bench.leaderboard.table import COLUMNS, leaderboard
+from bench.leaderboard.table import leaderboard
 from bench.metrics.mufidelity import MuFidelity
 from bench.report.tables import to_csv, to_markdown
 from bench.report.writer import write_leaderboard
 from bench.store import stored_runs
 
+COLUMNS = csv_columns([INSERTION, DELETION, SRG])
+
+
+def board(folder):
+    return leaderboard(stored_runs(folder, "board"), "board")
+
 
 def table(folder):
-    return leaderboard(stored_runs(folder, "board"), "board")
+    return board(folder).rows
 
 
 def method(name, **settings):
@@ -52,7 +60,7 @@ def test_means_over_images_that_differ(tmp_path):
     for direction in ("insertion", "deletion"):
         low, high = row[f"{direction}_ci_low"], row[f"{direction}_ci_high"]
         assert 0 <= low < 0.3 < 0.5 < high <= 0.9
-    markdown = to_markdown(table(tmp_path), "board")
+    markdown = to_markdown(board(tmp_path))
     title, cells = markdown.splitlines()[2], markdown.splitlines()[-1]
     assert title == "birds · toy · mine · 3 images · accuracy 0.000"
     interval = f"{row['insertion_ci_low']:.3f}..{row['insertion_ci_high']:.3f}"
@@ -61,19 +69,22 @@ def test_means_over_images_that_differ(tmp_path):
 
 def test_insertion_and_deletion_stand_in_their_own_columns(tmp_path):
     begin(tmp_path, "RISE").append(rows("a", "b", "c"))
-    cells = to_markdown(table(tmp_path), "board").splitlines()[-1]
+    cells = to_markdown(board(tmp_path)).splitlines()[-1]
     expected = "| 1 | RISE | 0.5000 | 0.500..0.500 | 0.3750 | 0.375..0.375 | 0.1250 | 50.0% |  |"
     assert cells == expected
 
 
-def test_mufidelity_has_a_column_where_it_was_asked_for(tmp_path):
-    assert MuFidelity.column not in leaderboard([], "board")
+def test_mufidelity_has_columns_where_it_was_asked_for(tmp_path):
+    assert MuFidelity.column not in leaderboard([], "board").rows
+    asked = identity()["protocol"] | {"mufidelity": {}, "hash": "asked"}
     values = rows("a", "b", "c").assign(**{MuFidelity.column: [0.1, 0.2, 0.6]})
-    begin(tmp_path, "RISE").append(values)
-    begin(tmp_path, "other", seed=1).append(rows("a", "b", "c"))
-    made = table(tmp_path).set_index("method")[MuFidelity.column]
-    assert made["RISE"] == pytest.approx(0.3)
-    assert np.isnan(made["other"])
+    begin(tmp_path, "RISE", protocol=asked).append(values)
+    begin(tmp_path, "other").append(rows("a", "b", "c"))
+    made = table(tmp_path).set_index("method")
+    assert made.loc["RISE", MuFidelity.column] == pytest.approx(0.3)
+    assert 0.1 <= made.loc["RISE", "mufidelity_ci_low"] < made.loc["RISE", "mufidelity_ci_high"]
+    assert np.isnan(made.loc["other", MuFidelity.column])
+    assert to_markdown(board(tmp_path)).count("µF") == 1  # in the table that has it
 
 
 def test_srg_needs_the_same_perturbation_in_both_directions(tmp_path):
@@ -99,7 +110,7 @@ def test_letters_and_p_values_against_the_best_of_each_column(tmp_path, test):
     heights(tmp_path, "low", base - np.arange(8) / 100 - 0.01)
     heights(tmp_path, "high", base)
     heights(tmp_path, "near", base + np.array([-1, 1, -1, 1, -1, 1, -2, 1]) / 1000)
-    made = leaderboard(stored_runs(tmp_path, "board"), "board", test=test).set_index("method")
+    made = leaderboard(stored_runs(tmp_path, "board"), "board", test=test).rows.set_index("method")
     assert made["insertion_letters"].to_dict() == {"high": "a", "near": "a", "low": "b"}
     assert made["deletion_letters"].to_dict() == {"high": "b", "near": "b", "low": "a"}
     smallest = 3 * 2 / 2**8  # of three pairs, all images alike
@@ -169,7 +180,7 @@ def test_incomplete_cells_are_blank_and_counted(tmp_path):
     assert made["n_missing"].to_dict() == {"full": 0, "half": 1, "none": 3}
     assert made.loc[["half", "none"], "insertion_auc":"rank"].isna().all(axis=None)
     assert made.loc["full", "rank"] == 1
-    assert "| half |  |  |  |  |  |  | 1 of 3 images missing |" in to_markdown(table(tmp_path), "b")
+    assert "| half |  |  |  |  |  |  | 1 of 3 images missing |" in to_markdown(board(tmp_path))
 
 
 def test_ranks_by_insertion_and_ties_share(tmp_path):
@@ -210,7 +221,7 @@ def test_other_images_are_another_comparison(tmp_path):
     assert made["method"].tolist() == ["rise", "rise"]
     assert made["rank"].tolist() == [1, 1]
     assert made["comparison"].nunique() == 2
-    assert to_markdown(made, "board").count("| # | method |") == 2
+    assert to_markdown(board(tmp_path)).count("| # | method |") == 2
 
 
 @pytest.mark.parametrize(
@@ -245,4 +256,4 @@ def test_csv_reads_back(tmp_path):
 
 def test_markdown_escapes_bars(tmp_path):
     begin(tmp_path, "a|b").append(rows("a", "b", "c"))
-    assert "| a\\|b |" in to_markdown(table(tmp_path), "board")
+    assert "| a\\|b |" in to_markdown(board(tmp_path))

@@ -73,7 +73,7 @@ def test_headings_are_in_order(page):
         "Leaderboard", "Images", "Figures", "What can be told apart", "Protocol", "Methods",
         "Provenance",
     ]  # fmt: skip
-    assert page.texts("title") == ["board: insertion and deletion"]
+    assert page.texts("title") == ["board: attribution methods"]
     assert page.all("html")[0][1]["lang"] == "en"
 
 

@@ -2,6 +2,7 @@ import io
 
 import pandas as pd
 import pytest
+from compared import STATISTICS
 
 from bench.leaderboard.robustness import Robustness
 from bench.report.robustness import CSV_PARTS, to_csv, to_markdown
@@ -19,7 +20,9 @@ def made(means, p_values=None, left_out=(), metric="insertion"):
     p = pd.DataFrame(1.0, index=index, columns=SETTINGS)
     for pair, values in (p_values or {}).items():
         p.loc[pair] = values
-    return Robustness("birds · toy", metric, 20, ("zero", "black"), table, p, tuple(left_out))
+    return Robustness(
+        "birds · toy", STATISTICS[metric], 20, ("zero", "black"), table, p, tuple(left_out)
+    )
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def test_without_two_methods_there_is_no_table(means):
     own = made(means or {"x": [1] * 4})
     if not means:
         own = Robustness(
-            own.title, own.metric, 20, own.own_rules, own.means.iloc[:0], own.p_values, ("x",)
+            own.title, own.statistic, 20, own.protocols, own.means.iloc[:0], own.p_values, ("x",)
         )
     text = to_markdown([own], "board")
     assert "there is no order" in text

@@ -48,15 +48,16 @@ def test_methods_meet_by_name_and_means_are_those_of_the_leaderboard(two):
     assert table.titles == [BIRDS, FACES]
     assert table.means.index.tolist() == ["lime", "rise", "ours", "center"]
     assert table.controls == [False, False, False, True]
-    board = leaderboard(stored_runs(two, "board"), "board")
-    for (title, metric), values in table.means.items():
-        own = board[board["benchmark"] == title.split(" ")[0]].set_index("method")
+    board = leaderboard(stored_runs(two, "board"), "board").rows
+    for name, values in table.means.items():
+        title, statistic = table.columns[name]
+        rows = board[board["benchmark"] == title.split(" ")[0]].set_index("method")
         for method, value in values.items():
-            if method in own.index:
-                assert value == pytest.approx(own.loc[method, f"{metric}_auc"])
+            if method in rows.index:
+                assert value == pytest.approx(rows.loc[method, statistic.column])
             else:
                 assert np.isnan(value)
-    assert table.means[FACES, "insertion"].isna().tolist() == [False, False, True, True]
+    assert table.means[f"{FACES} · insertion_auc"].isna().tolist() == [False, False, True, True]
     assert table.caption.endswith("; protocol mine")
 
 
@@ -145,8 +146,8 @@ def test_folders_join_and_nothing_is_lost(two, tmp_path):
     names = table.means.index.tolist()
     assert names.count("rise") == 1
     (seed_1,) = [name for name in names if name.startswith("lime (")]
-    assert table.means.loc[seed_1, (BIRDS, "insertion")] == pytest.approx(0.1)
-    assert table.means.loc["lime", (BIRDS, "insertion")] == pytest.approx(0.7)
+    assert table.means.loc[seed_1, f"{BIRDS} · insertion_auc"] == pytest.approx(0.1)
+    assert table.means.loc["lime", f"{BIRDS} · insertion_auc"] == pytest.approx(0.7)
 
 
 def test_one_benchmark_is_nothing_to_put_side_by_side(tmp_path):

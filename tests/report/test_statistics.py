@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from compared import STATISTICS
 
 from bench.leaderboard.significance import Significance
 from bench.report.statistics import pairs_csv, to_markdown
@@ -23,7 +24,7 @@ def made(metric="insertion", names=("rise", "edge"), **changes):
         "deviation": 0.2,
     }
     settings = {
-        "metric": metric,
+        "statistic": STATISTICS[metric],
         "methods": [*names],
         "letters": dict(zip(names, "abcdef", strict=False)),
         "pairs": pd.DataFrame(pairs | changes.pop("pairs", {})),

@@ -1,6 +1,9 @@
 """Average ranks of methods, and which of them cannot be told apart."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +17,6 @@ from bench.report.figures.style import (
     WIDTH,
     add_panel,
     letters_wide,
-    metric_title,
     placed_figure,
     shown,
     styled,
@@ -36,23 +38,16 @@ def draw_critical_difference(
         significances: A diagram each, one below the other.
         controls: Names that are written in grey italics, their lines dashed.
     """
-    side = max(letters_wide(_labels(own.average_ranks)) for own in significances) + 0.3
+    side = max(letters_wide(_labels(found.average_ranks)) for found in significances) + 0.3
     width = max(WIDTH, 2 * side + 3)
-    lanes = [
-        _lanes(groups_within(own.average_ranks, own.critical_difference), own.average_ranks)
-        for own in significances
-    ]
-    heights = [
-        _TOP + 0.3 + _BAR * len(bars) + _LINE * -(-len(own.average_ranks) // 2)
-        for own, bars in zip(significances, lanes, strict=True)
-    ]
-    figure, top = placed_figure(sum(heights), width), 0.0
-    for own, bars, height in zip(significances, lanes, heights, strict=True):
-        axes = add_panel(figure, 0, top, width, height)
-        top += height
-        axes.set(xlim=(0, width), ylim=(height, 0))
+    diagrams = [_Diagram(found, controls, side, width) for found in significances]
+    figure, top = placed_figure(sum(diagram.height for diagram in diagrams), width), 0.0
+    for diagram in diagrams:
+        axes = add_panel(figure, 0, top, width, diagram.height)
+        top += diagram.height
+        axes.set(xlim=(0, width), ylim=(diagram.height, 0))
         axes.set_axis_off()
-        _draw(axes, own, bars, controls, side, width)
+        diagram.draw(axes)
     return figure
 
 
@@ -91,52 +86,84 @@ def _lanes(groups: Sequence[list[str]], ranks: pd.Series) -> list[list[tuple[flo
 
 
 def _labels(ranks: pd.Series) -> list[str]:
-    return [f"{shown(name)}  {rank:.2f}" for name, rank in ranks.items()]
+    return [f"{shown(str(name))}  {rank:.2f}" for name, rank in ranks.items()]
 
 
-def _draw(
-    axes: Axes,
-    own: Significance,
-    lanes: Sequence[Sequence[tuple[float, float]]],
-    controls: Collection[str],
-    side: float,
-    width: float,
-) -> None:
-    """One diagram; data units are inches from the upper left."""
-    ranks = own.average_ranks.sort_values(kind="stable")
-    scale = (width - 2 * side) / max(len(ranks) - 1, 1)
+@dataclass(frozen=True)
+class _Diagram:
+    """One diagram; its data units are inches from the upper left.
 
-    def x(rank: float) -> float:
-        return side + (rank - 1) * scale
+    Attributes:
+        found: Whose ranks.
+        controls: Names that are written in grey italics, their lines dashed.
+        side: Room for names at the left and at the right.
+        width: Of the figure.
+    """
 
-    title = metric_title(own.metric).partition(",")[0]
-    axes.text(0.08, 0.08, f"Average rank by {title}, 1 is best", va="top", size="large")
-    for rank in range(1, len(ranks) + 1, -(-len(ranks) // 14)):
-        axes.plot([x(rank)] * 2, [_TOP - 0.06, _TOP], color="black", lw=0.8)
-        axes.text(x(rank), _TOP - 0.09, f"{rank}", ha="center", va="bottom")
-    axes.plot([x(1), x(len(ranks))], [_TOP, _TOP], color="black", lw=0.8)
-    _draw_ruler(axes, own.critical_difference, x(1), scale, width)
-    for lane, bars in enumerate(lanes, start=1):
-        for low, high in bars:
-            ends = [x(low) - 0.04, x(high) + 0.04]
-            axes.plot(ends, [_TOP + _BAR * lane] * 2, color="black", lw=3, label="group")
-    first = _TOP + 0.2 + _BAR * len(lanes)
-    best = -(-len(ranks) // 2)
-    for number, ((name, rank), label) in enumerate(zip(ranks.items(), _labels(ranks), strict=True)):
-        left = number < best
-        y = first + _LINE * (number if left else len(ranks) - 1 - number)
-        end, gap = (side - 0.15, -0.05) if left else (width - side + 0.15, 0.05)
-        is_control = name in controls
-        line = {"color": CONTROL, "linestyle": (0, (4, 2))} if is_control else {"color": "#333333"}
-        axes.plot([x(rank), x(rank), end], [_TOP, y, y], lw=0.8, label=name, **line)
-        axes.text(
-            end + gap,
-            y,
-            label,
-            ha="right" if left else "left",
-            va="center",
-            **(CONTROL_NAME if is_control else {}),
-        )
+    found: Significance
+    controls: Collection[str]
+    side: float
+    width: float
+
+    @cached_property
+    def lanes(self) -> list[list[tuple[float, float]]]:
+        """Bars that join methods, in lanes."""
+        ranks = self.found.average_ranks
+        return _lanes(groups_within(ranks, self.found.critical_difference), ranks)
+
+    @property
+    def height(self) -> float:
+        """Of the diagram."""
+        names = _LINE * -(-len(self.found.average_ranks) // 2)
+        return _TOP + 0.3 + _BAR * len(self.lanes) + names
+
+    @cached_property
+    def _ranks(self) -> pd.Series:
+        return self.found.average_ranks.sort_values(kind="stable")
+
+    @property
+    def _scale(self) -> float:
+        return (self.width - 2 * self.side) / max(len(self._ranks) - 1, 1)
+
+    def _x(self, rank: float) -> float:
+        return self.side + (rank - 1) * self._scale
+
+    def draw(self, axes: Axes) -> None:
+        """Draws it."""
+        title = f"Average rank by {self.found.statistic.quantity}, 1 is best"
+        axes.text(0.08, 0.08, title, va="top", size="large")
+        count = len(self._ranks)
+        for rank in range(1, count + 1, -(-count // 14)):
+            axes.plot([self._x(rank)] * 2, [_TOP - 0.06, _TOP], color="black", lw=0.8)
+            axes.text(self._x(rank), _TOP - 0.09, f"{rank}", ha="center", va="bottom")
+        axes.plot([self._x(1), self._x(count)], [_TOP, _TOP], color="black", lw=0.8)
+        _draw_ruler(axes, self.found.critical_difference, self._x(1), self._scale, self.width)
+        for lane, bars in enumerate(self.lanes, start=1):
+            for low, high in bars:
+                ends = [self._x(low) - 0.04, self._x(high) + 0.04]
+                axes.plot(ends, [_TOP + _BAR * lane] * 2, color="black", lw=3, label="group")
+        self._draw_names(axes)
+
+    def _draw_names(self, axes: Axes) -> None:
+        """Names with lines to their ranks: the better half at the left."""
+        first = _TOP + 0.2 + _BAR * len(self.lanes)
+        count = len(self._ranks)
+        labels = _labels(self._ranks)
+        for number, (name, rank) in enumerate(self._ranks.items()):
+            is_left = number < -(-count // 2)
+            y = first + _LINE * (number if is_left else count - 1 - number)
+            end, gap = (
+                (self.side - 0.15, -0.05) if is_left else (self.width - self.side + 0.15, 0.05)
+            )
+            is_control = name in self.controls
+            line: dict[str, Any] = {"color": "#333333"}
+            if is_control:
+                line = {"color": CONTROL, "linestyle": (0, (4, 2))}
+            x = self._x(float(rank))
+            axes.plot([x, x, end], [_TOP, y, y], lw=0.8, label=name, **line)
+            side = "right" if is_left else "left"
+            style = CONTROL_NAME if is_control else {}
+            axes.text(end + gap, y, labels[number], ha=side, va="center", **style)
 
 
 def _draw_ruler(

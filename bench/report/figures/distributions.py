@@ -1,6 +1,7 @@
 """What single images give a method."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,14 @@ from matplotlib.figure import Figure
 
 from bench.leaderboard.comparison import Comparison
 from bench.report.figures.means import Mean, means_of
-from bench.report.figures.style import Mark, marks_of, metric_title, name_rows, new_figure, styled
+from bench.report.figures.style import (
+    Mark,
+    axis_title,
+    marks_of,
+    name_rows,
+    panel_grid,
+    styled,
+)
 
 _MANY = 300
 """More points than these are drawn as pixels: as shapes they would make an SVG of megabytes."""
@@ -17,32 +25,33 @@ _MANY = 300
 
 @styled()
 def draw_distributions(comparison: Comparison) -> Figure:
-    """The areas of single images: a row a method, in the order of the table.
+    """The values of single images: a row a method, in the order of the table.
 
     Boxes go from quartile to quartile, their whiskers to the farthest image within 1.5 times that
-    length; the methods' own markers are the means, with the bootstrap intervals of the table.
+    length; the methods' markers are the means, with the bootstrap intervals of the table.
 
     Args:
-        comparison: Whose insertion and deletion areas.
+        comparison: Whose values; a panel for each of its `statistics`.
     """
     methods = marks_of(comparison)
-    figure = new_figure(0.65 + 0.3 * len(methods))
-    panels: list[Axes] = list(figure.subplots(1, 2, sharey=True))
-    for axes, metric in zip(panels, ("insertion", "deletion"), strict=True):
-        values, means = comparison.finite_values(metric), means_of(comparison, metric)
+    figure, panels = panel_grid(len(comparison.statistics), 0.65 + 0.3 * len(methods), sharey=True)
+    for number, (axes, statistic) in enumerate(zip(panels, comparison.statistics, strict=True)):
+        values, means = comparison.finite_values(statistic), means_of(comparison, statistic)
         _draw_rows(axes, values, means, methods)
-        axes.set_xlabel(metric_title(metric))
+        axes.set_xlabel(axis_title(statistic))
         axes.grid(axis="x")
-    panels[0].set_ylim(len(methods) - 0.4, -0.6)
-    name_rows(panels[0], list(methods), comparison.controls)
-    panels[1].tick_params(axis="y", length=0)
+        axes.set_ylim(len(methods) - 0.4, -0.6)
+        if number % 2:
+            axes.tick_params(axis="y", length=0)
+        else:
+            name_rows(axes, list(methods), comparison.controls)
     return figure
 
 
 def _draw_rows(
     axes: Axes, values: pd.DataFrame, means: Mapping[str, Mean], methods: Mapping[str, Mark]
 ) -> None:
-    thin = {"linewidth": 0.7, "color": "#444444"}
+    thin: dict[str, Any] = {"linewidth": 0.7, "color": "#444444"}
     axes.boxplot(
         values.to_numpy(),
         orientation="horizontal",

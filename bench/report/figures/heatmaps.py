@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
+from bench.leaderboard.comparison import Comparison
+from bench.leaderboard.declared import Statistic
 from bench.report.figures.style import (
     letters_wide,
-    metric_title,
     name_rows,
     new_figure,
     shown,
@@ -23,23 +23,24 @@ _CELL = 0.25, 0.46
 
 
 @styled()
-def draw_ranks(comparisons: Sequence[Comparison], metric: str = "insertion") -> Figure:
+def draw_ranks(comparisons: Sequence[Comparison], statistic: Statistic | str) -> Figure:
     """Ranks of methods in every benchmark, the best mean rank first.
 
     Args:
         comparisons: Of one leaderboard. Where a method lacks, its cell is blank.
-        metric: One of the `metrics` of all.
+        statistic: One of those that all are `tested` by, or its name.
     """
+    statistic = comparisons[0].statistic(statistic)
     names, shared = _headings(comparisons)
-    columns = [_ranks(comparison, metric) for comparison in comparisons]
+    columns = [_ranks(comparison, statistic) for comparison in comparisons]
     ranks = pd.concat(columns, axis=1, keys=range(len(columns)))
     order = ranks.mean(axis=1).sort_values(kind="stable").index
     ranks = ranks.loc[order].set_axis(names, axis=1)
-    title = f"Rank by {metric_title(metric).partition(',')[0]}, 1 is best"
+    title = f"Rank by {statistic.quantity}, 1 is best"
     if shared:
         title += f"\n{shown(shared, 60)}"
-    colours = Normalize(1, max(float(ranks.max(axis=None)), 2))
-    controls = set().union(*(own.controls for own in comparisons))
+    colours = Normalize(1, max(float(np.nanmax(ranks.to_numpy(np.float64))), 2))
+    controls = set().union(*(comparison.controls for comparison in comparisons))
     return _draw(ranks, title, "cividis", colours, "{:.0f}".format, controls)
 
 
@@ -54,21 +55,21 @@ def draw_agreement(taus: pd.DataFrame) -> Figure:
     return _draw(taus, title, "PuOr", Normalize(-1, 1), "{:+.2f}".format)
 
 
-def _ranks(comparison: Comparison, metric: str) -> pd.Series:
+def _ranks(comparison: Comparison, statistic: Statistic) -> pd.Series:
     """As the table ranks: what looks equal shares its rank."""
-    means = comparison.finite_values(metric).mean().round(6)
-    return means.rank(method="min", ascending=not HIGHER_IS_BETTER[metric])
+    means = comparison.finite_values(statistic).mean().round(6)
+    return means.rank(method="min", ascending=not statistic.higher_is_better)
 
 
 def _headings(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
     """What tells comparisons apart, for each, and what all of them share."""
-    parts = pd.DataFrame([own.title.split(" · ") for own in comparisons])
+    parts = pd.DataFrame([comparison.title.split(" · ") for comparison in comparisons])
     differ = parts.nunique() > 1
     names = parts.loc[:, differ].agg(" · ".join, axis=1)
-    keys = pd.Series([f" {own.key}" for own in comparisons])
+    keys = pd.Series([f" {comparison.key}" for comparison in comparisons])
     # The same names may stand for other images, weights or settings.
     names = names.where(~names.duplicated(keep=False), names + keys)
-    return names.str.strip().tolist(), " · ".join(parts.loc[0, ~differ])
+    return names.str.strip().tolist(), " · ".join(parts.loc[:, ~differ].iloc[0])
 
 
 def _draw(
@@ -79,7 +80,7 @@ def _draw(
     write: Callable[[float], str],
     controls: Collection[str] = (),
 ) -> Figure:
-    rows, columns = ([shown(str(own)) for own in axis] for axis in table.axes)
+    rows, columns = ([shown(str(name)) for name in axis] for axis in table.axes)
     tilt, title_width = np.deg2rad(45), letters_wide(title.splitlines())
     figure = new_figure(
         height=0.5 + _CELL[0] * len(rows) + letters_wide(columns) * np.sin(tilt),
@@ -102,7 +103,7 @@ def _draw(
                 color="white" if is_dark else "black",
             )
     axes.invert_yaxis()
-    name_rows(axes, [str(own) for own in table.index], controls)
+    name_rows(axes, [str(name) for name in table.index], controls)
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

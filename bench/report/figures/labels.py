@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from bench.report.figures.style import shown
 
+Point = tuple[float, float]
+"""(x, y) in data units."""
+
 _RADII = (4, 9, 15, 22, 30, 40, 52, 66)
 _ANGLES = np.deg2rad(np.arange(0, 360, 22.5))
 _NEAR = 9

@@ -1,7 +1,9 @@
 """Photos, maps over them, and what a curve makes of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -25,19 +27,21 @@ from bench.report.figures.style import (
 )
 from bench.report.steps import step_pictures
 
-_COLOURS = np.array(mpl.colormaps["inferno"].colors)
+_COLOURS = np.asarray(mpl.colormaps["inferno"](np.arange(256)))[:, :3]
 """From the least important pixel to the most important one, (256, 3) in 0..1."""
 _SHARES = (0.1, 0.2, 0.3, 0.5, 0.7)
-"""Of a curve's steps, those that a gallery shows."""
-_CURVES = {
-    "insertion": {"color": COLOURS[0], "linestyle": "-", "marker": "o"},
-    "deletion": {"color": COLOURS[4], "linestyle": "--", "marker": "s"},
-}
+"""Of a curve's steps, those that are shown."""
+_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": COLOURS[0], "linestyle": "-", "marker": "o"},
+    {"color": COLOURS[4], "linestyle": "--", "marker": "s"},
+    {"color": COLOURS[2], "linestyle": "-.", "marker": "^"},
+    {"color": COLOURS[3], "linestyle": ":", "marker": "D"},
+)
+"""Of the curves of an image, in the order of the protocol."""
 _TILE, _STEP, _GAP = 1.05, 0.8, 0.05
-"""Inches; the sides of pictures of the overview and of a gallery, and what is between them."""
+"""Inches; the sides of pictures of the overview and of examples, and what is between them."""
 _STEP_LINE = _STEP + 0.36
-_BLOCK = 2 * _STEP_LINE + 0.25
-"""Inches; the heights of a line of pictures with what is written about them, and of an image."""
+"""Inches; the height of a line of pictures with what is written about them."""
 _TICKS = 0.62
 """Inches; what the scores at a panel of curves take, as wide as -0.025."""
 
@@ -53,7 +57,7 @@ def draw_maps(comparison: Comparison, pictures: Sequence[Picture]) -> Figure:
         pictures: A row each.
     """
     heads = ["photo", *("\n".join(_wrapped(method)) for method in comparison.runs)]
-    top = 0.14 * max(own.count("\n") + 1 for own in heads) + 0.06
+    top = 0.14 * max(head.count("\n") + 1 for head in heads) + 0.06
     step = _TILE + _GAP
     figure = placed_figure(top + step * len(pictures), _GAP + step * len(heads))
     for line, picture in enumerate(pictures):
@@ -70,13 +74,13 @@ def draw_maps(comparison: Comparison, pictures: Sequence[Picture]) -> Figure:
 
 
 @styled()
-def draw_gallery(
+def draw_examples(
     comparison: Comparison,
     method: str,
     images: Mapping[str, str],
     pictures: Mapping[str, Picture],
 ) -> Figure:
-    """Images with a method's map, what both curves make of them, and the curves.
+    """Images with a method's map, what each curve makes of them, and the curves.
 
     Under each picture stands the score that the curve has there; all curves have one scale.
 
@@ -86,19 +90,36 @@ def draw_gallery(
         images: What an image is (`best`, `typical`, `worst`) -> its id.
         pictures: By image id. Where one, or its map, was not kept, there are the curves alone.
     """
-    figure = placed_figure(0.3 + _BLOCK * len(images))
+    drawn = _drawn_curves(comparison, pictures)
+    block = max(2, len(drawn)) * _STEP_LINE + 0.25
+    figure = placed_figure(0.3 + block * len(images))
     height = figure.get_figheight()
-    title = {"ha": "center", "va": "top", "size": FONT + 1, "weight": "bold"}
-    figure.text(0.5, 1 - 0.06 / height, shown(method, 80), **title)
+    figure.text(
+        0.5, 1 - 0.06 / height, shown(method, 80),
+        ha="center", va="top", size=FONT + 1, weight="bold",
+    )  # fmt: skip
     panels: list[Axes] = []
     for number, (what, image_id) in enumerate(images.items()):
-        picture, top = pictures.get(image_id), 0.27 + _BLOCK * number
+        picture, top = pictures.get(image_id), 0.27 + block * number
         label = "" if picture is None else f" ({shown(picture.label, 40)})"
         heading = f"{what}: {shown(image_id, 60)}{label}"
         figure.text(_GAP / WIDTH, 1 - top / height, heading, va="top")
-        panels.append(_draw_image(figure, top + 0.16, comparison, method, image_id, picture))
+        example = _Example(comparison, method, image_id, picture, drawn)
+        panels.append(example.draw(figure, top + 0.32, block - 0.65))
     _share_limits(panels)
     return figure
+
+
+def _drawn_curves(
+    comparison: Comparison, pictures: Mapping[str, Picture]
+) -> dict[str, dict[str, Any]]:
+    """The curves that pictures tell the baselines of, each with its style."""
+    names = [
+        name
+        for name in comparison.protocol.curves
+        if all(hasattr(picture, name) for picture in pictures.values())
+    ]
+    return {name: _STYLES[place % len(_STYLES)] for place, name in enumerate(names)}
 
 
 @styled()
@@ -168,56 +189,103 @@ def _share_limits(panels: Sequence[Axes]) -> None:
         panel.set(xlim=(left.min(), right.max()), ylim=(bottom.min(), top.max()))
 
 
-def _draw_image(
-    figure: Figure,
-    top: float,
-    comparison: Comparison,
-    method: str,
-    image_id: str,
-    picture: Picture | None,
-) -> Axes:
-    """One image: photo above map, steps of insertion above those of deletion; and both curves.
+@dataclass(frozen=True)
+class _Example:
+    """An image as a method's map and the curves of a protocol see it.
 
-    Returns:
-        The panel of the curves.
+    Attributes:
+        comparison: Whose rows, protocol and maps.
+        method: A key of its `runs`.
+        image_id: The image.
+        picture: Its photo; None if it was not kept.
+        curves: By name, the style of each.
     """
-    rows, protocol = comparison.rows[method], comparison.identity["protocol"]
-    row = rows[rows["image_id"] == image_id].iloc[0]
-    saliency_map = None
-    if picture is not None:
-        saliency_map = comparison.runs[method].load_map(image_id, picture.photo.shape[:2])
-    photo, over = (
-        _add_tile(figure, _GAP, top + 0.16 + _STEP_LINE * line, _STEP) for line in (0, 1)
-    )
-    photo.set_title("photo", fontsize=FONT - 1, pad=2)
-    over.set_title("map", fontsize=FONT - 1, pad=2)
-    if picture is None:
-        _tell_lack(photo)
-        _tell_lack(over)
-    else:
-        photo.imshow(picture.photo)
-        _draw_map(over, picture, saliency_map)
-    left = _GAP + (_STEP + _GAP) * (1 + len(_SHARES)) + 0.1
-    panel = add_panel(figure, left, top + 0.16, WIDTH - left - _TICKS, _BLOCK - 0.65)
-    for line, (direction, style) in enumerate(_CURVES.items()):
-        curve = row[f"{direction}_curve"]
-        share = np.linspace(0, protocol[direction].get("max_fraction", 1), len(curve))
-        steps = np.unique(np.round(np.multiply(_SHARES, len(curve) - 1)).astype(int).clip(min=1))
-        panel.plot(share, curve, **style, markevery=steps.tolist(), label=direction)
-        if saliency_map is None:
-            continue
-        photos = step_pictures(picture, saliency_map, protocol, direction, steps.tolist())
-        for place, (step, own) in enumerate(zip(steps, photos, strict=True), start=1):
-            axes = _add_tile(
-                figure, _GAP + (_STEP + _GAP) * place, top + 0.16 + _STEP_LINE * line, _STEP
-            )
-            axes.imshow(own)
-            axes.set_title(f"{share[step]:.0%} {direction[:-3]}ed", fontsize=FONT - 1, pad=2)
-            axes.set_xlabel(f"{curve[step]:.3f}", labelpad=2)
-    panel.set_ylabel(protocol["score"].replace("_", " "))
+
+    comparison: Comparison
+    method: str
+    image_id: str
+    picture: Picture | None
+    curves: Mapping[str, dict[str, Any]]
+
+    def draw(self, figure: Figure, top: float, height: float) -> Axes:
+        """Draws photo above map, the steps of each curve in a line, and the curves.
+
+        Args:
+            figure: Of `placed_figure`.
+            top: Inches from its upper edge.
+            height: Inches of the panel of the curves.
+
+        Returns:
+            The panel of the curves.
+        """
+        saliency_map = None
+        if self.picture is not None:
+            size = self.picture.photo.shape[:2]
+            saliency_map = self.comparison.runs[self.method].load_map(self.image_id, size)
+        self._draw_photo(figure, top - 0.16, saliency_map)
+        left = _GAP + (_STEP + _GAP) * (1 + len(_SHARES)) + 0.1
+        panel = add_panel(figure, left, top - 0.16, WIDTH - left - _TICKS, height)
+        for line, name in enumerate(self.curves):
+            steps = self._draw_curve(panel, name)
+            if self.picture is not None and saliency_map is not None:
+                self._draw_steps(figure, top - 0.16 + _STEP_LINE * line, name, steps, saliency_map)
+        _finish_panel(panel, self.comparison.protocol.score)
+        return panel
+
+    def _draw_photo(
+        self, figure: Figure, top: float, saliency_map: NDArray[np.float32] | None
+    ) -> None:
+        photo, over = (_add_tile(figure, _GAP, top + _STEP_LINE * line, _STEP) for line in (0, 1))
+        photo.set_title("photo", fontsize=FONT - 1, pad=2)
+        over.set_title("map", fontsize=FONT - 1, pad=2)
+        if self.picture is None:
+            _tell_lack(photo)
+            _tell_lack(over)
+            return
+        photo.imshow(self.picture.photo)
+        _draw_map(over, self.picture, saliency_map)
+
+    def _curve(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Scores along a curve, and the share of the pixels at each of its points."""
+        place = self.comparison.image_ids.index(self.image_id)
+        scores = self.comparison.curves(self.method, name)[place]
+        reach = self.comparison.protocol.curves[name].max_fraction
+        return scores, np.linspace(0, reach, len(scores))
+
+    def _draw_curve(self, panel: Axes, name: str) -> list[int]:
+        """Draws a curve; returns the points that pictures are shown of."""
+        scores, share = self._curve(name)
+        steps = np.round(np.multiply(_SHARES, len(scores) - 1)).astype(int).clip(min=1)
+        points: list[int] = np.unique(steps).tolist()
+        panel.plot(share, scores, **self.curves[name], markevery=points, label=name)
+        return points
+
+    def _draw_steps(
+        self,
+        figure: Figure,
+        top: float,
+        name: str,
+        steps: Sequence[int],
+        saliency_map: NDArray[np.float32],
+    ) -> None:
+        assert self.picture is not None
+        scores, share = self._curve(name)
+        protocol = self.comparison.identity["protocol"]
+        photos = step_pictures(self.picture, saliency_map, protocol, name, steps)
+        pixels_are = self.comparison.protocol.curves[name].pixels_are
+        for place, (step, photo) in enumerate(zip(steps, photos, strict=True), start=1):
+            axes = _add_tile(figure, _GAP + (_STEP + _GAP) * place, top, _STEP)
+            axes.imshow(photo)
+            axes.set_title(f"{share[step]:.0%} {pixels_are}", fontsize=FONT - 1, pad=2)
+            axes.set_xlabel(f"{scores[step]:.3f}", labelpad=2)
+
+
+def _finish_panel(panel: Axes, score: str) -> None:
+    """What stands around the curves of an image."""
+    panel.set_ylabel(score.replace("_", " "))
     panel.yaxis.set_label_position("right")
     panel.yaxis.tick_right()
-    panel.yaxis.get_offset_text().set_ha("left")  # off the legend
+    panel.yaxis.get_offset_text().set_horizontalalignment("left")  # off the legend
     panel.spines[:].set_visible(True)
     panel.xaxis.set_major_formatter("{x:.0%}")
     panel.set_xlim(0, None)
@@ -232,4 +300,3 @@ def _draw_image(
         columnspacing=0.5,
         borderpad=0,
     )
-    return panel

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.leaderboard.comparison import Comparison
+from bench.leaderboard.declared import Statistic
 from bench.leaderboard.statistics import bootstrap_intervals
 
 
@@ -18,18 +19,18 @@ class Mean(NamedTuple):
     high: float
 
 
-def means_of(comparison: Comparison, metric: str) -> dict[str, Mean]:
+def means_of(comparison: Comparison, statistic: Statistic) -> dict[str, Mean]:
     """By method, its mean over the images.
 
     Args:
         comparison: Whose methods.
-        metric: One of its `metrics`.
+        statistic: One of its `statistics`.
     """
-    values = comparison.finite_values(metric)
+    values = comparison.finite_values(statistic)
     intervals = _intervals(values.to_numpy(np.float64).tobytes(), values.shape)
     means = zip(values.mean(), intervals, strict=True)
     return {
-        method: Mean(float(mean), *map(float, ends))
+        str(method): Mean(float(mean), *map(float, ends))
         for method, (mean, ends) in zip(values, means, strict=True)
     }
 

@@ -1,6 +1,6 @@
 """How figures look: colours, marks, fonts and names; and how they become files.
 
-Nothing is told by colour alone: every method has a marker and a dash pattern of its own, so that
+Nothing is told by colour alone: each method has its marker and its dash pattern, so that
 a figure can be read in black-and-white print.
 """
 
@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.leaderboard.comparison import HIGHER_IS_BETTER, Comparison
+from bench.leaderboard.comparison import Comparison
+from bench.leaderboard.declared import Statistic
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000")
 """The colour-blind safe palette of Okabe and Ito (https://jfly.uni-koeln.de/color), without its
@@ -96,7 +97,8 @@ def marks(methods: Iterable[str], controls: Collection[str] = ()) -> dict[str, M
         methods: In the order of the table. Up to 28 methods and 4 controls all differ.
         controls: Those of them that are controls.
     """
-    found, numbers = {}, {True: 0, False: 0}
+    found: dict[str, Mark] = {}
+    numbers = {True: 0, False: 0}
     for method in methods:
         is_control = method in controls
         number = numbers[is_control]
@@ -116,19 +118,10 @@ def marks_of(comparison: Comparison) -> dict[str, Mark]:
     return marks(comparison.runs, comparison.controls)
 
 
-def metric_title(metric: str) -> str:
-    """What an axis says of a metric, and which way is better.
-
-    Args:
-        metric: A key of `HIGHER_IS_BETTER`.
-    """
-    titles = {
-        "insertion": "insertion AUC",
-        "deletion": "deletion AUC",
-        "mufidelity": "MuFidelity",
-        "confidence": "highest confidence",
-    }
-    return f"{titles[metric]}, {'higher' if HIGHER_IS_BETTER[metric] else 'lower'} is better"
+def axis_title(statistic: Statistic) -> str:
+    """What an axis says of a statistic, and which way is better."""
+    words = {True: ", higher is better", False: ", lower is better", None: ""}
+    return statistic.quantity + words[statistic.higher_is_better]
 
 
 def shown(name: str, limit: int = 36) -> str:
@@ -138,7 +131,7 @@ def shown(name: str, limit: int = 36) -> str:
         name: Any text.
         limit: Letters.
     """
-    line = "".join(own if own.isprintable() else " " for own in name)
+    line = "".join(letter if letter.isprintable() else " " for letter in name)
     if len(line) <= limit:
         return line
     kept = limit - 1  # settings that tell rows apart stand at the end
@@ -163,6 +156,22 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def panel_grid(count: int, height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure of panels, two beside each other.
+
+    Args:
+        count: Of the panels.
+        height: Inches of a row of panels.
+        sharey: Whether panels that stand beside each other share their vertical axis.
+    """
+    rows = -(-count // 2)
+    figure = new_figure(height * rows)
+    grid = figure.subplots(rows, min(count, 2), squeeze=False, sharey="row" if sharey else False)
+    for axes in grid.flat[count:]:
+        axes.remove()
+    return figure, list(grid.flat[:count])
+
+
 def placed_figure(height: float, width: float = WIDTH) -> Figure:
     """A figure whose parts stay where `add_panel` puts them; sizes in inches."""
     return Figure(figsize=(width, height))
@@ -182,7 +191,8 @@ def styled() -> Iterator[None]:
     """The style, whatever the reader's own settings of matplotlib are; also a decorator."""
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+        for key, value in _SETTINGS.items():
+            mpl.rcParams[key] = value
         # Fonts lack letters that names may have: they become boxes, and in an SVG stay text.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
@@ -243,7 +253,7 @@ def to_svg(figure: Figure, dpi: int = 200) -> bytes:
 
     Args:
         figure: See `to_png`.
-        dpi: Likewise, of the images in it.
+        dpi: Pixels an inch of the images in it.
     """
     return _saved(figure, format="svg", dpi=dpi, metadata={"Date": None})
 

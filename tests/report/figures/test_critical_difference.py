@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from compared import STATISTICS
 
 from bench.leaderboard.significance import Significance
 from bench.report.figures.critical_difference import draw_critical_difference, groups_within
@@ -12,7 +13,15 @@ DEMSAR = pd.Series({"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf
 def significance(ranks, critical_difference, metric="insertion"):
     nothing = pd.DataFrame()
     return Significance(
-        metric, list(ranks.index), {}, nothing, nothing, ranks, critical_difference, 0.01, 0.5
+        STATISTICS[metric],
+        list(ranks.index),
+        {},
+        nothing,
+        nothing,
+        ranks,
+        critical_difference,
+        0.01,
+        0.5,
     )
 
 

@@ -54,7 +54,7 @@ def test_comparisons_of_one_title_are_told_apart(tmp_path):
         comparison(tmp_path / hash_, drawn_curves("ab"), protocol={"hash": hash_})
         for hash_ in ("x", "y")
     ]
-    names = labels(draw_ranks(both).axes[0].get_xticklabels())
+    names = labels(draw_ranks(both, "insertion").axes[0].get_xticklabels())
     assert names == [own.key for own in both]
 
 

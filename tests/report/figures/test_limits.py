@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from compared import comparison
 
+from bench.leaderboard.declared import INSERTION
 from bench.leaderboard.significance import Significance, significance
 from bench.pictures import Picture
 from bench.report.figures import (
@@ -12,7 +13,7 @@ from bench.report.figures import (
     draw_critical_difference,
     draw_curves,
     draw_distributions,
-    draw_gallery,
+    draw_examples,
     draw_maps,
     draw_ranks,
     draw_scatter,
@@ -66,10 +67,10 @@ def figures(one):
     yield "scatter", draw_scatter(one)
     yield "passes", draw_cost(one)
     yield "seconds", draw_cost(one, "seconds")
-    yield "benchmarks", draw_ranks([one, one])
+    yield "benchmarks", draw_ranks([one, one], "insertion")
     yield "maps", draw_maps(one, list(pictures.values()))
     images = dict(zip(("best", "typical", "worst"), one.image_ids, strict=False))
-    yield "gallery", draw_gallery(one, next(iter(one.runs)), images, pictures)
+    yield "gallery", draw_examples(one, next(iter(one.runs)), images, pictures)
     if len(one.runs) > 1 and len(one.image_ids) > 1:
         tests = [significance(one, metric) for metric in ("insertion", "deletion")]
         yield "ranks", draw_critical_difference(tests)
@@ -117,7 +118,7 @@ def test_a_gallery_has_one_scale_that_holds_all_curves(tmp_path):
     """The first image's curves are the lowest and the shortest."""
     curves = {"m": np.outer([1, 5, -3], np.linspace(0, 1, 8))}
     one = comparison(tmp_path, curves, {"m": np.outer([1, 2, 9], np.linspace(0, 1, 8))})
-    figure = draw_gallery(one, "m", {"best": "a", "typical": "b", "worst": "c"}, {})
+    figure = draw_examples(one, "m", {"best": "a", "typical": "b", "worst": "c"}, {})
     panels = [axes for axes in figure.axes if axes.lines]
     assert len({(*axes.get_xlim(), *axes.get_ylim()) for axes in panels}) == 1
     low, high = panels[0].get_ylim()
@@ -136,7 +137,7 @@ def test_a_gallery_has_one_scale_that_holds_all_curves(tmp_path):
 )
 def test_a_critical_difference_about_as_long_as_the_axis(difference, ruler, text):
     nothing, ranks = pd.DataFrame(), pd.Series({"a": 1.5, "b": 1.5})
-    own = Significance("insertion", ["a", "b"], {}, nothing, nothing, ranks, difference, 1, 1)
+    own = Significance(INSERTION, ["a", "b"], {}, nothing, nothing, ranks, difference, 1, 1)
     figure = draw_critical_difference([own])
     (axes,) = figure.axes
     assert sum(line.get_marker() == "|" for line in axes.lines) == ruler

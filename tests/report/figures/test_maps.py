@@ -4,7 +4,7 @@ import pytest
 from compared import comparison, drawn_curves
 
 from bench.pictures import Picture
-from bench.report.figures.maps import draw_contact_sheet, draw_gallery, draw_maps
+from bench.report.figures.maps import draw_contact_sheet, draw_examples, draw_maps
 from bench.report.figures.style import to_png
 from bench.report.steps import step_pictures
 
@@ -62,7 +62,7 @@ def gallery(tmp_path, **images):
         protocol={"insertion": own | {"steps": 10, "max_fraction": 1}, "deletion": own},
     )
     pictures = {"a": picture("a"), "b": picture("b")}
-    return one, draw_gallery(one, "m", images, pictures), pictures
+    return one, draw_examples(one, "m", images, pictures), pictures
 
 
 def test_a_gallery_shows_steps_with_their_scores(tmp_path):
@@ -107,7 +107,7 @@ def test_few_steps_are_shown_once(tmp_path):
         maps={"m": {"a": MAP}},
         protocol={part: {"steps": 2} for part in ("insertion", "deletion")},
     )
-    figure = draw_gallery(one, "m", {"best": "a"}, {"a": picture("a")})
+    figure = draw_examples(one, "m", {"best": "a"}, {"a": picture("a")})
     assert [title for title in titles(figure) if "inserted" in title] == ["50% inserted"]
 
 

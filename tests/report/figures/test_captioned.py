@@ -4,13 +4,13 @@ from compared import comparison, drawn_curves
 
 from bench.errors import BenchWarning
 from bench.pictures import Picture, pictures_folder, save_picture
-from bench.report.figures.plates import diagrams, photographs, ranks_over_benchmarks
+from bench.report.figures.captioned import diagrams, photographs, ranks_over_benchmarks
 
 MAP = np.arange(16, dtype=np.float32).reshape(4, 4)
 
 
-def names(plates):
-    return [plate.name for plate in plates]
+def names(figures):
+    return [one.name for one in figures]
 
 
 def test_diagrams_of_several_methods_and_images(tmp_path):
@@ -19,8 +19,8 @@ def test_diagrams_of_several_methods_and_images(tmp_path):
     assert names(found) == [
         "curves", "distributions", "scatter", "ranks", "cost_passes", "cost_seconds",
     ]  # fmt: skip
-    assert all(plate.title and plate.caption.endswith(".") for plate in found)
-    assert all(plate.figure.axes for plate in found)
+    assert all(one.title and one.caption.endswith(".") for one in found)
+    assert all(one.figure.axes for one in found)
 
 
 def test_what_makes_no_sense_is_not_drawn(tmp_path):

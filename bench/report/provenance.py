@@ -49,7 +49,7 @@ class MethodFacts:
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingImages:
     """A method that lacks images.
 
     Attributes:
@@ -71,7 +71,7 @@ def method_facts(name: str, run: Run) -> MethodFacts:
     return MethodFacts(
         name,
         _cited(run.citations.get("method", "")),
-        [f"{key} = {json.dumps(own)}" for key, own in settings.items() if key != "_target_"],
+        [f"{key} = {json.dumps(value)}" for key, value in settings.items() if key != "_target_"],
         run.identity["seed"],
         run.manifest["key"][:12],
     )
@@ -79,7 +79,7 @@ def method_facts(name: str, run: Run) -> MethodFacts:
 
 def _cited(citation: str) -> list[Cited]:
     """Citations, with links to where the record says they are."""
-    texts = [own.strip() for own in citation.split(";") if own.strip()]
+    texts = [text.strip() for text in citation.split(";") if text.strip()]
     return [Cited(text, _link(entry.fields)) for text in texts for entry in entries(text)]
 
 
@@ -100,13 +100,13 @@ def _link(fields: Mapping[str, str]) -> str:
     return fields.get("url", "") if fields.get("url", "").startswith("https://") else ""
 
 
-def missing_images(name: str, run: Run) -> Missing:
+def missing_images(name: str, run: Run) -> MissingImages:
     """How many images a run lacks, and why; `name` is its row's."""
     rows = run.rows()
     failures: dict[str, list[str]] = {}
     for image_id, reason in run.failures(rows).items():
         failures.setdefault(without_folders(reason, run), []).append(image_id)
-    return Missing(name, run.num_images - len(rows), run.num_images, failures)
+    return MissingImages(name, run.num_images - len(rows), run.num_images, failures)
 
 
 def provenance_facts(runs: Mapping[str, Run]) -> list[tuple[str, list[str]]]:
@@ -125,9 +125,8 @@ def provenance_facts(runs: Mapping[str, Run]) -> list[tuple[str, list[str]]]:
         tell("Device", origin.get("device"))
         tell("Commit", git.get("commit", "") + (" and changes" if git.get("dirty") else ""))
         tell("Python", origin.get("python"))
-        tell(
-            "Packages", ", ".join(f"{own} {packages[own]}" for own in _PACKAGES if own in packages)
-        )
+        installed = [f"{name} {packages[name]}" for name in _PACKAGES if name in packages]
+        tell("Packages", ", ".join(installed))
         tell("CUDA", origin.get("cuda") if origin.get("cudnn") else None)
         tell("Precision", identity.get("precision"))
         tell("Weights", _hash(identity["backbone"].get("weights_sha256")))

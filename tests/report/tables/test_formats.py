@@ -8,14 +8,19 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench.leaderboard.table import COLUMNS
-from bench.report.tables import places, to_latex, to_markdown, to_text
+from bench.leaderboard.columns import csv_columns
+from bench.leaderboard.declared import DELETION, INSERTION, SRG
+from bench.leaderboard.table import Leaderboard
+from bench.report.tables import to_latex, to_markdown, to_text
+from bench.report.tables.table import places
 
 LEGEND = (
     "Bold: the best of its column; underlined: the second best; *, **, ***: differs from the best, "
     "controls included, p < 0.05, 0.01, 0.001; methods that share a letter cannot be told apart; "
     "italics: controls, which are neither best nor second."
 )
+
+STATISTICS = [INSERTION, DELETION, SRG]
 
 
 def board(**columns):
@@ -32,8 +37,14 @@ def board(**columns):
         "insertion_p": [np.nan, 0.04999, 0.001, 0.0009], "deletion_p": [0.05, np.nan, 0.0099, 1],
         "insertion_letters": ["a", "b", "b", "a"], "deletion_letters": ["ab", "a", "b", "a"],
     } | columns  # fmt: skip
-    empty = pd.DataFrame(columns=[own for own in COLUMNS if own not in given], index=range(4))
+    empty = pd.DataFrame(
+        columns=[own for own in csv_columns(STATISTICS) if own not in given], index=range(4)
+    )
     return pd.concat([pd.DataFrame(given, index=range(4)), empty.astype(object)], axis=1)
+
+
+def shown(table, name="b"):
+    return Leaderboard(name, table, {"c": STATISTICS})
 
 
 def cells(markdown, method):
@@ -43,7 +54,7 @@ def cells(markdown, method):
 
 def printed(table, width=120):
     console = Console(width=width, file=io.StringIO(), force_terminal=True, markup=False)
-    for part in to_text(table, width=width):
+    for part in to_text(shown(table), width=width):
         console.print(part, highlight=False)
     return console.file.getvalue()
 
@@ -63,7 +74,7 @@ def test_nobody_wins_alone_or_where_all_are_alike():
 
 
 def test_markdown_marks():
-    text = to_markdown(board(), "b")
+    text = to_markdown(shown(board()))
     rise, lime, edge = (cells(text, name) for name in ("rise", "lime", "edge_map"))
     interval = "0.100..0.900"
     assert rise[2:9] == [
@@ -100,7 +111,7 @@ def test_markdown_marks():
 
 
 def test_p_values_at_a_limit_are_not_below_it():
-    text = to_markdown(board(insertion_p=[np.nan, 0.05, 0.01, 0.001]), "b")
+    text = to_markdown(shown(board(insertion_p=[np.nan, 0.05, 0.01, 0.001])))
     assert [cells(text, own)[2].count("\\*") for own in ("lime", "edge_map", "center")] == [0, 1, 2]
 
 
@@ -108,16 +119,16 @@ def test_legend_tells_only_of_what_occurs():
     plain = board(control=False).drop(
         columns=[c for c in board() if c.endswith(("_p", "_letters"))]
     )
-    last = to_markdown(plain, "b").splitlines()[-1]
+    last = to_markdown(shown(plain)).splitlines()[-1]
     assert last == "- Bold: the best of its column; underlined: the second best."
-    assert "group" not in to_markdown(plain, "b")
-    alone = to_markdown(plain.drop(columns="control")[:1], "b")  # as older callers have it
+    assert "group" not in to_markdown(shown(plain))
+    alone = to_markdown(shown(plain.drop(columns="control")[:1]))  # as older callers have it
     assert alone.splitlines()[-1].startswith("| 2 | rise | 0.7000 |")
 
 
 def test_one_method_has_no_letters():
     alone = board(run_key=["k", np.nan, np.nan, np.nan], insertion_letters=["a", np.nan, None, ""])
-    assert to_markdown(alone.assign(deletion_letters=np.nan), "b").count("group") == 0
+    assert to_markdown(shown(alone.assign(deletion_letters=np.nan))).count("group") == 0
 
 
 def test_rows_that_were_not_run_do_not_compete():
@@ -127,11 +138,11 @@ def test_rows_that_were_not_run_do_not_compete():
     table.loc[0, blank] = pd.NA
     table.loc[1, "insertion_auc"] = 0.65
     table["published_insertion_auc"] = [0.99, 0.5, np.nan, np.nan]
-    text = to_markdown(table, "b")
+    text = to_markdown(shown(table))
     assert "**0.6500**" in cells(text, "lime")[2]
     assert "0.9900" in cells(text, "rise")  # published: a record, that wins nothing
-    assert "group" not in text  # nor have letters room beside a published table
-    assert "share a letter" not in text
+    assert text.count("group") == 2  # letters stand beside published cells, too
+    assert "share a letter" in text
     assert cells(text, "rise")[-1].startswith("not run")
 
 
@@ -156,7 +167,7 @@ def test_text_goes_without_what_can_be_spared():
         (90, ["ties", "group"]),
         (60, ["ties", "group", "95 %"]),
     ):
-        parts = to_text(plain, width=width)
+        parts = to_text(shown(plain), width=width)
         titles = [column.header.strip() for column in parts[0].columns]
         assert not set(gone) & set(titles)
         assert ({"ties", "group", "95 %"} - set(gone)) <= set(titles)
@@ -164,7 +175,7 @@ def test_text_goes_without_what_can_be_spared():
         assert bool(told) == bool(gone)
         for name in gone:
             assert name in told[0]
-    assert "share a letter" not in "".join(to_text(plain, width=60)[1:])
+    assert "share a letter" not in "".join(to_text(shown(plain), width=60)[1:])
 
 
 def test_numbers_of_different_lengths_stay_aligned():
@@ -181,7 +192,7 @@ def test_numbers_of_different_lengths_stay_aligned():
 
 
 def test_latex_marks():
-    text = to_latex(board(), "b")
+    text = to_latex(shown(board()))
     assert "\\textbf{0.7000} &" in text
     assert "\\underline{0.6000}\\rlap{$^{**}$} &" in text
     assert "\\textit{center} & \\textit{0.9000}\\rlap{$^{***}$} &" in text
@@ -194,7 +205,7 @@ def test_latex_compiles(tmp_path):
     names = ["[red] \\input{/etc/passwd} $x^2_i$", "*star", "100 % & #1 ~ <a|b>", "ctrl {x}"]
     table = board(method=names, notes=["[x] \\\\ 50 %", None, None, None])
     head = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"
-    (tmp_path / "t.tex").write_text(head + to_latex(table, "b_%") + "\\end{document}\n")
+    (tmp_path / "t.tex").write_text(head + to_latex(shown(table, "b_%")) + "\\end{document}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]

@@ -2,20 +2,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.leaderboard.declared import INSERTION
 from bench.leaderboard.significance import TESTS, Significance
 from bench.metrics import auc, baseline, perturbation, score
 from bench.metrics.protocol import load_protocol, shipped_protocols
-from bench.report import prose
-from bench.report.prose import protocol_in_words, significance_in_words
+from bench.report import texts
+from bench.report.texts import protocol_in_words, significance_in_words
 
 
 def test_there_are_words_for_everything():
-    assert set(prose.SCORES) == set(score.SCORES)
-    assert set(prose.BASELINES) == {own.__name__ for own in baseline.BASELINES.values()}
+    assert set(texts.SCORES) == set(score.SCORES)
+    assert set(texts.BASELINES) == {own.__name__ for own in baseline.BASELINES.values()}
     renamed = {"numpy_legacy"}  # in rows stored before it became `running_numpy`
-    assert set(prose.TIES) == {*perturbation.TIE_RULES, *renamed}
-    assert set(prose.AUC_RULES) == set(auc.AUC_RULES)
-    assert set(prose.TESTS) == set(TESTS)
+    assert set(texts.TIES) == {*perturbation.TIE_RULES, *renamed}
+    assert set(texts.AUC_RULES) == set(auc.AUC_RULES)
+    assert set(texts.TESTS) == set(TESTS)
 
 
 @pytest.mark.parametrize("name", shipped_protocols())
@@ -51,7 +52,7 @@ def test_words_of_both_directions():
 def found(letters, **changes):
     names = list(letters)
     settings = {
-        "metric": "insertion", "methods": names, "letters": letters, "pairs": pd.DataFrame(),
+        "statistic": INSERTION, "methods": names, "letters": letters, "pairs": pd.DataFrame(),
         "win_rates": pd.DataFrame(), "average_ranks": pd.Series(dtype=float),
         "critical_difference": np.nan, "friedman_p": np.nan, "alpha": np.nan,
     }  # fmt: skip

@@ -7,24 +7,31 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from bench.leaderboard.comparison import Comparison, extremes
+from bench.leaderboard.robustness import shared_statistics
 from bench.leaderboard.significance import Significance, significance
 from bench.pictures import Picture, load_picture, pictures_folder
-from bench.report.figures.cost import draw_cost
+from bench.report.figures.cost import Measure, draw_cost
 from bench.report.figures.critical_difference import draw_critical_difference
 from bench.report.figures.curves import draw_curves
 from bench.report.figures.distributions import draw_distributions
 from bench.report.figures.heatmaps import draw_ranks
-from bench.report.figures.maps import draw_gallery, draw_maps
+from bench.report.figures.maps import draw_examples, draw_maps
 from bench.report.figures.scatter import draw_scatter
 
 _PHOTOS_DPI = 110
 """A photo of 224 pixels is shown on about an inch; finer, the files are mostly noise."""
 
+_COSTS: dict[Measure, str] = {
+    "passes": "what one map costs in passes through the network",
+    "seconds": "the seconds that an image's map and curves took where they were run",
+}
+"""What methods cost, and how a caption says it."""
+
 _ROWS = 8
 """Images of the overview of maps, at most."""
 
 
-class Plate(NamedTuple):
+class CaptionedFigure(NamedTuple):
     """A figure that is ready to be shown.
 
     Attributes:
@@ -44,63 +51,70 @@ class Plate(NamedTuple):
 
 def diagrams(
     comparison: Comparison, significances: Sequence[Significance] | None = None
-) -> Iterator[Plate]:
+) -> Iterator[CaptionedFigure]:
     """Figures of numbers.
 
     Args:
         comparison: Whose numbers.
-        significances: On its metrics, where they are known; made here if None.
+        significances: On its statistics, where they are known; made here if None.
     """
-    many = len(comparison.image_ids) > 1
-    bands = "Bands are pointwise 95 % intervals of the mean (Student's t)." if many else ""
-    yield Plate(
-        "curves",
-        "Mean curves",
-        f"Mean score against the share of pixels inserted or deleted. {bands}".strip(),
-        draw_curves(comparison),
-    )
-    if many:
-        yield Plate(
+    has_many_images = len(comparison.image_ids) > 1
+    if comparison.protocol.curves:
+        yield _curves(comparison)
+    if has_many_images and comparison.statistics:
+        yield CaptionedFigure(
             "distributions",
-            "Areas of single images",
+            "Values of single images",
             "A dot is an image, a large mark the mean with its 95 % bootstrap interval; boxes go "
             "from quartile to quartile.",
             draw_distributions(comparison),
         )
-    if len(comparison.runs) < 2:
-        return
-    yield Plate(
-        "scatter",
-        "Insertion against deletion",
-        "Mean areas with 95 % bootstrap intervals; the upper left is better.",
-        draw_scatter(comparison),
-    )
-    if significances is None and many:
-        significances = [significance(comparison, metric) for metric in ("insertion", "deletion")]
-    if significances and many:
-        yield Plate(
+    if len(comparison.runs) > 1:
+        yield from _of_methods(comparison, significances if has_many_images else [])
+
+
+def _curves(comparison: Comparison) -> CaptionedFigure:
+    ways = list(dict.fromkeys(own.pixels_are for own in comparison.protocol.curves.values()))
+    caption = f"Mean score against the share of pixels {' or '.join(ways)}."
+    if len(comparison.image_ids) > 1:
+        caption += " Bands are pointwise 95 % intervals of the mean (Student's t)."
+    return CaptionedFigure("curves", "Mean curves", caption, draw_curves(comparison))
+
+
+def _of_methods(
+    comparison: Comparison, significances: Sequence[Significance] | None
+) -> Iterator[CaptionedFigure]:
+    """Figures that set methods against each other."""
+    if len(comparison.statistics) > 1:
+        first, second = comparison.statistics[:2]
+        yield CaptionedFigure(
+            "scatter",
+            f"{first.title} against {second.title.lower()}",
+            "Means with 95 % bootstrap intervals; the best corner is marked.",
+            draw_scatter(comparison),
+        )
+    if significances is None:
+        significances = [significance(comparison, statistic) for statistic in comparison.tested]
+    if significances:
+        yield CaptionedFigure(
             "ranks",
             "Average ranks",
             "Ranks within each image, averaged over images. A bar joins methods that differ by "
             "less than Nemenyi's critical difference at 0.05 (Demsar 2006).",
             draw_critical_difference(significances, comparison.controls),
         )
-    known = sum(bool(run.passes) for run in comparison.runs.values())
-    measures = {
-        "passes": "what one map costs in passes through the network",
-        "seconds": "the seconds that an image's map and curves took where they were run",
-    }
-    for measure, words in list(measures.items())[0 if known else 1 :]:
-        yield Plate(
-            f"cost_{measure}",
-            f"Areas against {measure}",
-            f"Mean areas with 95 % bootstrap intervals against {words}; methods of equal cost "
-            "stand side by side.",
-            draw_cost(comparison, measure),
-        )
+    for measure, words in _COSTS.items() if comparison.statistics else ():
+        if measure == "seconds" or any(run.passes for run in comparison.runs.values()):
+            yield CaptionedFigure(
+                f"cost_{measure}",
+                f"Means against {measure}",
+                f"Means with 95 % bootstrap intervals against {words}; methods of equal cost "
+                "stand side by side.",
+                draw_cost(comparison, measure),
+            )
 
 
-def photographs(comparison: Comparison, results_dir: Path) -> Iterator[Plate]:
+def photographs(comparison: Comparison, results_dir: Path) -> Iterator[CaptionedFigure]:
     """Figures of images, as far as pictures and maps were kept.
 
     Args:
@@ -111,10 +125,10 @@ def photographs(comparison: Comparison, results_dir: Path) -> Iterator[Plate]:
         BenchError: A picture or a map that was kept cannot be read.
     """
     folder = pictures_folder(results_dir, comparison.title, comparison.key)
-    loaded = {own: load_picture(folder, own) for own in comparison.image_ids}
-    pictures = {image_id: own for image_id, own in loaded.items() if own is not None}
+    loaded = {image_id: load_picture(folder, image_id) for image_id in comparison.image_ids}
+    pictures = {image_id: picture for image_id, picture in loaded.items() if picture is not None}
     if pictures:
-        yield Plate(
+        yield CaptionedFigure(
             "maps",
             "Maps",
             "Photos and each method's map over them; colours follow the rank of the pixels, which "
@@ -125,28 +139,28 @@ def photographs(comparison: Comparison, results_dir: Path) -> Iterator[Plate]:
     for method in comparison.runs:
         images = extremes(comparison, method)
         if method not in comparison.controls and pictures.keys() & set(images.values()):
-            yield Plate(
+            yield CaptionedFigure(
                 f"gallery_{comparison.runs[method].folder.name}",
                 f"{method}: best, typical and worst image",
-                "Images on which insertion minus deletion is highest, in the middle and lowest. "
-                "Under each picture stands the score that the curve has there.",
-                draw_gallery(comparison, method, images, pictures),
+                f"Images on which {comparison.protocol.quality_in_words} is highest, in the middle "
+                "and lowest. Under each picture stands the score that the curve has there.",
+                draw_examples(comparison, method, images, pictures),
                 _PHOTOS_DPI,
             )
 
 
-def ranks_over_benchmarks(comparisons: Sequence[Comparison]) -> Iterator[Plate]:
+def ranks_over_benchmarks(comparisons: Sequence[Comparison]) -> Iterator[CaptionedFigure]:
     """How methods rank where there are several benchmarks, networks or protocols.
 
     Args:
         comparisons: Of one leaderboard.
     """
-    for metric in ("insertion", "deletion") if len(comparisons) > 1 else ():
-        yield Plate(
-            f"benchmarks_{metric}",
-            f"Ranks by {metric}",
+    for statistic in shared_statistics(comparisons) if len(comparisons) > 1 else ():
+        yield CaptionedFigure(
+            f"benchmarks_{statistic.name}",
+            f"Ranks by {statistic.title.lower()}",
             "The rank of each method's mean within each benchmark; blank where it was not run.",
-            draw_ranks(comparisons, metric),
+            draw_ranks(comparisons, statistic),
         )
 
 
@@ -157,4 +171,4 @@ def _overview(comparison: Comparison, pictures: Mapping[str, Picture]) -> list[P
         for image_id in pictures
     }
     least = min(lacking.values())
-    return [own for image_id, own in pictures.items() if lacking[image_id] == least][:_ROWS]
+    return [one for image_id, one in pictures.items() if lacking[image_id] == least][:_ROWS]

@@ -1,0 +1,366 @@
+"""The columns of a leaderboard: in one place, for CSV, Markdown, LaTeX, the terminal and the page.
+
+A column says how it is called, what its cells say and where it is shown. The columns of a metric
+follow from its statistics, so a new metric is shown everywhere without another line; formats
+(`bench.report.tables`) know no column by its name.
+
+The same columns stand in all formats, in the same order, by one rule:
+
+- A statistic is its mean, and if it is a main one its 95 % interval beside it.
+- The best mean is bold and the second best underlined; stars stand on means that differ from the
+  best. Statistics without a direction have neither.
+- Letters follow where two rows or more were tested, whatever else the table shows.
+- The published cell, the difference from it and whether it lies in the interval follow where a row
+  of the table has a published cell.
+- A format without room leaves out what a column's `left_out_of` and `spare` say.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.leaderboard.declared import Statistic
+
+Record = Mapping[str, Any]
+"""A row of a table: by column, what is known; absent, None, NaN or empty where nothing is."""
+Kind = Literal["rank", "name", "text", "words", "number", "interval"]
+Format = Literal["markdown", "latex", "terminal", "page"]
+
+
+class Ends(NamedTuple):
+    """A mean with its interval, and the published value; NaN where there is none."""
+
+    low: float
+    mean: float
+    high: float
+    published: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table for people.
+
+    Attributes:
+        title: In Markdown, LaTeX and the terminal, where room is short.
+        text: What its cell says of a row; empty where it has nothing to say.
+        heading: On the page; `title` by default.
+        hint: What it says, in a sentence, for the page.
+        note: A word or two under the heading.
+        kind: Words may break, texts stand at the left, numbers at the right.
+        value: What a cell sorts by; None sorts last. By default its text.
+        ends: Of an interval, what is drawn of a row.
+        higher_is_better: Of numbers that compete; None: they do not.
+        p_values: The name under which rows have the p-values of differences from the best.
+        first: The order that a first click gives.
+        least: Rows that must have something to say, for the column to be shown.
+        left_out_of: Formats that go without it.
+        spare: Where a terminal has no room, columns are left out, 1 first; 0: never.
+        group: A title over several columns.
+    """
+
+    title: str
+    text: Callable[[Record], str]
+    heading: str = ""
+    hint: str = ""
+    note: str = ""
+    kind: Kind = "number"
+    value: Callable[[Record], float | str | None] | None = None
+    ends: Callable[[Record], Ends] | None = None
+    higher_is_better: bool | None = None
+    p_values: str = ""
+    first: Literal["ascending", "descending"] = "ascending"
+    least: int = 0
+    left_out_of: Collection[Format] = ()
+    spare: int = 0
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.heading:
+            object.__setattr__(self, "heading", self.title)
+
+
+GROUP_HINT = "Methods that share a letter cannot be told apart"
+
+_OF_ROWS = (
+    "benchmark backbone protocol auc method control n_images n_missing clean_accuracy "
+    "mean_clean_score"
+).split()
+_OF_RUNS = (
+    "published_method notes forward_passes backward_passes rank seed comparison run_key"
+).split()
+
+
+def csv_columns(statistics: Sequence[Statistic]) -> list[str]:
+    """The columns of a leaderboard's CSV, in their order.
+
+    Args:
+        statistics: Of all its protocols.
+    """
+    measured = [name for statistic in statistics for name in _measured(statistic)]
+    published = [statistic for statistic in statistics if statistic.published]
+    return [
+        *_OF_ROWS,
+        *measured,
+        "tied_fraction",
+        *map(published_column, published),
+        *(f"{statistic.name}_delta" for statistic in published),
+        *(f"{statistic.name}_inside" for statistic in published),
+        *_OF_RUNS,
+    ]
+
+
+def _measured(statistic: Statistic) -> list[str]:
+    if not statistic.is_main:
+        return [statistic.column]
+    endings = ["ci_low", "ci_high"]
+    if statistic.higher_is_better is not None:
+        endings += ["letters", "p"]
+    return [statistic.column, *(f"{statistic.name}_{ending}" for ending in endings)]
+
+
+def published_column(statistic: Statistic) -> str:
+    """The column of a statistic's published cells."""
+    return f"published_{statistic.column if statistic.is_area else statistic.name}"
+
+
+def leaderboard_columns(statistics: Sequence[Statistic]) -> list[Column]:
+    """What a leaderboard shows people of rows that may be compared.
+
+    Args:
+        statistics: Of their protocol, in the order of the table.
+    """
+    measured = [column for statistic in statistics for column in _statistic_columns(statistic)]
+    return [
+        Column(
+            "#",
+            _rank,
+            hint="Rank by the first mean",
+            kind="rank",
+            value=lambda row: int(row["rank"]) if _rank(row) else None,
+        ),
+        text_column("method", "method", "Method", kind="name"),
+        *measured,
+        number_column(
+            "tied_fraction",
+            "ties",
+            "Ties",
+            template="{:.1%}",
+            hint="Share of a map's pixels whose value another pixel has, too",
+            left_out_of=("latex",),
+            spare=1,
+        ),
+        Column(
+            "passes",
+            _passes,
+            "Passes",
+            hint="Forward + backward passes through the network for one map",
+            value=_all_passes,
+        ),
+    ]
+
+
+def _statistic_columns(statistic: Statistic) -> list[Column]:
+    if not statistic.is_main:
+        return [_mean_column(statistic)]
+    return [
+        _mean_column(statistic),
+        _interval_column(statistic),
+        *(_test_columns(statistic) if statistic.higher_is_better is not None else ()),
+        *(_published_columns(statistic) if statistic.published else ()),
+    ]
+
+
+def mean_title(statistic: Statistic) -> str:
+    """A mean's title where room is short: `ins ↑`."""
+    return f"{statistic.short} {arrow(statistic)}".strip()
+
+
+def arrow(statistic: Statistic) -> str:
+    """Which way is better; empty where neither is."""
+    return {True: "↑", False: "↓", None: ""}[statistic.higher_is_better]
+
+
+def mean_template(statistic: Statistic) -> str:
+    """How a mean is written."""
+    return f"{{:.{statistic.digits}f}}"
+
+
+def _order(statistic: Statistic) -> Literal["ascending", "descending"]:
+    return "ascending" if statistic.higher_is_better is False else "descending"
+
+
+def _mean_column(statistic: Statistic) -> Column:
+    hints = {True: "; higher is better", False: "; lower is better", None: ""}
+    return number_column(
+        statistic.column,
+        mean_title(statistic),
+        statistic.title,
+        template=mean_template(statistic),
+        hint=f"Mean over images{hints[statistic.higher_is_better]}",
+        note=f"{arrow(statistic)} better" if arrow(statistic) else "",
+        first=_order(statistic),
+        higher_is_better=statistic.higher_is_better,
+        p_values=f"{statistic.name}_p" if statistic.is_main else "",
+        spare=0 if statistic.is_main else 5,
+        least=0 if statistic.is_main else 1,
+    )
+
+
+def _interval_column(statistic: Statistic) -> Column:
+    names = [f"{statistic.name}_ci_low", statistic.column, f"{statistic.name}_ci_high"]
+    names.append(published_column(statistic))
+
+    def ends(row: Record) -> Ends:
+        return Ends(*(number_in(row, name) for name in names))
+
+    def text(row: Record) -> str:
+        return f"{row[names[0]]:.3f}..{row[names[2]]:.3f}" if known(row, names[0]) else ""
+
+    return Column(
+        "95 %",
+        text,
+        "95 % interval",
+        hint=f"Of the mean {statistic.quantity}, bootstrapped over images",
+        kind="interval",
+        value=lambda row: _sorted_by(row, names[0]),
+        ends=ends,
+        first=_order(statistic),
+        spare=3,
+    )
+
+
+def _test_columns(statistic: Statistic) -> list[Column]:
+    letters = text_column(
+        f"{statistic.name}_letters", "group", "Group", hint=GROUP_HINT, least=2, spare=2
+    )
+    p_value = Column(
+        "p",
+        lambda row: p_value_text(row.get(f"{statistic.name}_p")),
+        hint=f"p-value of the difference in {statistic.quantity} from the best row, Holm-adjusted",
+        value=lambda row: _sorted_by(row, f"{statistic.name}_p"),
+        first="descending",
+        least=1,
+        left_out_of=("markdown", "latex", "terminal"),  # where stars say it in less room
+    )
+    return [letters, p_value]
+
+
+def _published_columns(statistic: Statistic) -> list[Column]:
+    inside = f"{statistic.name}_inside"
+    return [
+        number_column(
+            published_column(statistic),
+            "published",
+            "Published",
+            template=mean_template(statistic),
+            hint=f"The published {statistic.quantity}",
+            first=_order(statistic),
+            least=1,
+        ),
+        number_column(
+            f"{statistic.name}_delta",
+            "difference",
+            "Difference",
+            template=f"{{:+.{statistic.digits}f}}",
+            hint="Ours minus the published",
+            first=_order(statistic),
+            least=1,
+            left_out_of=("latex",),  # a reader can subtract, and a page of paper is narrow
+            spare=4,
+        ),
+        Column(
+            "inside?",
+            lambda row: ("no", "yes")[bool(row[inside])] if known(row, inside) else "",
+            "Inside",
+            hint="Whether the published value lies in our interval",
+            value=lambda row: _sorted_by(row, inside),
+            least=1,
+        ),
+    ]
+
+
+def number_column(
+    name: str, title: str, heading: str = "", *, template: str = "{:.4f}", **settings: Any
+) -> Column:
+    """A column of the numbers that rows have under a name.
+
+    Args:
+        name: Of the number in a row.
+        title: See `Column`.
+        heading: See `Column`.
+        template: How a number is written.
+        settings: Of `Column`.
+    """
+    return Column(
+        title,
+        lambda row: template.format(row[name]) if known(row, name) else "",
+        heading,
+        value=lambda row: _sorted_by(row, name),
+        **settings,
+    )
+
+
+def text_column(name: str, title: str, heading: str = "", **settings: Any) -> Column:
+    """A column of the texts that rows have under a name.
+
+    Args:
+        name: Of the text in a row.
+        title: See `Column`.
+        heading: See `Column`.
+        settings: Of `Column`.
+    """
+    return Column(
+        title,
+        lambda row: str(row[name]) if known(row, name) else "",
+        heading,
+        **{"kind": "text", **settings},
+    )
+
+
+def known(row: Record, name: str) -> bool:
+    """Whether a row has something to say under a name."""
+    value = row.get(name)
+    return not (value is None or pd.isna(value) or value == "")
+
+
+def number_in(row: Record, name: str) -> float:
+    """A row's number; NaN where it has none."""
+    return float(row[name]) if known(row, name) else np.nan
+
+
+def p_value_text(value: Any) -> str:
+    """A p-value; of small ones more would say no more."""
+    if value is None or pd.isna(value):
+        return ""
+    return "<0.001" if value < 0.001 else f"{value:.2g}"
+
+
+def _sorted_by(row: Record, name: str) -> float | None:
+    return float(row[name]) if known(row, name) and np.isfinite(row[name]) else None
+
+
+def _rank(row: Record) -> str:
+    return str(row["rank"]) if known(row, "rank") and not row["n_missing"] else ""
+
+
+def _passes(row: Record) -> str:
+    """Forward and, if there are any, backward passes for one map: 4000, or 80+80.
+
+    Rows without numbers say here why.
+    """
+    if not known(row, "run_key"):
+        return "not run"
+    if row["n_missing"]:
+        return f"{row['n_missing']} of {row['n_images'] + row['n_missing']} images missing"
+    if not known(row, "forward_passes"):
+        return ""
+    ways = [row["forward_passes"], row["backward_passes"]]
+    return "+".join(str(count) for count in ways[: 1 + bool(ways[1])])
+
+
+def _all_passes(row: Record) -> float | None:
+    has_numbers = known(row, "run_key") and not row["n_missing"] and known(row, "forward_passes")
+    return float(row["forward_passes"] + row["backward_passes"]) if has_numbers else None
