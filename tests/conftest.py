@@ -1,5 +1,6 @@
 """A small labelled data set on disk, the toy pieces as configuration, and the command line."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hydra._internal.core_plugins.importlib_resources_config_source import (
+    ImportlibResourcesConfigSource,
+)
 
 from bench.cli import main
 
@@ -34,6 +38,22 @@ def pytest_xdist_auto_num_workers(config):
     if all(".py" in argument for argument in config.args):
         return 0
     return min(len(os.sched_getaffinity(0)), 8)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shipped_configuration_read_once():
+    """Hydra parses the YAML of `bench.conf` twice for each run; here, once in all."""
+    load, known = ImportlibResourcesConfigSource.load_config, {}
+
+    def load_config(self, config_path):
+        key = self.provider, self.path, config_path
+        if key not in known:
+            known[key] = load(self, config_path)
+        return copy.deepcopy(known[key])  # what composes it also changes it
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImportlibResourcesConfigSource, "load_config", load_config)
+        yield
 
 
 @pytest.fixture

@@ -218,6 +218,7 @@ def test_maps_of_other_precisions_lose_nothing(samples, dtype, expected):
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 7])
+@pytest.mark.usefixtures("two_threads")
 def test_same_bits_for_any_order_number_of_methods_and_block(samples, block_size):
     expected = rows_by_image(run(samples))
     order = [samples[i] for i in (4, 0, 6, 1, 5, 3, 2)]
@@ -236,6 +237,7 @@ def test_same_within_a_millionth_for_any_batch_size(samples, batch_size):
             assert np.abs(row[curve] - expected[key][curve]).max() <= 1e-6
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_only_what_is_missing_is_evaluated(samples):
     expected = rows_by_image(run(samples))
     done = {"random": {s.image_id for s in samples}, "rise": {samples[1].image_id}}
@@ -341,6 +343,7 @@ def starved(limit):
     return hungry
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_out_of_memory_halves_the_batch_and_goes_on(samples):
     protocol, made = load_protocol("xplique-probability"), []
     scorer = Scorer(starved(5), protocol.score, 16, on_forward=made.append, may_shrink=True)
@@ -616,6 +619,7 @@ class TestInsertionDeletion:
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("block_size", [2, 7])
+@pytest.mark.usefixtures("two_threads")
 def test_rows_do_not_depend_on_the_threads_that_read(samples, workers, block_size):
     expected = rows_by_image(run(samples, block_size=7))
     assert_same_bits(rows_by_image(run(samples, block_size=block_size, workers=workers)), expected)

@@ -46,13 +46,24 @@ done
 SHARDS = "shard=1/2,2/2"
 
 
+@pytest.fixture(scope="module")
+def pool():
+    """Joblib's processes start once for all tests: each of them imports torch anew."""
+    yield
+    get_reusable_executor().shutdown()
+
+
 @pytest.fixture
-def elsewhere(bench, monkeypatch):
+def elsewhere(bench, pool, monkeypatch):
     """Runs `bench run -m` with a launcher; its processes find the toy pieces, too."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    yield lambda launcher, *arguments: bench("-m", f"hydra/launcher={launcher}", *arguments)
-    get_reusable_executor().shutdown()  # its processes are in this test's folder
+    return lambda launcher, *arguments: bench("-m", f"hydra/launcher={launcher}", *arguments)
+
+
+def here():
+    """The results folder by its whole path: joblib's processes stay where they were started."""
+    return f'results_dir="{Path.cwd()}/results"'
 
 
 def assert_as_one_process_would_have_it(bench):
@@ -70,6 +81,7 @@ def outputs():
 
 
 def test_joblib(bench, elsewhere):
+    get_reusable_executor().shutdown()  # of another folder
     code, out, err = elsewhere("joblib", SHARDS, "hydra.launcher.n_jobs=2")
     assert code == 0, err
     assert out.count("toy · xplique-probability · 7 images") == 1  # when both have ended
@@ -82,7 +94,8 @@ def test_joblib(bench, elsewhere):
 
 
 def test_failures_elsewhere_are_told_here(elsewhere):
-    code, _, err = elsewhere("joblib", SHARDS, "method=[random,wrong_shape,raises]")
+    methods = "method=[random,wrong_shape,raises]"
+    code, _, err = elsewhere("joblib", SHARDS, methods, "hydra.launcher.n_jobs=2", here())
     assert code == 1
     lines = [line for line in err.splitlines() if line.startswith("bench: error: ")]
     assert [line.split("method")[0] for line in lines] == [
@@ -93,6 +106,18 @@ def test_failures_elsewhere_are_told_here(elsewhere):
     assert "in __call__" in err  # the traceback is for the method's author
     missing = pd.read_csv(BOARD).set_index("method")["n_missing"].to_dict()
     assert missing == {"random": 0, "wrong_shape": 7, "raises": 7}
+
+
+def test_a_job_that_is_killed(elsewhere, toy_conf):
+    """What was finished is stored; the same command does the rest."""
+    (toy_conf / "method/killed.yaml").write_text("killed:\n  _target_: toy.Killed\n")
+    methods = "method=[random,killed]"
+    code, _, err = elsewhere("joblib", SHARDS, methods, "hydra.launcher.n_jobs=2", here())
+    assert code == 1
+    assert "Traceback" not in err
+    (line,) = [line for line in err.splitlines() if line.startswith("bench: error: ")]
+    assert "hydra/launcher=joblib: " in line
+    assert "the same command goes on from there" in line
 
 
 def test_submitit_on_this_machine(bench, elsewhere):
@@ -122,17 +147,6 @@ def test_slurm(bench, elsewhere, tmp_path, monkeypatch):
     }  # fmt: skip
     assert wanted.items() <= flags.items()
     assert_as_one_process_would_have_it(bench)
-
-
-def test_a_job_that_is_killed(elsewhere, toy_conf):
-    """What was finished is stored; the same command does the rest."""
-    (toy_conf / "method/killed.yaml").write_text("killed:\n  _target_: toy.Killed\n")
-    code, _, err = elsewhere("joblib", SHARDS, "method=[random,killed]", "hydra.launcher.n_jobs=2")
-    assert code == 1
-    assert "Traceback" not in err
-    (line,) = [line for line in err.splitlines() if line.startswith("bench: error: ")]
-    assert "hydra/launcher=joblib: " in line
-    assert "the same command goes on from there" in line
 
 
 def test_jobs_that_do_not_tell_how_they_ended(elsewhere, monkeypatch):

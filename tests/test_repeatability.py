@@ -21,6 +21,7 @@ def measured(network, images=5, batch_size=4):
 
 
 @pytest.mark.parametrize(("images", "batch_size"), [(5, 4), (3, 4), (1, 4), (5, 1)])
+@pytest.mark.usefixtures("two_threads")
 def test_a_function_gives_the_same_bits(images, batch_size):
     found = measured(backbone(), images, batch_size)
     assert found.repeated == 0

@@ -4,13 +4,12 @@ import errno
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from bench_process import BenchProcess
 
 from bench.claims import claimed
 from bench.errors import BenchError
@@ -27,17 +26,12 @@ def start(toy_conf, image_folder, tmp_path):
     """Starts `bench run` on the toy pieces as a process of its own."""
 
     def process(results, *arguments):
-        command = [
-            sys.executable, "-m", "bench", "run", "--config-dir", str(toy_conf), "dataset=list",
-            f"dataset.root={image_folder}", f"dataset.list={image_folder}/list.txt",
-            "backbone=toy", "method=[slow,saliency]", "batch_size=4", "block_size=1",
-            f"results_dir={results}", *arguments,
+        settings = [
+            "run", "--config-dir", str(toy_conf), "dataset=list", f"dataset.root={image_folder}",
+            f"dataset.list={image_folder}/list.txt", "backbone=toy", "method=[slow,saliency]",
+            "batch_size=4", "block_size=1", f"results_dir={results}", *arguments,
         ]  # fmt: skip
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-        to = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        # Tests that run in the background may ignore interrupts, which children inherit.
-        to["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, **to)
+        return BenchProcess(settings, tmp_path)
 
     return process
 
@@ -49,7 +43,7 @@ def parts(folder):
 def wait_for(condition, process, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, process.stdout.read()
+        assert not process.ended(), process.said()
         assert time.monotonic() < end
         time.sleep(0.01)
 
@@ -70,7 +64,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_stopped(start, tmp_path):
         before = parts(broken)
         assert before
         process = start(f'"{broken}"')
-        assert process.wait() == 0, process.stdout.read()
+        assert process.wait() == 0, process.said()
         assert before.items() <= parts(broken).items()
         assert_same_rows(whole, broken)
         assert not list(broken.rglob(".claim-*"))
@@ -94,8 +88,8 @@ def test_two_at_once_share_the_work(start, tmp_path):
     first = start(shared)
     wait_for(lambda: parts(shared), first)
     second = start(shared, "method=[saliency,slow]")
-    assert first.wait() == 0, first.stdout.read()
-    assert second.wait() == 0, second.stdout.read()
+    assert first.wait() == 0, first.said()
+    assert second.wait() == 0, second.said()
     assert start(whole).wait() == 0
     stored = [pd.read_parquet(path) for path in parts(shared)]
     assert len(pd.concat(stored)) == 14  # no image twice
@@ -107,9 +101,9 @@ def test_ctrl_c_stops_within_two_seconds(start, tmp_path):
     wait_for(lambda: parts(tmp_path / "results"), process)
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate()
+    code, output = process.wait(), process.said()
     assert time.monotonic() - started < 2 + 3  # two, and what a busy machine adds
-    assert process.returncode == 130
+    assert code == 130
     assert "Traceback" not in output
     assert "the same command goes on from there" in output
 

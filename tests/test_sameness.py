@@ -9,6 +9,8 @@ import torch
 
 from bench.store import load_rows
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 CURVES = ("insertion_curve", "deletion_curve")
 METHODS = "method=[random,saliency,rise,sobol]"
 FEWER = ("method.rise.num_masks=9", "method.sobol.num_designs=4", "method.sobol.grid_size=3")

@@ -81,6 +81,7 @@ class TestContract:
         draws = name in DRAWS
         assert torch.equal(maps, self.maps(name, make_batch(seed=1))) == (not draws)
 
+    @pytest.mark.usefixtures("two_threads")
     def test_same_bits_in_any_company(self, name):
         """A map depends neither on the order nor on the number of the other images."""
         every = self.maps(name, make_batch())

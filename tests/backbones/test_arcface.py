@@ -54,6 +54,21 @@ def state():
     return made
 
 
+@pytest.fixture(scope="module")
+def saved(state, tmp_path_factory):
+    """Its file, as arcface_torch writes it: a quarter of a gigabyte."""
+    path = tmp_path_factory.mktemp("arcface") / "backbone.pth"
+    torch.save(state, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def embeddings(state):
+    """Those of `X`, by the slow network."""
+    with torch.inference_mode():
+        return slow_forward(state, X, (3, 13, 30, 3))
+
+
 def slow_forward(state, x, blocks):
     """The network in functional form."""
 
@@ -82,23 +97,21 @@ def slow_forward(state, x, blocks):
 X = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(2)) * 2 - 1
 
 
-def test_backbone_pth_loads_and_gives_cosines(tmp_path, state):
-    torch.save(state, tmp_path / "backbone.pth")
+def test_backbone_pth_loads_and_gives_cosines(tmp_path, saved, embeddings):
     classes = torch.randn(7, 512, generator=torch.Generator().manual_seed(1))
     torch.save({"state_dict_softmax_fc": {"weight": classes}}, tmp_path / "head.pt")
-    own = arcface_r100(str(tmp_path / "backbone.pth"), head=str(tmp_path / "head.pt"))
+    own = arcface_r100(saved, head=str(tmp_path / "head.pt"))
     with torch.inference_mode():
-        expected = slow_forward(state, X, (3, 13, 30, 3))
         features, outputs = own.features(X), own.outputs(X)
-    assert (features - expected).abs().max() <= 1e-5 * expected.abs().max()
-    cosines = functional.normalize(expected) @ functional.normalize(classes).T
+    assert (features - embeddings).abs().max() <= 1e-5 * embeddings.abs().max()
+    cosines = functional.normalize(embeddings) @ functional.normalize(classes).T
     assert (outputs - cosines).abs().max() <= 1e-5
     assert (own.output_kind, own.num_classes) == ("cosines", 7)
     assert own.layer().weight.shape == (512, 512, 3, 3)
     assert own.to_input(torch.tensor([0.0, 127.5, 255])).tolist() == [-127.5 / 128, 0, 127.5 / 128]
 
 
-def test_edl_networks_have_a_linear_head(tmp_path, state):
+def test_edl_networks_have_a_linear_head(tmp_path, state, embeddings):
     """`edl-101-*.pth` of arXiv 2402.09164, saved from DataParallel."""
     draws = torch.Generator().manual_seed(3)
     weight, bias = torch.randn(9, 512, generator=draws) / 20, torch.randn(9, generator=draws)
@@ -107,7 +120,6 @@ def test_edl_networks_have_a_linear_head(tmp_path, state):
     torch.save(wrapped, tmp_path / "edl.pth")
     own = arcface_r100(str(tmp_path / "edl.pth"))
     with torch.inference_mode():
-        embeddings = slow_forward(state, X, (3, 13, 30, 3))
         expected = embeddings @ linear["fc2.weight"].T + linear["fc2.bias"]
         scale = (embeddings.abs() @ weight.T.abs()).max()  # what rounding is relative to
         assert (own.outputs(X) - expected).abs().max() <= 1e-5 * scale

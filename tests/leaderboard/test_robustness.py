@@ -28,9 +28,9 @@ def table(folder, protocols, insertion, n=N):
                 method={"name": method, "version": 1, "settings": {"m": method}},
                 dataset=identity()["dataset"] | {"num_images": n},
             )  # fmt: skip
-            for image in range(n):
-                curve = curves[image]
-                run.append(rows(f"{image}", insertion=curve, deletion=1 - np.array(curve)))
+            stored, curves = rows(*map(str, range(n))), np.asarray(curves[:n], np.float32)
+            stored["insertion_curve"], stored["deletion_curve"] = list(curves), list(1 - curves)
+            run.append(stored)
             runs.append(run)
     return comparisons(runs, "board")
 

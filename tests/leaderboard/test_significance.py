@@ -22,23 +22,23 @@ def compare(folder, heights, auc=None, clean_score=1.0):
         dataset = identity()["dataset"] | {"num_images": n}
         method = {"name": name, "version": 1, "settings": {"tag": name}}
         run = begin(folder, name, dataset=dataset, method=method)
-        for number, height in enumerate(own):
-            curve = np.full(3, height)
-            row = rows(f"{number:03}", insertion=curve, deletion=1 - curve)
-            run.append(row.assign(clean_score=np.broadcast_to(clean_score, n)[number]))
+        curves = np.repeat(np.asarray(own, np.float32)[:, None], 3, axis=1)
+        stored = rows(*(f"{number:03}" for number in range(n))).assign(clean_score=clean_score)
+        stored["insertion_curve"], stored["deletion_curve"] = list(curves), list(1 - curves)
+        run.append(stored)
     (found,) = comparisons(stored_runs(folder, "board"), "board", auc)
     return found
 
 
-@pytest.fixture
-def four(tmp_path):
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
     draws = np.random.default_rng(0)
     shared = draws.uniform(0.2, 0.6, size=12)
     shifts = {"low": 0, "high": 0.3, "middle": 0.15, "near": 0.28}
     heights = {
         name: shared + shift + draws.normal(0, 0.05, size=12) for name, shift in shifts.items()
     }
-    return compare(tmp_path, heights)
+    return compare(tmp_path_factory.mktemp("four"), heights)
 
 
 @pytest.mark.parametrize("test", TESTS)

@@ -155,7 +155,7 @@ def test_what_people_pass_on_names_no_folder_of_theirs(tmp_path):
 
 
 def test_several_results_on_one_page(tmp_path):
-    first, second = write_results(tmp_path / "one"), write_results(tmp_path / "two")
+    first, second = (write_results(tmp_path / name, ["a.png"]) for name in ("one", "two"))
     begin(second, protocol=protocol()).set_label("other", "rise")
     page = Page(report(first, second))
     titles = page.texts("h2")
@@ -164,12 +164,6 @@ def test_several_results_on_one_page(tmp_path):
     ]  # fmt: skip
     assert page.texts("h1") == ["3 leaderboards"]
     assert len([own for own in page.all("script") if own[1].get("type")]) == 2
-
-
-def test_an_auc_rule_of_ones_own(tmp_path):
-    text = report(write_results(tmp_path), auc="mean")
-    assert "AUC: mean" in text
-    assert "is the mean of its curve&#39;s points" in text
 
 
 def test_images_are_left_out_before_the_page_grows_too_large(tmp_path):
@@ -203,12 +197,14 @@ def test_citations_lead_to_their_papers(tmp_path):
     assert "1806.07421" in base64.b64decode(bibtex.partition(",")[2]).decode()
 
 
-def test_the_command(tmp_path, capsys, monkeypatch):
-    folder = write_results(tmp_path / "results")
+def test_the_command_and_an_auc_rule_of_ones_own(tmp_path, capsys, monkeypatch):
+    folder = write_results(tmp_path / "results", ["a.png"])
     monkeypatch.chdir(tmp_path)
     main(["report", "--output", "out/page.html", "auc=mean"])
     assert "Report: out/page.html (" in capsys.readouterr().out
-    assert "AUC: mean" in Path("out/page.html").read_text()
+    text = Path("out/page.html").read_text()
+    assert "AUC: mean" in text
+    assert "is the mean of its curve&#39;s points" in text
     main(["report", str(folder), "-o", "again.html"])
     assert Path("again.html").exists()
 
@@ -231,7 +227,7 @@ def test_mistakes_are_told(arguments, expected, tmp_path, capsys, monkeypatch):
 
 
 def test_broken_pictures_are_named_and_left_out(tmp_path):
-    folder = write_results(tmp_path)
+    folder = write_results(tmp_path, ["a.png", "b.png"])
     (path, *_) = (folder / "pictures").glob("*/*.npz")
     path.write_bytes(b"broken")
     with pytest.warns(BenchWarning, match=f"{path.name}' is broken .* left out"):
