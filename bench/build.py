@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from bench.arguments import typed
+from bench.arguments import as_dict, typed
 from bench.attribution.method import Method
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Dataset
@@ -247,8 +247,7 @@ def _build(node: DictConfig, key: str) -> Any:
     if missing:
         names = " ".join(f"{name}=VALUE" for name in sorted(missing))
         raise BenchError(f"{key}: not everything it needs is set; add {names}")
-    arguments = OmegaConf.to_container(node, resolve=True)
-    arguments = {name: own for name, own in arguments.items() if name not in ROW_KEYS}
+    arguments = {name: value for name, value in as_dict(node).items() if name not in ROW_KEYS}
     citation = None if key.startswith("method.") else _taken_citation(arguments)
     try:
         made = instantiate(typed(arguments, key), _convert_="all")

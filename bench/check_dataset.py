@@ -65,8 +65,8 @@ def check_dataset(
 
 def tell(console: Console, good: bool, finding: str) -> None:
     """Prints a finding with its verdict."""
-    style = {"soft_wrap": True, "highlight": False, "markup": False}
-    console.print(f"{'ok     ' if good else 'PROBLEM'} {finding}", **style)
+    line = f"{'ok     ' if good else 'PROBLEM'} {finding}"
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _known_files(dataset: Dataset) -> Iterator[tuple[Path, str]]:
@@ -100,7 +100,8 @@ def _read(
             scale = _TILE / max(image.shape[:2])
             size = [max(round(side * scale), 1) for side in image.shape[1::-1]]
             title = f"{sample.image_id} {sample.target}"
-            tiles[title] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            tile = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            tiles[title] = np.asarray(tile, np.uint8)
     read = len(dataset) - broken
     tell(console, not broken, f"images that can be read: {read:,} of {len(dataset):,}")
     return tiles

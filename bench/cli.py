@@ -5,7 +5,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -279,7 +279,7 @@ def _folders_and_rules(arguments: Sequence[str]) -> tuple[list[Path], dict[str, 
     from bench.leaderboard.significance import TESTS
     from bench.metrics.auc import AUC_RULES
 
-    known = {"auc": AUC_RULES, "test": TESTS}
+    known: dict[str, Collection[str]] = {"auc": AUC_RULES, "test": TESTS}
     folders: list[Path] = []
     named: dict[str, str] = {}
     for argument in arguments:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from bench.arguments import as_dict
 from bench.errors import BenchError, require_known, require_unicode
 from bench.files import check_writable
 from bench.identity import ROW_KEYS
@@ -118,7 +119,7 @@ def name_other_methods(config: DictConfig, folders: Sequence[Path] = ()) -> None
         for key in OTHER_METHODS:
             if node.get(key) is not None:
                 with open_dict(node):
-                    node[key] = _named_method(OmegaConf.to_container(node)[key], folders)
+                    node[key] = _named_method(as_dict(node, resolve=False)[key], folders)
 
 
 def _named_method(value: Any, folders: Sequence[Path]) -> Any:
@@ -129,11 +130,11 @@ def _named_method(value: Any, folders: Sequence[Path]) -> Any:
     known = choices("method", folders)
     require_known("method", name, known)
     path = known[name].path
-    nodes = OmegaConf.to_container(OmegaConf.load(path))
-    found = [own for own in nodes.values() if isinstance(own, dict) and "_target_" in own]
+    nodes = as_dict(OmegaConf.load(path), resolve=False).values()
+    found = [node for node in nodes if isinstance(node, dict) and "_target_" in node]
     if len(found) != 1:
         raise BenchError(f"'{path}': expected one method, found {len(found)}")
-    settings = {key: own for key, own in found[0].items() if key not in ROW_KEYS} | changes
+    settings = {key: value for key, value in found[0].items() if key not in ROW_KEYS} | changes
     for key in OTHER_METHODS:
         if key in settings:
             settings[key] = _named_method(settings[key], folders)
@@ -227,7 +228,7 @@ def with_assets(arguments: Sequence[str], file: Path = Path("assets.yaml")) -> l
     if "experiment" not in keys or not file.exists():
         return arguments
     try:
-        assets = OmegaConf.to_container(OmegaConf.load(file))
+        assets: Any = OmegaConf.to_container(OmegaConf.load(file))
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise BenchError(f"'{file}' cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(assets, dict) or not all(isinstance(own, str) for own in assets.values()):

@@ -65,6 +65,11 @@ class Launch(Callback):
     launcher: ClassVar[str] = "basic"
     lost_output: ClassVar[OSError | None] = None
 
+    @classmethod
+    def reset(cls) -> None:
+        """Forgets the launch before this one."""
+        cls.folder = cls.lost_output = None
+
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """See `Callback`."""
         Launch.folder, Launch.launcher = Path(config.hydra.run.dir).absolute(), "basic"
@@ -142,7 +147,8 @@ class Job:
 
         try:
             experiment = HydraConfig.get().runtime.choices.get("experiment")
-            changes = changed_settings(config, self.declared.get(experiment))
+            declared = None if experiment is None else self.declared.get(experiment)
+            changes = changed_settings(config, declared)
             name_other_methods(config, self.folders)
             ended = run_experiment(config, console, changes)
         except BenchError as error:  # so that Hydra prints no traceback and a sweep goes on
@@ -175,7 +181,7 @@ def run_jobs(arguments: Sequence[str]) -> list[str]:
         outcome=f"outcome-{uuid4().hex[:12]}.json",
     )
     failures: list[str] = []
-    Launch.folder = Launch.lost_output = None
+    Launch.reset()
     sys.argv = list(job.command)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:

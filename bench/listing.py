@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.arguments import as_dict
 from bench.attribution.method import Method
 from bench.configuration import OTHER_METHODS, choices
 from bench.identity import ROW_KEYS
@@ -53,8 +54,8 @@ def _facts(path: Path) -> tuple[str, str]:
         return "by the other method" if other else "by network", method.citation
     made: Method | type[Method] = method
     if not OmegaConf.missing_keys(settings):
-        arguments = OmegaConf.to_container(settings, resolve=True)
-        arguments = {key: own for key, own in arguments.items() if key not in ROW_KEYS}
+        given = as_dict(settings).items()
+        arguments = {key: value for key, value in given if key not in ROW_KEYS}
         try:
             made = instantiate(arguments, _convert_="all")
         except Exception:  # a package or a file that it needs is missing

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from bench.arguments import as_dict
 from bench.configuration import OTHER_METHODS, SHIPPED
 
 _BUILT = ("dataset", "backbone", "method")
@@ -69,7 +70,7 @@ def _nodes(group: str) -> list[dict[str, Any]]:
 
 
 def _loaded(file: Path) -> dict[str, Any]:
-    return OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    return as_dict(OmegaConf.load(file), resolve=False)
 
 
 def _add(
