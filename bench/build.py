@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bench.arguments import as_dict, typed
-from bench.attribution.method import Method
-from bench.backbones.backbone import Backbone
+from bench.attribution.method import Method, require_declared
+from bench.backbones.backbone import PRECISIONS, Backbone
 from bench.datasets.dataset import Dataset
+from bench.device import resolve_batch_size
 from bench.errors import (
     BenchError,
     require_integer,
@@ -24,9 +25,11 @@ from bench.errors import (
     require_text,
     require_unicode,
 )
-from bench.files import LONGEST_NAME, SIDE_BY_SIDE, check_writable, expand_user, file_name
+from bench.files import BESIDE, LONGEST_NAME, SIDE_BY_SIDE, check_writable, expand_user, file_name
 from bench.identity import ROW_KEYS
+from bench.leaderboard.significance import TESTS
 from bench.map_store import DTYPES
+from bench.metrics.auc import AUC_RULES
 from bench.metrics.protocol import Protocol
 from bench.metrics.score import check_score
 from bench.shard import read_shard
@@ -64,6 +67,8 @@ def check_settings(config: DictConfig) -> None:
     require_integer("block_size", config.block_size, 1)
     require_integer("workers", config.workers, 1)
     require_integer("gallery", config.gallery, 0)
+    require_known("precision", config.precision, PRECISIONS)
+    resolve_batch_size(config.batch_size, torch.device("cpu"))
     read_shard(config.shard)
     _check_assets(config)
     require_known("store.policy", str(config.store.policy), ("missing", "always", "never"))
@@ -172,7 +177,7 @@ def build_method(node: DictConfig, name: str) -> Method:
     """The method that a node of `method_settings` describes.
 
     Raises:
-        BenchError: It cannot be built, or is no `Method`.
+        BenchError: It cannot be built, is no `Method`, or declares what a method cannot.
     """
     method = _build(node, f"method.{name}")
     if not isinstance(method, Method):
@@ -180,6 +185,7 @@ def build_method(node: DictConfig, name: str) -> Method:
             f"method.{name}: expected _target_ to be a subclass of "
             f"bench.attribution.method.Method, found {node['_target_']}"
         )
+    require_declared(f"method.{name}", method)
     return method
 
 
@@ -213,9 +219,7 @@ def leaderboard_name(config: DictConfig, default: str) -> str:
     Raises:
         BenchError: The name cannot be a file's.
     """
-    if config.name is None:
-        return file_name(default)
-    name = str(config.name)
+    name = file_name(default) if config.name is None else str(config.name)
     if file_name(name) != name:
         raise BenchError(
             f"name: '{name}' cannot be a file's name; expected letters, digits and ._+-, at most "
@@ -226,6 +230,13 @@ def leaderboard_name(config: DictConfig, default: str) -> str:
             f"name: expected another name than '{name}': `bench leaderboard` writes "
             "the table of several benchmarks under it"
         )
+    for ending in (*AUC_RULES, *TESTS, *BESIDE):
+        if name.casefold().endswith(f"_{ending}"):
+            other = name[: -len(ending) - 1]
+            raise BenchError(
+                f"name: expected one that does not end in '_{ending}', found '{name}': files of "
+                f"the leaderboard '{other}' are called so (name= sets another)"
+            )
     return name
 
 

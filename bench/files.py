@@ -27,6 +27,9 @@ DAMAGED = (
 )  # fmt: skip
 """What readers of Parquet, .npy, .npz and JSON raise on damaged content."""
 
+BESIDE = ("statistics", "pairs", "robustness")
+"""What else is written of a leaderboard, as NAME_statistics.md; no other may be called so."""
+
 SIDE_BY_SIDE = "side_by_side"
 """The name under which several leaderboards stand in one table; no leaderboard may have it."""
 

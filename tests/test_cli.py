@@ -208,6 +208,12 @@ def test_paths_with_spaces_and_equals_signs(bench, image_folder):
     assert Path("out=1 x/leaderboards").is_dir()
 
 
+@pytest.mark.parametrize("argument", ["precision=half", "batch_size=0", "seed=-1"])
+def test_settings_are_refused_before_an_image_is_read(bench, monkeypatch, argument):
+    monkeypatch.setattr("bench.experiment.build_dataset", None)
+    assert_bad(bench(argument), argument.partition("=")[0])
+
+
 def test_settings_of_methods_not_chosen_are_told(bench):
     code, out, _ = bench("experiment=demo", "method=[random]", "gallery=0")
     assert code == 0
@@ -246,6 +252,9 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["name=${nothing}"], ["nothing"]),
         (["name=a/b"], ["name: 'a/b' cannot be a file's name", "name=a-b"]),
         (["name=.."], ["name", "cannot be a file's name"]),
+        (["name=demo_mean"], ["name: expected one that does not end in '_mean'", "'demo'"]),
+        (["name=demo_Statistics"], ["name: expected one that does not end in '_statistics'"]),
+        (["protocol.name=permutation"], ["name: expected one that does not end in '_permutation'"]),
         (["results_dir="], ["results_dir: expected a folder"]),
         (["results_dir=null"], ["results_dir: expected a folder"]),
         (["device=meta"], ["device: 'meta'"]),

@@ -123,6 +123,25 @@ def test_another_user_s_results(bench, tmp_path, rights):
     assert {path: path.stat().st_mtime_ns for path in Path("results").rglob("*")} == before
 
 
+@is_root
+def test_results_that_can_only_be_read(bench, tmp_path, small_disk):
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    assert bench("method=[random,saliency]", "gallery=1")[0] == 0
+    shutil.copytree("results", small_disk / "results")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    results, page = str(small_disk / "results"), tmp_path / "page.html"
+    assert bench(results, "--output", str(page), command="report")[0] == 0
+    assert page.exists()
+    written = {"leaderboard": [results], "report": [results, "--output", f"{results}/page.html"]}
+    for command, arguments in written.items():
+        code, out, err = bench(*arguments, command=command)
+        assert (code, err.count("\n"), "Read-only file system" in err) == (1, 1, True), err
+        assert ("saliency" in out) == (command == "leaderboard")  # it is shown all the same
+    code, _, err = bench(f'results_dir="{results}"')
+    assert code == 1
+    assert "results_dir: cannot write to" in err
+
+
 def test_files_that_may_not_grow(bench, tmp_path):
     assert bench("method=[random]", "gallery=0")[0] == 0
     results = str(Path("results").absolute())

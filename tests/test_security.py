@@ -341,6 +341,16 @@ def test_attacks_are_refused_and_leave_nothing(bench, manifest, outside, tmp_pat
         assert not Path("rerun/runs").exists(), attack
 
 
+def test_the_attack_by_a_network_in_a_method_would_write(bench, manifest, outside, tmp_path):
+    """Trusted, it leaves prototypes where it likes: what is refused above is no empty threat."""
+    path = manifest()
+    rewrite(path, "method.random.of", SFACE, tmp_path / "outside")
+    before = outside()
+    assert bench(path, "--trust", command="rerun")[0] == 1
+    added = outside().keys() - before.keys()
+    assert tmp_path / "outside/cache" in added
+
+
 def test_what_is_not_used_does_not_harm(bench, manifest, outside, tmp_path):
     path = manifest()
     for key, value in HARMLESS.items():

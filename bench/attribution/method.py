@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
+from bench.errors import BenchError, require_integer
 
 
 @dataclass(frozen=True)
@@ -113,3 +114,21 @@ class Method(ABC):
             (B, S, S), signed, higher = more important for the target. Reducing the
             channels is left to the method.
         """
+
+
+def require_declared(name: str, method: Method) -> None:
+    """Refuses a method that declares of itself what cannot be counted or cited.
+
+    Args:
+        name: Where it stands in the configuration.
+        method: Maybe somebody else's.
+
+    Raises:
+        BenchError: `version`, passes or `citation` are not of the types that `Method` has.
+    """
+    require_integer(f"{name}.version", method.version, 0)
+    for key in ("forward_passes", "backward_passes"):
+        if getattr(method, key) is not None:
+            require_integer(f"{name}.{key}", getattr(method, key), 0)
+    if not isinstance(method.citation, str):
+        raise BenchError(f"{name}.citation: expected text, found {method.citation!r}")

@@ -18,6 +18,7 @@ from bench.attribution.cam import GradCAM
 from bench.attribution.control import Blurred, Center, Constant, Edge, Inverted, Random
 from bench.attribution.gradient import GradientInput, Saliency
 from bench.attribution.masking import OriginalRise, Rise, _Masks, _OriginalMasks
+from bench.attribution.method import require_declared
 from bench.attribution.scorer import Scorer
 from bench.configuration import known_names, name_other_methods
 from bench.errors import BenchError
@@ -288,3 +289,18 @@ def test_edge_is_the_sobel_magnitude():
 def test_values_out_of_range(build, message):
     with pytest.raises(BenchError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"forward_passes": "many"}, "forward_passes: expected an integer >= 0, found 'many'"),
+        ({"backward_passes": -5}, "backward_passes: expected an integer >= 0, found -5"),
+        ({"version": "two"}, "version: expected an integer >= 0, found 'two'"),
+        ({"citation": 5}, "citation: expected text, found 5"),
+    ],
+)
+def test_what_a_method_declares_has_the_types_of_the_contract(declared, message):
+    require_declared("method.mine", Random())
+    with pytest.raises(BenchError, match=f"^method.mine.{message}$"):
+        require_declared("method.mine", type("Mine", (Random,), declared)())

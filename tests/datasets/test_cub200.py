@@ -28,6 +28,16 @@ def test_splits_and_labels(root, split, flags):
     assert dataset.root == root
 
 
+def test_an_archive_unpacked_into_a_folder_of_its_own_name(root, tmp_path):
+    inner = tmp_path / "outer/CUB_200_2011/CUB_200_2011"
+    inner.parent.mkdir(parents=True)
+    root.rename(inner)
+    for folder in (inner.parent, inner.parent.parent, inner / "images"):
+        with pytest.raises(BenchError, match=rf"Did you mean '{inner}'\?"):
+            Cub200("cub200", str(folder))
+    assert len(Cub200("cub200", str(inner), "all").samples) == len(CUB)
+
+
 def test_the_first_few(root):
     assert len(Cub200("cub200", str(root), "all", max_images=2)) == 2
 
