@@ -341,14 +341,19 @@ def test_attacks_are_refused_and_leave_nothing(bench, manifest, outside, tmp_pat
         assert not Path("rerun/runs").exists(), attack
 
 
-def test_the_attack_by_a_network_in_a_method_would_write(bench, manifest, outside, tmp_path):
-    """Trusted, it leaves prototypes where it likes: what is refused above is no empty threat."""
+def test_the_attack_by_a_network_in_a_method_is_a_real_one(
+    bench, manifest, outside, tmp_path, image_folder
+):
+    """Trusted, it leaves prototypes where it likes; without trust nothing of it is built."""
+    gallery = {"_target_": "bench.datasets.listed.ImageList", "name": "faces"}
+    gallery |= {"root": str(image_folder), "list": str(image_folder / "list.txt")}
     path = manifest()
-    rewrite(path, "method.random.of", SFACE, tmp_path / "outside")
+    rewrite(path, "method.random.of", SFACE | {"gallery": gallery}, tmp_path / "outside")
     before = outside()
-    assert bench(path, "--trust", command="rerun")[0] == 1
-    added = outside().keys() - before.keys()
-    assert tmp_path / "outside/cache" in added
+    assert_refused(bench(path, command="rerun"), "loads code that is not shipped", "random.of")
+    assert outside() == before
+    assert bench(path, "--trust", command="rerun")[0] == 1  # Random has no such setting
+    assert list((tmp_path / "outside/cache").glob("*.safetensors"))
 
 
 def test_what_is_not_used_does_not_harm(bench, manifest, outside, tmp_path):
