@@ -32,6 +32,7 @@ from bench.map_store import DTYPES
 from bench.metrics.auc import AUC_RULES
 from bench.metrics.protocol import Protocol
 from bench.metrics.score import check_score
+from bench.reproduction import check_reproduces
 from bench.shard import read_shard
 
 
@@ -54,9 +55,10 @@ def check_settings(config: DictConfig) -> None:
     """Refuses what needs no loading to be seen as wrong."""
     for group in ("dataset", "backbone", "protocol", "explain", "select", "maps", "store"):
         require_settings(group, config.get(group))
-    for group in ("explain.backbone", "reproduces"):
-        if OmegaConf.select(config, group) is not None:
-            require_settings(group, OmegaConf.select(config, group))
+    if OmegaConf.select(config, "explain.backbone") is not None:
+        require_settings("explain.backbone", OmegaConf.select(config, "explain.backbone"))
+    if config.get("reproduces") is not None:
+        check_reproduces(config.reproduces)
     for name in ("results_dir", "maps.folder", "device"):
         require_text(name, OmegaConf.select(config, name))
     for key, value in flat(OmegaConf.to_container(config)):

@@ -171,7 +171,9 @@ def check_arguments(arguments: Sequence[str]) -> None:
     for override in _overrides(_split(arguments)[2]):
         group = override.key_or_group
         if group in GROUPS.values() and not override.is_delete():
-            if override.package and override.value() is None:  # Hydra has no other word for it
+            if override.value() is None:  # Hydra has no word for it
+                if not override.package:
+                    raise BenchError(f"{group}: expected a name, found null")
                 name = f"{group}@{override.package}"
                 raise BenchError(f"{name}: expected a name; to do without say ~{name}")
             known = known_names(group, folders)

@@ -154,6 +154,9 @@ class Job:
         except BenchError as error:  # so that Hydra prints no traceback and a sweep goes on
             outcome.failures.append(str(error))
             return
+        except _CONFIGURATION as error:  # a key that is missing, say: found when it is asked for
+            outcome.failures.append(_in_a_line(error))
+            return
         outcome.results_dir, outcome.leaderboard = str(config.results_dir), ended.leaderboard
         outcome.failures += _summaries(ended.failures)
         outcome.traces += [own.trace for own in _first_of_each(ended.failures) if own.trace]

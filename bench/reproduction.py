@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.backbones.checkpoint import file_sha256
 from bench.datasets.published_lists import PUBLISHED_LISTS
+from bench.errors import require_known, require_settings, require_text
 from bench.identity import ROW_KEYS
 from bench.method_run import StoredMethodRun
 
@@ -37,6 +38,18 @@ def changed_settings(config: DictConfig, declared: DictConfig | None) -> list[st
     ours, theirs = _flat(config), _flat(declared)
     changes = [f"{key}={value}" for key, value in ours.items() if theirs.get(key, ...) != value]
     return changes + [f"without {key}" for key in theirs if key not in ours]
+
+
+def check_reproduces(repeated: Any) -> None:
+    """Refuses a setting `reproduces` that names no published table.
+
+    Raises:
+        BenchError: It is no mapping, or lacks a name that a row of a published table has.
+    """
+    require_settings("reproduces", repeated)
+    for key in ("table", "backbone", "list"):
+        require_text(f"reproduces.{key}", repeated.get(key))
+    require_known("reproduces.list", repeated["list"], [known.name for known in PUBLISHED_LISTS])
 
 
 def reproduction(

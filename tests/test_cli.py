@@ -252,6 +252,13 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["name=${nothing}"], ["nothing"]),
         (["name=a/b"], ["name: 'a/b' cannot be a file's name", "name=a-b"]),
         (["name=.."], ["name", "cannot be a file's name"]),
+        (["method=null"], ["method: expected a name, found null"]),
+        (["experiment=null"], ["experiment: expected a name, found null"]),
+        (["reproduces={table:x}"], ["reproduces.backbone: expected text, found None"]),
+        (
+            ["reproduces={table:x,backbone:y,list:z}"],
+            ["reproduces.list: unknown name 'z'", "cub200/eval-resnet"],
+        ),
         (["name=demo_mean"], ["name: expected one that does not end in '_mean'", "'demo'"]),
         (["name=demo_Statistics"], ["name: expected one that does not end in '_statistics'"]),
         (["protocol.name=permutation"], ["name: expected one that does not end in '_permutation'"]),
