@@ -166,14 +166,16 @@ def test_images_that_methods_share_cannot_be_drawn_on():
 
 
 def test_a_method_that_turns_the_list_of_images_round_names_none_of_its_maps():
-    batch = replace(make_batch(), image_ids=["b", "a"])
+    batch = make_batch()
+    names = [f"image {number}" for number in range(len(batch.image_ids))]
+    batch = replace(batch, image_ids=list(names))
 
     def turn_round(scorer, batch):
         batch.image_ids.reverse()
 
-    explainer = Explainer(Scorer(backbone(), "logit", 4), {"m": Offender(turn_round)}, {}, {})
-    assert explainer("m", batch).failures == []
-    assert batch.image_ids == ["b", "a"]  # by these its maps are kept
+    explainer = Explainer(Scorer(backbone(), "logit", 4), {})
+    assert not explainer(MethodRun("turned", Offender(turn_round)), batch).failures
+    assert batch.image_ids == names  # by these its maps are kept
 
 
 def test_an_interrupt_ends_the_run_with_the_network_as_it_was():
