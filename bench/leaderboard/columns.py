@@ -322,7 +322,7 @@ def text_column(name: str, title: str, heading: str = "", **settings: Any) -> Co
 
 def known(row: Record, name: str) -> bool:
     """Whether a row has something to say under a name."""
-    value = row.get(name)
+    value: Any = row.get(name)
     return not (value is None or pd.isna(value) or value == "")
 
 

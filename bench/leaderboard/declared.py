@@ -144,7 +144,8 @@ class StoredProtocol:
     @property
     def ties(self) -> str:
         """How equal values of a map are ordered."""
-        return str(self.settings["ties"])
+        rule = str(self.settings["ties"])
+        return "running_numpy" if rule == "numpy_legacy" else rule  # as rows of before have it
 
     @property
     def auc(self) -> str:
@@ -228,3 +229,64 @@ class StoredProtocol:
     def quality_in_words(self) -> str:
         """What `quality` is, as in "images on which it is highest"."""
         return "insertion minus deletion"
+
+    def metrics_in_words(self) -> list[str]:
+        """Sentences on what each metric asks."""
+        starts = {
+            "insertion": "Insertion starts without pixels and reveals them",
+            "deletion": "Deletion starts from the whole image and removes its pixels",
+        }
+        sentences = []
+        for name, words in starts.items():
+            settings = self.settings[name]
+            end = "a removed pixel is "
+            if name == "insertion":
+                end = "a pixel that is not revealed is "
+            sentences.append(
+                f"{words} in the order of the map, the most important first, {_steps(settings)}; "
+                f"{end}{_baseline(settings['baseline'])}."
+            )
+        if "confidence" in self.settings:
+            settings = self.settings["confidence"]
+            counted = "counts" if settings["whole_image"] else "does not count"
+            sentences.append(
+                "Confidence is the highest score while pixels are revealed on "
+                f"{_baseline(settings['baseline'])}, in {settings['steps']} steps; the whole image "
+                f"{counted}."
+            )
+        if "mufidelity" in self.settings:
+            settings = self.settings["mufidelity"]
+            side = settings["grid_size"]
+            sentences.append(
+                f"MuFidelity is the rank correlation, over {settings['num_masks']} random subsets "
+                f"of a grid of {side} by {side} cells, of the drop in score with the sum of the "
+                "map over what was replaced."
+            )
+        return sentences
+
+
+def _steps(settings: Mapping[str, Any]) -> str:
+    words = f"in {settings['steps']} equal steps"
+    if settings["steps"] == -1:
+        words = "one pixel a step"
+    elif settings["steps"] is None:
+        count = settings["rows_per_step"]
+        words = f"by the pixels of {count} image row{'s' * (count != 1)} a step"
+    if settings.get("max_fraction", 1) < 1:
+        words += f", up to {settings['max_fraction']:.0%} of the pixels"
+    return words
+
+
+def _baseline(settings: Mapping[str, Any]) -> str:
+    words = {
+        "ZeroBaseline": "zero in the network's input space",
+        "ConstantBaseline": "the colour RGB ({rgb})",
+        "MeanBaseline": "the image's own mean colour",
+        "BlurBaseline": "the image blurred by a {kernel_size} by {kernel_size} kernel "
+        "(sigma {sigma})",
+        "UniformBaseline": "uniform noise, the same for all methods",
+    }
+    shown = {key: value for key, value in settings.items() if key != "kind"}
+    if "rgb" in shown:
+        shown["rgb"] = ", ".join(f"{value:g}" for value in shown["rgb"])
+    return words[settings["kind"]].format(**shown)

@@ -1,7 +1,7 @@
 """What the report's explorer of images draws from: photos, maps and curves, small enough to share.
 
 A map is kept as the order in which its pixels change, and of that no more than the curves' steps
-and a few levels between them: one 8-bit picture a map serves for both curves and for display.
+and a few levels between them: one 8-bit picture a map serves for all curves and for display.
 """
 
 import base64
@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.leaderboard.comparison import Comparison
+from bench.leaderboard.declared import StoredProtocol
 from bench.pictures import Picture, load_picture, pictures_folder
-from bench.report.steps import step_of_pixel
+from bench.report.steps import baseline_of, place_of_pixel, step_of_pixel
 from bench.store import Run
 
-DIRECTIONS = ("insertion", "deletion")
 _LARGEST = 256  # pixels a side
 _SHADES = 32  # of a map, where the steps give fewer
-_POINTS = 224  # of a curve; with the shades no more than 8 bits hold
+_POINTS = 224  # of all curves; with the shades no more than 8 bits hold
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Levels:
 
     Attributes:
         of_position: (H*W,) uint8, the level of the pixels by their place in the order.
-        points: By direction, the points of the curve that are shown, 0 the first.
-        changed: By direction, how many pixels have changed at each of these points.
-        first: By direction, at which of these points each level has changed; their number where
+        points: By curve, the points that are shown, 0 the first.
+        changed: By curve, how many pixels have changed at each of these points.
+        first: By curve, at which of these points each level has changed; their number where
             none reaches it.
     """
 
@@ -44,53 +44,50 @@ class Levels:
     first: Mapping[str, NDArray[np.int64]]
 
 
-def levels(
-    protocol: Mapping[str, Any], lengths: Mapping[str, int], height: int, width: int
-) -> Levels:
+def levels(protocol: StoredProtocol, lengths: Mapping[str, int], height: int, width: int) -> Levels:
     """Which pixels may share a level: those between which no shown point of a curve lies.
 
     Args:
-        protocol: `identity["protocol"]` of the runs.
-        lengths: By direction, the points S+1 of its curves.
+        protocol: Of the runs.
+        lengths: By curve, the points S+1 that it has.
         height: Of the maps.
         width: Of the maps.
     """
     pixels = height * width
     # Of a map whose pixels fall in raster order, a pixel's place is its place in the order.
     falling = -np.arange(pixels, dtype=np.float32).reshape(height, width)
-    steps = {own: step_of_pixel(falling, protocol, own).ravel() for own in DIRECTIONS}
-    same = np.array_equal(*steps.values())
-    points, first = {}, {}
-    for direction, own in steps.items():
-        shown = _evenly(lengths[direction], _POINTS if same else _POINTS // 2)
-        points[direction], first[direction] = shown, np.searchsorted(shown, own)
-    shades = np.arange(pixels) * _SHADES // pixels
-    boundaries = shades + first["insertion"] + (0 if same else first["deletion"])
+    steps = {name: step_of_pixel(falling, protocol, name).ravel() for name in lengths}
+    # Curves that replace the same pixels at the same steps share their levels.
+    like = {name: steps[name].tobytes() for name in lengths}
+    most = _POINTS // len(set(like.values()))
+    points = {name: _evenly(length, most) for name, length in lengths.items()}
+    first = {name: np.searchsorted(points[name], steps[name]) for name in lengths}
+    differing = {like[name]: first[name] for name in lengths}
+    boundaries = np.arange(pixels) * _SHADES // pixels + sum(differing.values())
     _, where, of_position = np.unique(boundaries, return_index=True, return_inverse=True)
+    changed = {
+        name: np.searchsorted(first[name], np.arange(len(points[name])), side="right")
+        for name in lengths
+    }
     return Levels(
         of_position.astype(np.uint8),
         points,
-        {
-            own: np.searchsorted(first[own], np.arange(len(points[own])), side="right")
-            for own in DIRECTIONS
-        },
-        {own: first[own][where] for own in DIRECTIONS},
+        changed,
+        {name: at[where] for name, at in first.items()},
     )
 
 
 def level_map(
-    saliency_map: NDArray[np.float32], protocol: Mapping[str, Any], known: Levels
+    saliency_map: NDArray[np.floating], protocol: StoredProtocol, known: Levels
 ) -> NDArray[np.uint8]:
     """The level (H, W) of each of a map's pixels.
 
     Args:
         saliency_map: (H, W), higher = more important.
-        protocol: `identity["protocol"]` of the map's run.
+        protocol: Of the map's run.
         known: Of this protocol and size.
     """
-    each = {"steps": -1, "rows_per_step": None, "max_fraction": 1}
-    place = step_of_pixel(saliency_map, {"ties": protocol["ties"], "insertion": each}, "insertion")
-    return known.of_position[place - 1]
+    return known.of_position[place_of_pixel(saliency_map, protocol.ties)]
 
 
 def explorer(
@@ -108,43 +105,64 @@ def explorer(
         budget: Bytes that images may take; the first one is always there.
 
     Returns:
-        None if no image has a picture and a map. Scores that are not finite are None.
+        None if no image has a picture and a map, or no curve one of what removed pixels become.
+        Scores that are not finite are None.
     """
-    folder = pictures_folder(results_dir, comparison.title, comparison.key)
-    order = list(dict.fromkeys([*first, *comparison.image_ids]))
-    maps = {
-        own: _count_maps(comparison, kept) for own in order if (kept := load_picture(folder, own))
-    }
-    kept = sorted(filter(maps.get, maps), key=maps.get, reverse=True)  # stable
-    if not kept:
+    pictures = _most_maps_first(comparison, results_dir, first)
+    if not pictures:
         return None
-    photo, rows = load_picture(folder, kept[0]).photo, next(iter(comparison.rows.values()))
-    lengths = {own: len(rows[f"{own}_curve"].iloc[0]) for own in DIRECTIONS}
-    known = levels(_protocol(comparison), lengths, *photo.shape[:2])
-    areas = {own: comparison.values(own) for own in DIRECTIONS}
-    images = []
-    for image_id in kept:
-        image = _image(comparison, load_picture(folder, image_id), known) | {
+    protocol, picture = comparison.protocol, pictures[0]
+    rows = next(iter(comparison.rows.values()))
+    lengths = {
+        name: len(rows[curve.curve].iloc[0])
+        for name, curve in protocol.curves.items()
+        if baseline_of(picture, name) is not None
+    }
+    if not lengths:
+        return None
+    known = levels(protocol, lengths, *picture.photo.shape[:2])
+    values = {one.name: comparison.values(one) for one in comparison.statistics}
+    images: list[dict[str, Any]] = []
+    for picture in pictures:
+        image_id = picture.image_id
+        image = _image(comparison, picture, known) | {
             "why": first.get(image_id, ""),
-            "areas": {own: _numbers(areas[own].loc[image_id], 4) for own in DIRECTIONS},
+            "values": {name: _numbers(of_one.loc[image_id], 4) for name, of_one in values.items()},
         }
         budget -= len(json.dumps(image))
         if budget < 0 and images:
             break
         images.append(image)
     return {
-        "kept": len(kept),
-        "score": _protocol(comparison)["score"].replace("_", " "),
-        "directions": {
-            own: {
-                "title": comparison.protocol.curves[own].title,
-                "higher": comparison.protocol.curves[own].higher_is_better,
-                "fractions": _numbers(known.changed[own] / len(known.of_position), 5),
-                "first": known.first[own].tolist(),
-            }
-            for own in DIRECTIONS
-        },
+        "kept": len(pictures),
+        "score": protocol.score.replace("_", " "),
+        "statistics": {one.name: one.title for one in comparison.statistics},
+        "curves": {name: _curve(protocol, known, name) for name in lengths},
         "images": images,
+    }
+
+
+def _most_maps_first(
+    comparison: Comparison, results_dir: Path, first: Mapping[str, str]
+) -> list[Picture]:
+    """The kept pictures of images that have a map; as many maps as images before leave order."""
+    folder = pictures_folder(results_dir, comparison.title, comparison.key)
+    order = dict.fromkeys([*first, *comparison.image_ids])
+    loaded = (load_picture(folder, image_id) for image_id in order)
+    counted = [(one, _count_maps(comparison, one)) for one in loaded if one is not None]
+    kept = [(picture, count) for picture, count in counted if count]
+    return [picture for picture, _ in sorted(kept, key=lambda one: one[1], reverse=True)]  # stable
+
+
+def _curve(protocol: StoredProtocol, known: Levels, name: str) -> dict[str, Any]:
+    curve = protocol.curves[name]
+    return {
+        "title": curve.title,
+        "higher": curve.higher_is_better,
+        "pixels_are": curve.pixels_are,
+        "from_image": curve.starts_from_image,
+        "fractions": _numbers(known.changed[name] / len(known.of_position), 5),
+        "first": known.first[name].tolist(),
     }
 
 
@@ -153,43 +171,40 @@ def _image(comparison: Comparison, picture: Picture, known: Levels) -> dict[str,
     scale = min(1, _LARGEST / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     place = comparison.image_ids.index(picture.image_id)
+    baselines = {name: baseline_of(picture, name) for name in known.points}
     return {
         "id": picture.image_id,
         "label": picture.label,
         "size": size,
         "photo": _photo(picture.photo, size),
         "baselines": {
-            "insertion": _baseline(picture.insertion, size),
-            "deletion": _baseline(picture.deletion, size),
+            name: _baseline(pixels, size)
+            for name, pixels in baselines.items()
+            if pixels is not None
         },
         "maps": [
-            _map(run, picture, _protocol(comparison), known, size)
-            for run in comparison.runs.values()
+            _map(run, picture, comparison.protocol, known, size) for run in comparison.runs.values()
         ],
         "curves": {
-            own: [
-                _numbers(rows[f"{own}_curve"].iloc[place][known.points[own]], 4)
-                for rows in comparison.rows.values()
+            name: [
+                _numbers(comparison.curves(method, name)[place][points], 4)
+                for method in comparison.runs
             ]
-            for own in DIRECTIONS
+            for name, points in known.points.items()
         },
     }
 
 
 def _map(
-    run: Run, picture: Picture, protocol: Mapping[str, Any], known: Levels, size: Sequence[int]
+    run: Run, picture: Picture, protocol: StoredProtocol, known: Levels, size: tuple[int, int]
 ) -> str | None:
     """A kept map as levels; None if it was not kept."""
     saliency_map = run.load_map(picture.image_id, picture.photo.shape[:2])
     if saliency_map is None or saliency_map.size != len(known.of_position):
         return None
-    own = level_map(saliency_map, protocol, known)
-    shown = cv2.resize(own, size, interpolation=cv2.INTER_NEAREST)
+    shown = level_map(saliency_map, protocol, known)
+    shown = cv2.resize(shown, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
     return _uri("png", shown, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-
-
-def _protocol(comparison: Comparison) -> dict[str, Any]:
-    return comparison.identity["protocol"]
 
 
 def _evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -202,18 +217,18 @@ def _count_maps(comparison: Comparison, picture: Picture) -> int:
     return sum(run.load_map(image_id, size) is not None for run in comparison.runs.values())
 
 
-def _photo(photo: NDArray[np.uint8], size: Sequence[int]) -> str:
-    if (photo.shape[1], photo.shape[0]) != tuple(size):
-        photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+def _photo(photo: NDArray[np.uint8], size: tuple[int, int]) -> str:
+    if (photo.shape[1], photo.shape[0]) != size:
+        photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     bgr = np.ascontiguousarray(photo[:, :, ::-1])
     whole = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return _uri("jpeg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92, *whole])
 
 
-def _baseline(picture: NDArray[np.uint8], size: Sequence[int]) -> list[int] | str:
+def _baseline(picture: NDArray[np.uint8], size: tuple[int, int]) -> list[int] | str:
     """One colour, or a picture."""
-    colour = picture[0, 0]
-    return colour.tolist() if (picture == colour).all() else _photo(picture, size)
+    colour: list[int] = picture[0, 0].tolist()
+    return colour if (picture == picture[0, 0]).all() else _photo(picture, size)
 
 
 def _uri(kind: str, image: NDArray[np.uint8], settings: Sequence[int] = ()) -> str:
@@ -222,4 +237,4 @@ def _uri(kind: str, image: NDArray[np.uint8], settings: Sequence[int] = ()) -> s
 
 
 def _numbers(values: Any, digits: int) -> list[float | None]:
-    return [round(float(own), digits) if np.isfinite(own) else None for own in values]
+    return [round(float(value), digits) if np.isfinite(value) else None for value in values]

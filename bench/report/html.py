@@ -38,6 +38,7 @@ def write_report(
     results_dirs: Sequence[Path],
     output: Path,
     console: Console,
+    *,
     auc: str | None = None,
     test: str = "wilcoxon",
     max_mb: float = LARGEST,

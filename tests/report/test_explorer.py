@@ -7,13 +7,15 @@ from stored_results import SIDE, protocol, write_results
 
 from bench.errors import BenchWarning
 from bench.leaderboard.comparison import comparisons
+from bench.leaderboard.declared import StoredProtocol
 from bench.metrics.baseline import ZeroBaseline
 from bench.metrics.protocol import Perturbation
 from bench.pictures import Picture, load_picture, pictures_folder, save_picture
-from bench.report.explorer import DIRECTIONS, explorer, level_map, levels
+from bench.report.explorer import explorer, level_map, levels
 from bench.report.steps import step_of_pixel, step_pictures
 from bench.store import stored_runs
 
+CURVES = ("insertion", "deletion")
 PLENTY = 10**9
 
 
@@ -44,14 +46,15 @@ def direction(**settings):
 def test_levels_hold_the_steps_of_both_curves(insertion, deletion):
     settings = {"ties": "stable", "insertion": insertion, "deletion": deletion}
     height, width = 36, 40
-    parts = {own: Perturbation(ZeroBaseline(), **settings[own]) for own in DIRECTIONS}
+    parts = {own: Perturbation(ZeroBaseline(), **settings[own]) for own in CURVES}
     counts = {own: part.counts(height, width) for own, part in parts.items()}
     lengths = {own: len(every) for own, every in counts.items()}
+    settings = StoredProtocol(settings)
     known = levels(settings, lengths, height, width)
     saliency_map = np.random.default_rng(0).integers(0, 99, (height, width)).astype(np.float32)
     own = level_map(saliency_map, settings, known)
     assert own.dtype == np.uint8
-    for name in DIRECTIONS:
+    for name in CURVES:
         points, steps = known.points[name], step_of_pixel(saliency_map, settings, name)
         assert (points[0], points[-1]) == (0, lengths[name] - 1)
         assert (known.changed[name] == counts[name][points]).all()
@@ -62,8 +65,8 @@ def test_levels_hold_the_steps_of_both_curves(insertion, deletion):
 
 
 def test_few_steps_leave_room_for_shades():
-    settings = protocol("xplique-probability")
-    known = levels(settings, dict.fromkeys(DIRECTIONS, 11), 40, 40)
+    settings = StoredProtocol(protocol("xplique-probability"))
+    known = levels(settings, dict.fromkeys(CURVES, 11), 40, 40)
     assert 32 <= known.of_position.max() + 1 <= 42
 
 
@@ -72,7 +75,7 @@ def test_what_the_page_draws_is_what_the_curve_measured(tmp_path):
     found = explorer(comparison, tmp_path, {}, PLENTY)
     assert [own["id"] for own in found["images"]] == ["a.png", "b.png", "c.png"]
     assert found["kept"] == 3
-    image, settings = found["images"][1], comparison.identity["protocol"]
+    image, settings = found["images"][1], comparison.protocol
     assert (image["label"], image["size"]) == ("bird 1", (SIDE, SIDE))
     folder = pictures_folder(tmp_path, comparison.title, comparison.key)
     picture = load_picture(folder, "b.png")
@@ -83,22 +86,22 @@ def test_what_the_page_draws_is_what_the_curve_measured(tmp_path):
     assert noise.shape == picture.deletion.shape
     for number, (name, run) in enumerate(comparison.runs.items()):
         own = decoded(image["maps"][number])
-        for place in DIRECTIONS:
-            first = np.array(found["directions"][place]["first"])[own]
+        for place in CURVES:
+            first = np.array(found["curves"][place]["first"])[own]
             shown = comparison.curves(name, place)[1]
             assert image["curves"][place][number] == pytest.approx(shown, abs=1e-4)
-            assert image["areas"][place][number] == pytest.approx(
+            assert image["values"][place][number] == pytest.approx(
                 comparison.values(place).loc["b.png", name], abs=1e-4
             )
             pictures = step_pictures(picture, run.load_map("b.png"), settings, place)
-            assert len(pictures) == len(found["directions"][place]["fractions"])
+            assert len(pictures) == len(found["curves"][place]["fractions"])
             start, end = {
                 "insertion": (picture.insertion, picture.photo),
                 "deletion": (picture.photo, picture.deletion),
             }[place]
             for point, expected in enumerate(pictures):
                 assert (np.where((first <= point)[..., None], end, start) == expected).all()
-    fractions = found["directions"]["insertion"]["fractions"]
+    fractions = found["curves"]["insertion"]["fractions"]
     assert (fractions[0], fractions[-1], len(fractions)) == (0, 1, 26)
 
 

@@ -114,7 +114,7 @@ def canvas(page, direction, place):
     """Pixels (H, W, 3) of one of a direction's pictures."""
     script = """
         const canvas = document.querySelectorAll(
-          `[data-direction=${arguments[0]}] .pictures canvas`)[arguments[1]];
+          `[data-curve=${arguments[0]}] .pictures canvas`)[arguments[1]];
         const context = canvas.getContext("2d");
         return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data)"""
     pixels = np.array(page.execute_script(script, direction, place), np.uint8)
@@ -186,7 +186,7 @@ def test_arrows_choose_images(page):
 
 def test_every_map_is_drawn_and_methods_are_chosen(page):
     assert len(every(page, ".maps label canvas")) == 3
-    captions = "[data-direction=insertion] .pictures figcaption"
+    captions = "[data-curve=insertion] .pictures figcaption"
     assert len(every(page, captions)) == 2
     assert len(every(page, ".chart .chosen")) == 4
     boxes = every(page, ".maps input")
@@ -217,7 +217,7 @@ def test_pictures_and_scores_are_those_of_the_step(page, results, step):
     ends = (picture(image["baselines"][own]) for own in ("insertion", "deletion"))
     seen = Picture(image["id"], picture(image["photo"]), *ends, "bird")
     set_slider(page, step)
-    protocol = comparison.identity["protocol"]
+    protocol = comparison.protocol
     for direction, steps in (("insertion", 25), ("deletion", 10)):
         point = int(step / 25 * steps + 0.5)
         for place in range(2):
@@ -227,14 +227,14 @@ def test_pictures_and_scores_are_those_of_the_step(page, results, step):
             difference = canvas(page, direction, place).astype(int) - expected
             assert abs(difference).max() <= 3  # of two JPEG decoders
             score = comparison.curves(name, direction)[row, point]
-            told = every(page, f"[data-direction={direction}] .pictures b")[place].text
+            told = every(page, f"[data-curve={direction}] .pictures b")[place].text
             assert float(told) == pytest.approx(score, abs=6e-4)
     share = round(100 * step / 25)
     assert find(page, ".steps output").text == f"{share} % of the pixels"
 
 
 def test_the_pointer_over_a_curve_moves_the_step(page):
-    chart = find(page, "[data-direction=insertion] .chart svg")
+    chart = find(page, "[data-curve=insertion] .chart svg")
     page.execute_script(
         "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chart
     )

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from bench.errors import BenchError
+from bench.leaderboard.declared import StoredProtocol
 from bench.metrics.baseline import ZeroBaseline
 from bench.metrics.perturbation import order_pixels, perturb
 from bench.metrics.protocol import Perturbation
@@ -12,7 +13,7 @@ from bench.report.steps import step_of_pixel, step_pictures
 
 def protocol(ties="stable", **settings):
     own = {"steps": None, "rows_per_step": None, "max_fraction": 1} | settings
-    return {"ties": ties, "insertion": own, "deletion": own}
+    return StoredProtocol({"ties": ties, "insertion": own, "deletion": own})
 
 
 def picture(height, width):
@@ -37,7 +38,7 @@ def test_the_engine_makes_the_same_pictures(ties, settings, direction):
     ]  # fmt: skip
     start, end = (torch.from_numpy(own).permute(2, 0, 1)[None] for own in ends)
     order = order_pixels(torch.from_numpy(saliency_map)[None], ties)
-    counts = Perturbation(ZeroBaseline(), **settings[direction]).counts(7, 5).tolist()
+    counts = Perturbation(ZeroBaseline(), **settings.settings[direction]).counts(7, 5).tolist()
     expected = [
         own[0].permute(1, 2, 0).numpy().copy() for own in perturb(start, end, order, counts)
     ]

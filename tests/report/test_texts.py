@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.leaderboard.declared import INSERTION
+from bench.leaderboard.declared import INSERTION, StoredProtocol
 from bench.leaderboard.significance import TESTS, Significance
-from bench.metrics import auc, baseline, perturbation, score
+from bench.metrics import auc, perturbation, score
 from bench.metrics.protocol import load_protocol, shipped_protocols
 from bench.report import texts
 from bench.report.texts import protocol_in_words, significance_in_words
@@ -12,9 +12,7 @@ from bench.report.texts import protocol_in_words, significance_in_words
 
 def test_there_are_words_for_everything():
     assert set(texts.SCORES) == set(score.SCORES)
-    assert set(texts.BASELINES) == {own.__name__ for own in baseline.BASELINES.values()}
-    renamed = {"numpy_legacy"}  # in rows stored before it became `running_numpy`
-    assert set(texts.TIES) == {*perturbation.TIE_RULES, *renamed}
+    assert set(texts.TIES) == {*perturbation.TIE_RULES}
     assert set(texts.AUC_RULES) == set(auc.AUC_RULES)
     assert set(texts.TESTS) == set(TESTS)
 
@@ -22,30 +20,30 @@ def test_there_are_words_for_everything():
 @pytest.mark.parametrize("name", shipped_protocols())
 def test_every_shipped_protocol_has_words(name):
     settings = load_protocol(name).settings()
-    words = " ".join(protocol_in_words(settings, settings["auc"]))
+    words = " ".join(protocol_in_words(StoredProtocol(settings), settings["auc"]))
     assert "{" not in words
     assert "None" not in words
     assert ("MuFidelity" in words) == ("mufidelity" in settings)
     assert ("Confidence" in words) == ("confidence" in settings)
 
 
-def test_words_of_both_directions():
-    words = " ".join(protocol_in_words(load_protocol("rise-1row").settings(), "mean"))
+def test_words_of_curves():
+    settings = load_protocol("rise-1row").settings()
+    words = " ".join(protocol_in_words(StoredProtocol(settings), "mean"))
     assert (
-        "Insertion goes by the pixels of 1 image row a step; a removed pixel is the image " in words
+        "by the pixels of 1 image row a step; a pixel that is not revealed is the image " in words
     )
     assert "blurred by a 11 by 11 kernel (sigma 5)" in words
-    assert "Deletion goes by the pixels of 1 image row a step; a removed pixel is zero" in words
-    assert "is the mean of its curve's points; the table shows means over images" in words
+    assert "by the pixels of 1 image row a step; a removed pixel is zero" in words
+    assert "is the mean of its curve's points" in words
+    assert "The table shows means over images." in words
     settings = load_protocol("xplique").settings()
     settings["insertion"] = settings["deletion"] = {
         "steps": -1, "rows_per_step": None, "max_fraction": 0.5,
         "baseline": {"kind": "ConstantBaseline", "rgb": (1, 2.5, 3)},
     }  # fmt: skip
-    words = " ".join(protocol_in_words(settings, "trapezoid"))
-    assert (
-        "Both go one pixel a step, up to 50% of the pixels; a removed pixel is the colour" in words
-    )
+    words = " ".join(protocol_in_words(StoredProtocol(settings), "trapezoid"))
+    assert "one pixel a step, up to 50% of the pixels; a removed pixel is the colour" in words
     assert "RGB (1, 2.5, 3)" in words
 
 

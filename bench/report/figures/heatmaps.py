@@ -41,7 +41,14 @@ def draw_ranks(comparisons: Sequence[Comparison], statistic: Statistic | str) ->
         title += f"\n{shown(shared, 60)}"
     colours = Normalize(1, max(float(np.nanmax(ranks.to_numpy(np.float64))), 2))
     controls = set().union(*(comparison.controls for comparison in comparisons))
-    return _draw(ranks, title, "cividis", colours, "{:.0f}".format, controls)
+    return _draw(
+        ranks,
+        title,
+        colourmap="cividis",
+        norm=colours,
+        write="{:.0f}".format,
+        controls=controls,
+    )
 
 
 @styled()
@@ -52,7 +59,7 @@ def draw_agreement(taus: pd.DataFrame) -> Figure:
         taus: Settings x settings, in -1..1; NaN stays blank.
     """
     title = "Kendall's tau between rankings"
-    return _draw(taus, title, "PuOr", Normalize(-1, 1), "{:+.2f}".format)
+    return _draw(taus, title, colourmap="PuOr", norm=Normalize(-1, 1), write="{:+.2f}".format)
 
 
 def _ranks(comparison: Comparison, statistic: Statistic) -> pd.Series:
@@ -75,6 +82,7 @@ def _headings(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
 def _draw(
     table: pd.DataFrame,
     title: str,
+    *,
     colourmap: str,
     norm: Normalize,
     write: Callable[[float], str],

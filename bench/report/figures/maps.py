@@ -25,7 +25,7 @@ from bench.report.figures.style import (
     shown,
     styled,
 )
-from bench.report.steps import step_pictures
+from bench.report.steps import baseline_of, step_pictures
 
 _COLOURS = np.asarray(mpl.colormaps["inferno"](np.arange(256)))[:, :3]
 """From the least important pixel to the most important one, (256, 3) in 0..1."""
@@ -117,7 +117,7 @@ def _drawn_curves(
     names = [
         name
         for name in comparison.protocol.curves
-        if all(hasattr(picture, name) for picture in pictures.values())
+        if all(baseline_of(picture, name) is not None for picture in pictures.values())
     ]
     return {name: _STYLES[place % len(_STYLES)] for place, name in enumerate(names)}
 
@@ -270,7 +270,7 @@ class _Example:
     ) -> None:
         assert self.picture is not None
         scores, share = self._curve(name)
-        protocol = self.comparison.identity["protocol"]
+        protocol = self.comparison.protocol
         photos = step_pictures(self.picture, saliency_map, protocol, name, steps)
         pixels_are = self.comparison.protocol.curves[name].pixels_are
         for place, (step, photo) in enumerate(zip(steps, photos, strict=True), start=1):

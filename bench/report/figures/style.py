@@ -36,7 +36,7 @@ _CONTROL_DASHES = ((4, 2), (2, 1.5), (7, 3), (4, 2, 2, 2))
 _LETTER = 0.56 * FONT / 72
 """Inches; how wide a letter of the font is on average."""
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: dict[Any, Any] = {  # keys are a type of matplotlib's own
     "font.size": FONT,
     "axes.titlesize": FONT + 1,
     "axes.labelsize": FONT,
@@ -191,8 +191,7 @@ def styled() -> Iterator[None]:
     """The style, whatever the reader's own settings of matplotlib are; also a decorator."""
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
-        for key, value in _SETTINGS.items():
-            mpl.rcParams[key] = value
+        mpl.rcParams.update(_SETTINGS)
         # Fonts lack letters that names may have: they become boxes, and in an SVG stay text.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield

@@ -91,16 +91,18 @@ function filled([red, green, blue], [width, height]) {
 
 // An image as the explorer needs it: pixels of the photo, of baselines, and levels of maps.
 async function load(image) {
-  const pixels = (own) =>
-    Array.isArray(own) ? filled(own, image.size) : pixelsOf(own, image.size);
-  const [photo, insertion, deletion, ...maps] = await Promise.all([
+  const pixels = (source) =>
+    Array.isArray(source) ? filled(source, image.size) : pixelsOf(source, image.size);
+  const names = Object.keys(image.baselines);
+  const [photo, ...others] = await Promise.all([
     pixels(image.photo),
-    pixels(image.baselines.insertion),
-    pixels(image.baselines.deletion),
-    ...image.maps.map((own) => own && pixels(own)),
+    ...names.map((name) => pixels(image.baselines[name])),
+    ...image.maps.map((map) => map && pixels(map)),
   ]);
-  const levels = maps.map((own) => own && own.filter((_, i) => i % 4 === 0));
-  return { photo, insertion, deletion, levels };
+  const baselines = Object.fromEntries(names.map((name, i) => [name, others[i]]));
+  const maps = others.slice(names.length);
+  const levels = maps.map((map) => map && map.filter((_, i) => i % 4 === 0));
+  return { photo, baselines, levels };
 }
 
 // What an image looks like at a point of a curve: `first` has the point at which a level changes.
@@ -122,7 +124,7 @@ const SHADES = [
 function shade(share) {
   const place = share * (SHADES.length - 1);
   const below = Math.min(Math.floor(place), SHADES.length - 2);
-  return SHADES[below].map((own, i) => own + (place - below) * (SHADES[below + 1][i] - own));
+  return SHADES[below].map((low, i) => low + (place - below) * (SHADES[below + 1][i] - low));
 }
 
 // A map over its photo: colour is the order in which pixels change.
@@ -154,14 +156,14 @@ function paint(canvas, pixels, [width, height]) {
 function ticks(low, high) {
   const rough = (high - low) / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((own) => own * power).find((own) => own >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((size) => size * power).find((size) => size >= rough);
   const found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(i * step);
   return found;
 }
 
 function rangeOf(image) {
-  const values = Object.values(image.curves).flat(2).filter((own) => own !== null);
+  const values = Object.values(image.curves).flat(2).filter((score) => score !== null);
   const low = Math.min(...values);
   const high = Math.max(...values);
   if (low >= 0 && high <= 1 && high > 0.2) return [0, 1];
@@ -170,9 +172,9 @@ function rangeOf(image) {
 }
 
 // Curves of all methods; the chosen ones in colour, with a mark at the point that is shown.
-function drawChart(place, state, direction) {
+function drawChart(place, state, name) {
   const { data, image, chosen } = state;
-  const fractions = data.directions[direction].fractions;
+  const { fractions, title, pixels_are: action } = data.curves[name];
   const [width, height] = [place.clientWidth, 220];
   const edge = { left: 40, right: 12, top: 10, bottom: 34 };
   const [low, high] = rangeOf(image);
@@ -181,7 +183,7 @@ function drawChart(place, state, direction) {
     height - edge.bottom - ((score - low) / (high - low)) * (height - edge.top - edge.bottom);
   const chart = draw("svg", {
     width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": `${direction} curves: ${data.score} against the share of changed pixels`,
+    "aria-label": `${title} curves: ${data.score} against the share of changed pixels`,
   });
   for (const value of ticks(low, high)) {
     chart.append(
@@ -193,12 +195,11 @@ function drawChart(place, state, direction) {
     const anchor = value === 1 ? "end" : "middle";
     chart.append(draw("text", { x: x(value), y: height - 18, "text-anchor": anchor }, `${value * 100} %`));
   }
-  const action = direction === "insertion" ? "inserted" : "deleted";
   chart.append(draw("text", { x: x(0.5), y: height - 3, "text-anchor": "middle" }, `pixels ${action}`));
   const order = [...data.methods.keys()].sort((a, b) => chosen.has(a) - chosen.has(b));
   for (const number of order) {
     let pen = "M";
-    const path = image.curves[direction][number].map((score, point) => {
+    const path = image.curves[name][number].map((score, point) => {
       if (score === null) pen = "M";
       const step = score === null ? "" : `${pen}${x(fractions[point]).toFixed(1)} ${y(score).toFixed(1)}`;
       if (score !== null) pen = "L";
@@ -212,18 +213,18 @@ function drawChart(place, state, direction) {
   place.replaceChildren(chart);
 
   place.move = () => {
-    const point = state.point(direction);
+    const point = state.point(name);
     const at = x(fractions[point]);
     cursor.replaceChildren(draw("line", { x1: at, x2: at, y1: edge.top, y2: height - edge.bottom }));
     for (const number of chosen) {
-      const score = image.curves[direction][number][point];
+      const score = image.curves[name][number][point];
       if (score === null) continue;
       cursor.append(draw("circle", { cx: at, cy: y(score), r: 4, fill: data.methods[number].colour }));
     }
   };
   place.nearest = (clientX) => {
     const share = (clientX - place.getBoundingClientRect().left - x(0)) / (x(1) - x(0));
-    const away = fractions.map((own) => Math.abs(own - share));
+    const away = fractions.map((fraction) => Math.abs(fraction - share));
     return away.indexOf(Math.min(...away));
   };
 }
@@ -234,51 +235,52 @@ function explore(section) {
   const slider = find("input[type=range]");
   const play = find(".play");
   const places = Object.fromEntries(
-    ["insertion", "deletion"].map((own) => [own, find(`[data-direction=${own}]`)]),
+    Object.keys(data.curves).map((name) => [name, find(`[data-curve="${CSS.escape(name)}"]`)]),
   );
-  const last = (direction) => data.directions[direction].fractions.length - 1;
-  slider.max = Math.max(last("insertion"), last("deletion"));
+  const last = (name) => data.curves[name].fractions.length - 1;
+  slider.max = Math.max(...Object.keys(places).map(last));
   slider.value = Math.round(slider.max * 0.3);
   const methods = [...data.methods.keys()];
-  const real = methods.filter((own) => !data.methods[own].control);
+  const real = methods.filter((number) => !data.methods[number].control);
   const state = {
     data,
     image: null,
     loaded: null,
     chosen: new Set((real.length ? real : methods).slice(0, 2)),
-    // The directions may have different steps: both show the same share of their curves.
-    point: (direction) => Math.round((slider.value / slider.max) * last(direction)),
+    // Curves may have different steps: all show the same share of theirs.
+    point: (name) => Math.round((slider.value / slider.max) * last(name)),
   };
   let timer = null;
 
   function showStep() {
-    for (const [direction, place] of Object.entries(places)) {
+    for (const [name, place] of Object.entries(places)) {
       place.querySelector(".chart").move();
       const { loaded, image } = state;
-      const [start, end] =
-        direction === "insertion" ? [loaded.insertion, loaded.photo] : [loaded.photo, loaded.deletion];
-      const point = state.point(direction);
+      const { first, from_image: fromImage } = data.curves[name];
+      const ends = [loaded.baselines[name], loaded.photo];
+      const [start, end] = fromImage ? ends.reverse() : ends;
+      const point = state.point(name);
       for (const figure of place.querySelectorAll(".pictures figure")) {
         const number = Number(figure.dataset.method);
-        figure.querySelector("b").textContent = told(image.curves[direction][number][point]);
+        figure.querySelector("b").textContent = told(image.curves[name][number][point]);
         const levels = loaded.levels[number];
         if (!levels) continue;
-        const first = data.directions[direction].first;
         paint(figure.querySelector("canvas"), perturbed(start, end, levels, first, point), image.size);
       }
     }
-    const share = data.directions.insertion.fractions[state.point("insertion")];
+    const [firstName] = Object.keys(places);
+    const share = data.curves[firstName].fractions[state.point(firstName)];
     const said = `${Math.round(100 * share)} % of the pixels`;
     find("output").textContent = said;
     slider.setAttribute("aria-valuetext", said);
   }
 
   function showMethods() {
-    for (const [direction, place] of Object.entries(places)) {
+    for (const [name, place] of Object.entries(places)) {
       const figures = [...state.chosen].sort((a, b) => a - b).map((number) => {
         const method = data.methods[number];
         const [width, height] = state.image.size;
-        const alt = `${direction} by ${method.name} at this step`;
+        const alt = `${data.curves[name].title} by ${method.name} at this step`;
         const picture = state.loaded.levels[number]
           ? make("canvas", { width, height, role: "img", "aria-label": alt })
           : make("p", { class: "none" }, "map not kept");
@@ -288,7 +290,7 @@ function explore(section) {
       const pictures = place.querySelector(".pictures");
       pictures.replaceChildren(...figures);
       pictures.style.setProperty("--columns", Math.max(2, Math.min(figures.length, 4)));
-      drawChart(place.querySelector(".chart"), state, direction);
+      drawChart(place.querySelector(".chart"), state, name);
     }
     showStep();
   }
@@ -317,9 +319,9 @@ function explore(section) {
       const canvas = label.querySelector("canvas");
       if (levels) paint(canvas, mapped(loaded.photo, levels), image.size);
       else paint(canvas, filled([128, 128, 128], image.size), image.size);
-      const areas = ["insertion", "deletion"].flatMap((own) => [
-        make("span", {}, own),
-        make("b", {}, told(image.areas[own][number])),
+      const areas = Object.entries(data.statistics).flatMap(([name, title]) => [
+        make("span", {}, title.toLowerCase()),
+        make("b", {}, told(image.values[name][number])),
       ]);
       label.querySelector(".areas").replaceChildren(...areas);
     });
@@ -359,11 +361,11 @@ function explore(section) {
     stop();
     showStep();
   });
-  for (const [direction, place] of Object.entries(places)) {
+  for (const [name, place] of Object.entries(places)) {
     const chart = place.querySelector(".chart");
     chart.addEventListener("pointermove", (event) => {
       stop();
-      slider.value = Math.round((chart.nearest(event.clientX) / last(direction)) * slider.max);
+      slider.value = Math.round((chart.nearest(event.clientX) / last(name)) * slider.max);
       showStep();
     });
   }

@@ -69,7 +69,7 @@ def test_a_gallery_shows_steps_with_their_scores(tmp_path):
     one, figure, pictures = gallery(tmp_path, best="a")
     assert "best: a (a label)" in [text.get_text() for text in figure.texts]
     assert titles(figure)[:2] == ["photo", "map"]
-    row, protocol = one.rows["m"].iloc[0], one.identity["protocol"]
+    row, protocol = one.rows["m"].iloc[0], one.protocol
     for direction, shares in (
         ("insertion", [0.1, 0.2, 0.3, 0.5, 0.7]),
         ("deletion", [0.08, 0.16, 0.24, 0.4, 0.56]),
