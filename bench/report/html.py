@@ -113,6 +113,7 @@ def _page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # in the protocol's order
     names = list(dict.fromkeys(section.name for section in sections))
     style, script = _file("style.css"), _file("script.js")
     compared = [section.comparison for section in sections if section.comparison is not None]

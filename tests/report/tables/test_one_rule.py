@@ -52,7 +52,8 @@ def published(tmp_path):
         }  # fmt: skip
         dataset = identity()["dataset"] | {"num_images": 9}
         parts = {"steps": 2, "max_fraction": 1, "baseline": {"kind": "ZeroBaseline"}}
-        settings = identity()["protocol"] | {"ties": "stable", "insertion": parts, "deletion": parts}
+        curves = {"insertion": parts, "deletion": parts}
+        settings = identity()["protocol"] | {"ties": "stable", **curves}
         run = begin(tmp_path, method=method, dataset=dataset, protocol=settings)
         run.set_label("board", name, repeats)
         for image in "abcdefghi":
