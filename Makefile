@@ -37,7 +37,7 @@ oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting,
 	$(ORACLE_VENV)/bin/python scripts/oracle/backbones.py $(GOLDEN)/backbones --tiny
 	$(VENV)/bin/python -m pytest tests/metrics tests/attribution/test_golden_methods.py tests/backbones/test_keras_golden.py --golden $(GOLDEN)
 	$(ORACLE_VENV)/bin/python scripts/oracle/backbones.py $(GOLDEN)/full/backbones $(if $(FULL),,resnet101)
-	$(VENV)/bin/python -m pytest tests/backbones/test_keras_golden.py --golden $(GOLDEN)/full
+	OMP_NUM_THREADS=$$(nproc) $(VENV)/bin/python -m pytest tests/backbones/test_keras_golden.py --golden $(GOLDEN)/full
 	@rm -rf $(GOLDEN)/full # gigabytes
 
 rehearsal: ## run the published experiments on stand-ins, compare with the real Xplique (FULL=1: full networks, about an hour)
