@@ -5,6 +5,7 @@ better minus worse: positive where the better of two is better on an image, too.
 """
 
 import warnings
+from functools import partial
 from string import ascii_letters
 from typing import Literal
 
@@ -53,22 +54,12 @@ def bootstrap_intervals(
         return intervals
     centre, spread = values[:, varying].mean(axis=0), values[:, varying].std(axis=0)
     scaled = (values[:, varying] - centre) / spread
-
-    def means(images: ArrayLike, **_axis: int) -> Floats:
-        """Means (k, ...) over drawn images (..., draws)."""
-        images = np.asarray(images, dtype=np.intp)
-        drawn = images.reshape(-1, images.shape[-1])
-        cells = drawn + n * np.arange(len(drawn))[:, None]
-        counts = np.bincount(cells.ravel(), minlength=n * len(drawn)).reshape(-1, n)
-        found = (counts @ scaled).T.reshape(-1, *images.shape[:-1]) / images.shape[-1]
-        return found.round(12)  # means of the same images in another order are the same
-
     with warnings.catch_warnings():
         # With almost no spread BCa is undefined; scipy warns and gives NaN, which we show.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         found = stats.bootstrap(
             (np.arange(n),),
-            means,
+            partial(_means_of_drawn, scaled),
             vectorized=True,
             confidence_level=confidence,
             n_resamples=resamples,
@@ -78,6 +69,16 @@ def bootstrap_intervals(
     intervals[varying] = np.stack([found.low, found.high], axis=1) * spread[:, None]
     intervals[varying] += centre[:, None]
     return intervals
+
+
+def _means_of_drawn(values: Floats, images: ArrayLike, **_axis: int) -> Floats:
+    """Means (k, ...) of values (n, k) over drawn images (..., draws)."""
+    images, n = np.asarray(images, dtype=np.intp), len(values)
+    drawn = images.reshape(-1, images.shape[-1])
+    cells = drawn + n * np.arange(len(drawn))[:, None]
+    counts = np.bincount(cells.ravel(), minlength=n * len(drawn)).reshape(-1, n)
+    found = (counts @ values).T.reshape(-1, *images.shape[:-1]) / images.shape[-1]
+    return found.round(12)  # means of the same images in another order are the same
 
 
 def wilcoxon_p_values(differences: ArrayLike) -> Floats:

@@ -112,13 +112,7 @@ def side_by_side(comparisons: Sequence[Comparison]) -> SideBySide:
         for key in sorted(values, key=lambda key: titles[key])
         for statistic in values[key]
     }
-    means = pd.DataFrame(
-        {
-            f"{titles[key]} · {statistic.column}": pd.Series(of_methods, dtype=float)
-            for key in values
-            for statistic, of_methods in values[key].items()
-        }
-    )
+    means = _means(values, titles)
     firsts = means[[f"{titles[key]} · {next(iter(values[key])).column}" for key in values]]
     rising = [next(iter(values[key])).higher_is_better is False for key in values]
     standings = _standings(firsts, rising)
@@ -134,6 +128,19 @@ def side_by_side(comparisons: Sequence[Comparison]) -> SideBySide:
         [name in controls for name in methods],
         protocols.pop() if len(protocols) == 1 else None,
         {name: settings for name, settings in differing.items() if settings},
+    )
+
+
+def _means(
+    values: Mapping[str, Mapping[Statistic, Mapping[str, float]]], titles: Mapping[str, str]
+) -> pd.DataFrame:
+    """A column for each comparison and statistic, a row for each method."""
+    return pd.DataFrame(
+        {
+            f"{titles[key]} · {statistic.column}": pd.Series(dict(of_methods), dtype=float)
+            for key in values
+            for statistic, of_methods in values[key].items()
+        }
     )
 
 

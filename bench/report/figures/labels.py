@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from numpy.typing import NDArray
 
 from bench.report.figures.style import shown
@@ -56,15 +57,7 @@ def label_points(
     taken = np.concatenate([markers, thin])
     weights = np.repeat([_POINT, _LINE], [len(markers), len(thin)])
     for (name, xy), place in zip(points.items(), places, strict=True):
-        text = axes.annotate(
-            shown(name, limit),
-            xy,
-            xytext=(0, 0),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            zorder=6,
-        )
+        text = _centred(axes, shown(name, limit), xy)
         extent = text.get_window_extent()
         half = np.array([extent.width, extent.height]) / scale / 2
         offsets = np.concatenate([_around(half, radius) for radius in _RADII])
@@ -78,6 +71,19 @@ def label_points(
         weights = np.append(weights, _NAME)
         if _RADII[best // len(_ANGLES)] > _NEAR:
             _tie(axes, xy, place, boxes[best], scale)
+
+
+def _centred(axes: Axes, name: str, xy: tuple[float, float]) -> Annotation:
+    """A name on its point; `set_position` moves it, in points."""
+    return axes.annotate(
+        name,
+        xy,
+        xytext=(0, 0),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        zorder=6,
+    )
 
 
 def _around(half: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
