@@ -73,7 +73,7 @@ class Comparison:
     @property
     def tested(self) -> list[Statistic]:
         """Those of `statistics` that say which of two methods is better."""
-        return [own for own in self.statistics if own.higher_is_better is not None]
+        return [one for one in self.statistics if one.higher_is_better is not None]
 
     def values(self, statistic: Statistic | str) -> pd.DataFrame:
         """What each image gives each method.
@@ -183,8 +183,8 @@ def comparison_title(identity: Mapping[str, Any]) -> str:
 def extremes(comparison: Comparison, method: str) -> dict[str, str]:
     """The images that a method does best, typically and worst on.
 
-    Images are put in order by how well the map does on them (insertion minus deletion, where a
-    protocol has both), equal ones by their ids.
+    Images are put in order by how well the map does on them (`StoredProtocol.quality`), equal ones
+    by their ids.
 
     Args:
         comparison: What the method is compared in.

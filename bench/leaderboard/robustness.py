@@ -186,7 +186,7 @@ def shared_statistics(comparisons: Sequence[Comparison]) -> list[Statistic]:
         comparisons: One of the sets that `comparable` gives.
     """
     first, *others = comparisons
-    return [own for own in first.tested if all(own in other.tested for other in others)]
+    return [one for one in first.tested if all(one in other.tested for other in others)]
 
 
 def robustness(

@@ -101,7 +101,7 @@ def _frame(
     rows: Sequence[dict[str, Any]], statistics: Mapping[str, Sequence[Statistic]]
 ) -> pd.DataFrame:
     """The rows with all columns, ranked and ordered."""
-    every = list(dict.fromkeys(own for several in statistics.values() for own in several))
+    every = list(dict.fromkeys(one for several in statistics.values() for one in several))
     columns = list(dict.fromkeys(csv_columns(every)))
     optional = [ACCURACY_COUNTS] if any(ACCURACY_COUNTS in row for row in rows) else []
     table = pd.DataFrame(rows, columns=columns + optional)

@@ -44,7 +44,8 @@ class SideBySide:
     def caption(self) -> str:
         """What the numbers are."""
         shared = f"; protocol {self.protocol}" if self.protocol else ""
-        quantities = ", ".join(dict.fromkeys(own.quantity for _, own in self.columns.values()))
+        statistics = [statistic for _, statistic in self.columns.values()]
+        quantities = ", ".join(dict.fromkeys(statistic.quantity for statistic in statistics))
         return f"{quantities[:1].upper()}{quantities[1:]}: means over images{shared}"
 
     @property
@@ -103,27 +104,19 @@ def side_by_side(comparisons: Sequence[Comparison]) -> SideBySide:
         runs[key] |= {names[name]: comparison.runs[name] for name in names}
         controls |= {names[name] for name in names if name in comparison.controls}
         for statistic in comparison.statistics:
-            of_images = comparison.finite_values(statistic).mean()
+            means = comparison.finite_values(statistic).mean()
             of_statistic = values.setdefault(key, {}).setdefault(statistic, {})
-            of_statistic |= {names[name]: float(of_images[name]) for name in names}
-    titles = _titles(list(like.values()))
-    columns = {
-        f"{titles[key]} · {statistic.column}": (titles[key], statistic)
-        for key in sorted(values, key=lambda key: titles[key])
-        for statistic in values[key]
-    }
-    means = _means(values, titles)
-    firsts = means[[f"{titles[key]} · {next(iter(values[key])).column}" for key in values]]
-    rising = [next(iter(values[key])).higher_is_better is False for key in values]
-    standings = _standings(firsts, rising)
+            of_statistic |= {names[name]: float(means[name]) for name in names}
+    standings = _standings([next(iter(values[key].items())) for key in values])
     methods = sorted(standings, key=lambda name: (name in controls, *standings[name], name))
+    columns, table = _columns(values, _titles(list(like.values())))
     differing = {
         name: _differing([several[name] for several in runs.values() if name in several])
         for name in methods
     }
-    protocols = {comparison.identity["protocol"]["name"] for comparison in like.values()}
+    protocols = {comparison.protocol.name for comparison in like.values()}
     return SideBySide(
-        means.loc[methods, list(columns)],
+        table.loc[methods],
         columns,
         [name in controls for name in methods],
         protocols.pop() if len(protocols) == 1 else None,
@@ -131,17 +124,17 @@ def side_by_side(comparisons: Sequence[Comparison]) -> SideBySide:
     )
 
 
-def _means(
+def _columns(
     values: Mapping[str, Mapping[Statistic, Mapping[str, float]]], titles: Mapping[str, str]
-) -> pd.DataFrame:
-    """A column for each comparison and statistic, a row for each method."""
-    return pd.DataFrame(
-        {
-            f"{titles[key]} · {statistic.column}": pd.Series(dict(of_methods), dtype=float)
-            for key in values
-            for statistic, of_methods in values[key].items()
-        }
-    )
+) -> tuple[dict[str, tuple[str, Statistic]], pd.DataFrame]:
+    """What the columns are, and their means, ordered by the comparisons' titles."""
+    columns, means = {}, {}
+    for key in sorted(values, key=lambda key: titles[key]):
+        for statistic, of_methods in values[key].items():
+            name = f"{titles[key]} · {statistic.column}"
+            columns[name] = (titles[key], statistic)
+            means[name] = pd.Series(dict(of_methods), dtype=float)
+    return columns, pd.DataFrame(means)
 
 
 def _new_names(comparison: Comparison, known: Mapping[str, Run]) -> dict[str, str]:
@@ -212,15 +205,21 @@ def _titles(comparisons: Sequence[Comparison]) -> dict[str, str]:
     return {key: in_a_line(" · ".join(words)) for key, words in titles.items()}
 
 
-def _standings(means: pd.DataFrame, rising: Sequence[bool]) -> dict[str, tuple[int, float]]:
+def _standings(
+    firsts: Sequence[tuple[Statistic, Mapping[str, float]]],
+) -> dict[str, tuple[int, float]]:
     """By method, by how many comparisons it lacks, and its mean rank in the others.
 
     Args:
-        means: Methods down, comparisons across: of the first statistic of each.
-        rising: Whether the lowest is best, for each comparison.
+        firsts: Of each comparison the first statistic, and the methods' means.
     """
+    if not firsts:
+        return {}
     ranks = pd.concat(
-        [column.rank(ascending=up) for up, (_, column) in zip(rising, means.items(), strict=True)],
+        [
+            pd.Series(dict(means), dtype=float).rank(ascending=statistic.higher_is_better is False)
+            for statistic, means in firsts
+        ],
         axis=1,
     )
     lacking, mean_ranks = ranks.isna().sum(axis=1), ranks.mean(axis=1)

@@ -176,7 +176,7 @@ def _statistics(found: Sequence[Comparison], name: str, test: str) -> list[tuple
     if not compared:
         return []
     tested = {
-        comparison.key: [significance(comparison, own, test) for own in comparison.tested]
+        comparison.key: [significance(comparison, one, test) for one in comparison.tested]
         for comparison in compared
     }
     parts = (

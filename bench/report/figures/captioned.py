@@ -74,7 +74,7 @@ def diagrams(
 
 
 def _curves(comparison: Comparison) -> CaptionedFigure:
-    ways = list(dict.fromkeys(own.pixels_are for own in comparison.protocol.curves.values()))
+    ways = list(dict.fromkeys(curve.pixels_are for curve in comparison.protocol.curves.values()))
     caption = f"Mean score against the share of pixels {' or '.join(ways)}."
     if len(comparison.image_ids) > 1:
         caption += " Bands are pointwise 95 % intervals of the mean (Student's t)."

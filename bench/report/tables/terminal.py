@@ -47,7 +47,7 @@ def _fitted(whole: Table, width: int) -> list[RichTable | str]:
         table = table.with_columns(lambda column, least=least: column.spare != least)  # type: ignore[misc]
         text = _text_table(table)
     shown = {column.title for column in table.columns}
-    hidden = dict.fromkeys(own.title for own in whole.columns if own.title not in shown)
+    hidden = dict.fromkeys(column.title for column in whole.columns if column.title not in shown)
     told = [f"No room here, but in the files: {', '.join(hidden)}."] if hidden else []
     return [text, *map(in_a_line, table.notes), *told]
 
