@@ -13,7 +13,6 @@ from bench.cli import main
 from bench.configuration import with_assets
 from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.errors import BenchError
-from bench.leaderboard.published import published_cells
 from bench.report.tables.table import WITHIN_A_BACKBONE
 from bench.store import load_rows
 
@@ -74,14 +73,6 @@ def repeat(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
 
 def row(method):
     return pd.read_csv(BOARD, index_col="method").loc[method]
-
-
-def test_published_cells_keep_blanks_out():
-    cells = published_cells("cub_errors", "ResNet-101")
-    assert cells["HSIC-Attribution"] == {"avg_highest_conf": 0.2493, "insertion_auc": 0.1446}
-    assert cells["SMDL-Attribution (ICLR version)"] == {"avg_highest_conf": 0.4513}
-    assert published_cells("cub", "ResNet-101")["RISE"]["deletion_auc"] == 0.0665
-    assert published_cells("cub", "VGG19") == {}
 
 
 def test_the_table_as_published_and_ours_beside_it(repeat):

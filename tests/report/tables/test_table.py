@@ -3,11 +3,8 @@ import pytest
 from stored_results import write_results
 from test_store import begin, rows
 
-from bench.leaderboard.comparison import comparisons
-from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
-from bench.report.tables.significance import pair_table, win_rate_table
-from bench.report.tables.table import leaderboard_tables
+from bench.report.tables.table import leaderboard_tables, letter, places
 from bench.store import stored_runs
 
 
@@ -113,24 +110,21 @@ def test_incomplete_rows_are_blank_and_sort_last(tmp_path):
     assert cells["whole"][0].text == "1"
 
 
-def test_win_rates_and_pairs(tmp_path):
-    write_results(tmp_path)
-    (comparison,) = comparisons(stored_runs(tmp_path, "board"), "board")
-    found = significance(comparison, "insertion")
-    table = win_rate_table(found, comparison.controls)
-    assert [row.name for row in table.rows] == found.methods
-    headings = [own.heading for own in table.columns]
-    assert headings == ["Row beats column", "Mean rank", "Group", *found.methods]
-    for row in table.rows:
-        for name, cell in zip(found.methods, row.cells[3:], strict=True):
-            if name == row.name:
-                assert (cell.text, cell.value) == ("", None)
-            else:
-                rate = found.win_rates.loc[row.name, name]
-                assert (cell.value, cell.shade) == (rate, round(10 * rate))
-    pairs = pair_table(found, comparison.controls)
-    assert [row.name for row in pairs.rows] == found.pairs["better"].tolist()
-    assert texts(pairs, "Worse") == found.pairs["worse"].tolist()
-    differences = [cell.value for cell in column(pairs, "Difference")]
-    assert differences == found.pairs["difference"].tolist()
-    assert pairs.sorted_by is None
+def test_places_go_by_what_is_printed_and_not_to_controls():
+    texts = ["0.5000", "0.7000", "", "0.7000", "0.9000", "0.1000", "0.5000"]
+    controls = [False] * 4 + [True] + [False] * 2
+    assert places(texts, controls, True) == ["second", "best", "", "best", "", "", "second"]
+    assert places(texts, controls, False) == ["second", "", "", "", "", "best", "second"]
+    assert places(texts, controls, None) == [""] * 7
+    assert places(["10.5", "9.5"], [False] * 2, True) == ["best", "second"]  # numbers, not strings
+
+
+def test_nobody_wins_alone_or_where_all_are_alike():
+    assert places(["0.5", "0.9"], [False, True], True) == ["", ""]
+    assert places(["0.5", "0.5"], [False, False], True) == ["", ""]
+
+
+def test_footnotes_have_letters():
+    assert [letter(number) for number in (1, 26, 27, 53, 702, 703)] == [
+        "a", "z", "aa", "ba", "zz", "aaa",
+    ]  # fmt: skip
