@@ -98,7 +98,7 @@ class Table:
     def notes(self) -> list[str]:
         """Lines under the table: what its marks mean, footnotes by their letters, remarks."""
         footnotes = [f"({letter(n)}) {note}" for n, note in enumerate(self.footnotes, start=1)]
-        return [*self.legend, *footnotes, *self.remarks]
+        return [*self.legend(), *footnotes, *self.remarks]
 
     @property
     def sorted_by(self) -> int | None:
@@ -106,9 +106,12 @@ class Table:
         kinds = [column.kind for column in self.columns]
         return kinds.index("number") if "rank" in kinds and "number" in kinds else None
 
-    @property
-    def legend(self) -> list[str]:
-        """One line on the marks that occur; none where none do."""
+    def legend(self, control_mark: str = "italics") -> list[str]:
+        """One line on the marks that occur; none where none do.
+
+        Args:
+            control_mark: How controls are marked.
+        """
         cells = [cell for row in self.rows for cell in row.cells]
         found = {cell.place for cell in cells}
         has_controls = any(row.is_control for row in self.rows)
@@ -120,7 +123,7 @@ class Table:
             ("underlined: the second best", "second" in found),
             (f"*, **, ***: differs from {whom}, p < {limits}", any(cell.stars for cell in cells)),
             ("methods that share a letter cannot be told apart", has_letters),
-            ("italics: controls, which are neither best nor second", has_controls),
+            (f"{control_mark}: controls, which are neither best nor second", has_controls),
         ]
         line = "; ".join(text for text, occurs in marks if occurs)
         return [line[0].upper() + line[1:] + "."] if line else []
