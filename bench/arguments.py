@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Union, Unpack, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
-from omegaconf import OmegaConf
 
 from bench.errors import LARGEST, BenchError
 
@@ -18,22 +17,6 @@ _WORDS = {
     bool: "true or false",
     types.NoneType: "null",
 }
-
-
-def as_dict(config: Any, *, resolve: bool = True) -> dict[str, Any]:
-    """Settings that Hydra gives, as plain dictionaries and lists.
-
-    Args:
-        config: A mapping of OmegaConf.
-        resolve: Whether references to other settings are replaced by what they refer to.
-
-    Raises:
-        BenchError: It is something else than a mapping.
-    """
-    settings: Any = OmegaConf.to_container(config, resolve=resolve)
-    if not isinstance(settings, dict):
-        raise BenchError(f"expected settings by name, found {settings!r}")
-    return settings
 
 
 def typed(settings: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -4,10 +4,8 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.filesize import decimal
 
@@ -24,6 +22,8 @@ from bench.build import (
     check_methods,
 )
 from bench.check_dataset import tell
+from bench.config.reading import assets_in
+from bench.config.settings import Reproduces, RunSettings
 from bench.cost import count_cost, duration, estimate_seconds
 from bench.datasets.dataset import Dataset
 from bench.datasets.problems import Problems
@@ -39,17 +39,15 @@ from bench.metrics.protocol import protocol_from_mapping
 from bench.metrics.score import accuracy_is
 from bench.select import predict
 
-_PARTS = ("dataset", "backbone", "explain", "method")
-
 
 def check_experiment(
-    name: str, config: DictConfig, sources: Mapping[str, str], console: Console
+    name: str, settings: RunSettings, sources: Mapping[str, str], console: Console
 ) -> list[str]:
     """Looks at all that an experiment needs, as far as it is there, and says what a run will cost.
 
     Args:
         name: The experiment's.
-        config: As `conf/run.yaml` composes it, other methods' names replaced.
+        settings: Its own, as `bench run` would have them; assets may be missing.
         sources: Asset -> where it comes from.
         console: Where the findings go.
 
@@ -57,7 +55,7 @@ def check_experiment(
         What is wrong, one line a kind; empty if a run can start and its list and weights are those
         that the experiment declares, as far as that can be told.
     """
-    doctor = _Doctor(name, config, console)
+    doctor = _Doctor(name, settings, console)
     doctor.check_paths(sources)
     dataset = doctor.dataset()
     backbone = doctor.backbone()
@@ -80,17 +78,17 @@ class _Doctor:
 
     Args:
         name: See `check_experiment`.
-        config: See there.
+        settings: See there.
         console: See there.
     """
 
-    def __init__(self, name: str, config: DictConfig, console: Console) -> None:
-        self.config = config
+    def __init__(self, name: str, settings: RunSettings, console: Console) -> None:
+        self.settings = settings
         self.console = console
         self.problems = Problems(f"experiment '{name}'")
-        self.repeated = config.get("reproduces") or OmegaConf.create({})
-        self.device = resolve_device(config.device)
-        self.batch_size = resolve_batch_size(config.batch_size, self.device)
+        self.repeated = settings.reproduces
+        self.device = resolve_device(settings.device)
+        self.batch_size = resolve_batch_size(settings.batch_size, self.device)
         self.missing: set[str] = set()
         keep_freed_memory()
 
@@ -106,29 +104,28 @@ class _Doctor:
 
     def check_paths(self, sources: Mapping[str, str]) -> None:
         """Assets that are set, and the files that settings make of them, with their hashes."""
-        for asset in self.config.assets:
+        for asset, place in self.settings.assets.items():
             source = f"; it is {sources[asset]}" if asset in sources else ""
-            if OmegaConf.is_missing(self.config.assets, asset):
+            if place is None:
                 finding = f"assets.{asset} is not set{source}"
                 self.judge(False, finding, "assets that are missing")
             else:
-                path = Path(str(self.config.assets[asset])).expanduser()
+                path = Path(place).expanduser()
                 finding = f"assets.{asset}: {path}" + (
                     "" if path.exists() else f" is not there{source}"
                 )
                 self.judge(path.exists(), finding, "assets that are missing")
-        for key, raw in _asset_settings(self.config).items():
-            unset = [own for own in _assets(raw) if OmegaConf.is_missing(self.config.assets, own)]
-            if unset:
+        for key, place in self.settings.made_of_assets.items():
+            if assets_in(place):
                 self.missing.add(key)
                 continue
-            path = Path(OmegaConf.select(self.config, key)).expanduser()
+            path = Path(place).expanduser()
             if not path.exists():
                 self.missing.add(key)
             hashed = f", sha256 {file_sha256(path)}" if path.is_file() else ""
             finding = f"{key}: {path}{hashed}" if path.exists() else f"{key}: {path} is not there"
             self.judge(path.exists(), finding, "files that are missing")
-        if self.repeated.get("unverified"):
+        if self.repeated is not None and self.repeated.unverified:
             self.say("hashes of the authors' weights are not on record: accuracy is what tells")
 
     def dataset(self) -> Dataset | None:
@@ -136,30 +133,31 @@ class _Doctor:
         if self._lacks("dataset"):
             return None
         try:
-            dataset = build_dataset(self.config, self.console)
-            identity = dataset.identity(self.config.workers)
+            dataset = build_dataset(self.settings.dataset, self.console)
+            identity = dataset.identity(self.settings.workers)
         except BenchError as error:
             self.judge(False, _line(error), "data that cannot be used")
             return None
         self.judge(True, f"images: all {len(dataset):,} can be read", "")
-        published = next(
-            (own for own in PUBLISHED_LISTS if own.name == self.repeated.get("list")), None
-        )
-        if published is not None:
-            same = identity["list_sha256"] == published.entries_sha256
-            finding = f"list: {'' if same else 'not '}{published}"
-            if same or not self.repeated.get("deviations"):
-                self.judge(same, finding, "lists other than the published one")
-            else:
-                self.say(f"{finding}, as the experiment says")
+        if self.repeated is not None:
+            self._check_list(self.repeated, identity["list_sha256"])
         return dataset
+
+    def _check_list(self, repeated: Reproduces, sha256: str) -> None:
+        published = next(known for known in PUBLISHED_LISTS if known.name == repeated.list)
+        same = sha256 == published.entries_sha256
+        finding = f"list: {'' if same else 'not '}{published}"
+        if same or not repeated.deviations:
+            self.judge(same, finding, "lists other than the published one")
+        else:
+            self.say(f"{finding}, as the experiment says")
 
     def backbone(self) -> Backbone | None:
         """The network that scores, if its weights are there."""
         if self._lacks("backbone"):
             return None
         try:
-            return build_backbone(self.config, self.device)
+            return build_backbone(self.settings, self.device)
         except BenchError as error:
             self.judge(False, _line(error), "networks that cannot be used")
             return None
@@ -169,18 +167,16 @@ class _Doctor:
         if self._lacks("explain"):
             return None
         try:
-            protocol = protocol_from_mapping(
-                OmegaConf.to_container(self.config.protocol, resolve=True)
-            )
-            return build_explained(self.config, protocol, backbone, self.device)
+            protocol = protocol_from_mapping(self.settings.protocol)
+            return build_explained(self.settings, protocol, backbone, self.device)
         except BenchError as error:
             self.judge(False, _line(error), "networks that cannot be used")
             return None
 
     def check_one_image(self, backbone: Backbone) -> None:
         """The probability of one image that the authors printed."""
-        known = self.repeated.get("one_image")
-        if known is None or _assets_missing(self.config, known):
+        known = None if self.repeated is None else self.repeated.one_image
+        if known is None or assets_in(known.file):
             return
         path = Path(known.file).expanduser()
         if not path.is_file():
@@ -211,7 +207,7 @@ class _Doctor:
         finding = f"accuracy: {right} of {len(dataset)} right ({right / len(dataset):.1%})"
         if backbone.output_kind == "multilabel":
             finding += f", which is {accuracy_is(backbone.output_kind)}"
-        subset = published_subset(self.repeated.table) if self.repeated.get("table") else None
+        subset = None if self.repeated is None else published_subset(self.repeated.table)
         is_one_right = backbone.output_kind != "multilabel"
         classes = backbone.num_classes if is_one_right else None
         fault = accuracy_fault(right, len(dataset), subset, classes)
@@ -224,12 +220,12 @@ class _Doctor:
         if explained is not None and not explained.is_what_scores:
             right = self._right(dataset, explained.backbone)
             self.say(f"explained network: other weights; {right} of {len(dataset)} right")
-        elif explained is not None and self.config.explain.get("backbone") is not None:
+        elif explained is not None and self.settings.explain.backbone is not None:
             self.say("explained network: the same weights as those that score")
 
     def tell_cost(self, dataset: Dataset, backbone: Backbone, explained: Explained) -> None:
         """Passes, time and disk of the whole experiment, as if nothing were stored yet."""
-        protocol = protocol_from_mapping(OmegaConf.to_container(self.config.protocol, resolve=True))
+        protocol = protocol_from_mapping(self.settings.protocol)
         methods = self._methods()
         network = explained.backbone
         try:
@@ -250,11 +246,11 @@ class _Doctor:
             f"backward passes of {len(methods)} method{'s'[: len(methods) != 1]}"
         )
         kept = sum(not run.is_free for run in runs)
-        pixel = np.dtype(DTYPES[str(self.config.maps.dtype)]).itemsize
+        pixel = np.dtype(DTYPES[self.settings.maps.dtype]).itemsize
         needed = kept * len(dataset) * pixel * network.preprocessing.size**2
-        if not self.config.maps.keep:
+        if not self.settings.maps.keep:
             needed = 0
-        folder = Path(self.config.maps.folder).expanduser().absolute()
+        folder = self.settings.maps.folder.absolute()
         while not folder.exists():
             folder = folder.parent
         free = shutil.disk_usage(folder).free
@@ -262,22 +258,20 @@ class _Doctor:
         self.judge(needed < free, finding, "disks that are too small")
 
     def _right(self, dataset: Dataset, backbone: Backbone) -> int:
-        may_shrink = self.config.batch_size == "auto"
+        may_shrink = self.settings.may_shrink
         scorer = Scorer(backbone, "output", self.batch_size, may_shrink=may_shrink)
-        found = predict(dataset, scorer, self.device, self.config.workers)
-        return sum(own == sample.target for own, sample in zip(found, dataset.samples, strict=True))
+        found = predict(dataset, scorer, self.device, self.settings.workers)
+        return sum(top == sample.target for top, sample in zip(found, dataset.samples, strict=True))
 
     def _methods(self) -> dict[str, Method]:
         """Those that can be built; why others cannot is told."""
         methods = {}
-        for name, node in (self.config.get("method") or {}).items():
-            if not isinstance(node, DictConfig) or "_target_" not in node:
-                continue
-            if self._lacks(f"method.{name}"):
-                self.say(f"method.{name} lacks files and is not counted")
+        for name, component in self.settings.methods.items():
+            if self._lacks(component.key):
+                self.say(f"{component.key} lacks files and is not counted")
                 continue
             try:
-                methods[name] = build_method(node, name)
+                methods[name] = build_method(component)
             except BenchError as error:
                 self.judge(False, _line(error), "methods that cannot be used")
         return methods
@@ -296,37 +290,6 @@ def asset_sources(experiment: Path) -> dict[str, str]:
         r"^ +(\w+): \?\?\? # (.+)$", experiment.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
     return dict(lines)
-
-
-def _asset_settings(config: DictConfig) -> dict[str, str]:
-    """Settings of what is run that are made of assets, as they are written."""
-    found: dict[str, str] = {}
-
-    def visit(key: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for name, own in value.items():
-                visit(f"{key}.{name}", own)
-        elif isinstance(value, str) and _assets(value):
-            found[key] = value
-
-    content = OmegaConf.to_container(config)
-    content["method"] = {
-        name: own
-        for name, own in (content.get("method") or {}).items()
-        if isinstance(own, dict) and "_target_" in own
-    }
-    for part in _PARTS:
-        visit(part, content.get(part))
-    return found
-
-
-def _assets(text: str) -> list[str]:
-    return re.findall(r"\$\{assets\.(\w+)\}", text)
-
-
-def _assets_missing(config: DictConfig, node: DictConfig) -> bool:
-    names = _assets(str(OmegaConf.to_container(node)))
-    return any(OmegaConf.is_missing(config.assets, own) for own in names)
 
 
 def _line(error: BenchError) -> str:

@@ -17,7 +17,8 @@ from bench.errors import BenchError, is_lost_output, require_known, tell_warning
 from bench.plugins import plugin_problems
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
+    from bench.config.settings import RunSettings
+    from bench.configuration import Composed
 
 _DESCRIPTION = """\
 Insertion/deletion leaderboards for image attribution methods.
@@ -184,7 +185,7 @@ def _rerun(arguments: Sequence[str]) -> list[str]:
     """Runs a manifest again; returns what failed."""
     from bench.rerun import rerun
 
-    manifest, *settings = [own for own in arguments if own != "--trust"] or [""]
+    manifest, *settings = [given for given in arguments if given != "--trust"] or [""]
     if not manifest or "=" in manifest.partition("/")[0]:
         raise BenchError("rerun: expected MANIFEST [KEY=VALUE ...] [--trust], found no manifest")
     sys.argv = ["bench rerun", *arguments]
@@ -197,9 +198,10 @@ def _select(arguments: Sequence[str]) -> list[str]:
 
     sys.path.append(str(Path.cwd()))
     config = compose_run(with_assets(arguments))
+    from bench.config.reading import read_settings
     from bench.experiment import write_selection
 
-    write_selection(config, Console(markup=False))
+    write_selection(read_settings(config), Console(markup=False))
     return []
 
 
@@ -210,7 +212,7 @@ def _check(arguments: Sequence[str]) -> list[str]:
     sys.path.append(str(Path.cwd()))
     arguments = with_assets(arguments)
     config = compose_run(arguments)
-    groups, console, problems = named_groups(arguments), Console(markup=False), []
+    groups, console = named_groups(arguments), Console(markup=False)
     if "experiment" in groups:
         return _check_experiment(arguments, config, console)
     if not groups & {"dataset", "backbone"}:
@@ -218,29 +220,41 @@ def _check(arguments: Sequence[str]) -> list[str]:
             "check: expected what to check, as in `bench check dataset=cub200`, `bench check "
             "backbone=sface ...` or `bench check experiment=paper/cub`"
         )
-    from bench.build import build_backbone, build_dataset
-    from bench.check_backbone import check_backbone
-    from bench.check_dataset import check_dataset
-    from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
+    from bench.config.reading import read_settings
 
-    if "dataset" in groups:
-        dataset = build_dataset(config, console)
-        output_dir = Path(config.results_dir).expanduser() / "checks"
-        problems += check_dataset(dataset, console, output_dir, config.workers)
+    settings = read_settings(config, may_lack_assets=True)
+    problems = _check_dataset(settings, console) if "dataset" in groups else []
     if "backbone" in groups:
-        device = resolve_device(config.device)
-        keep_freed_memory()
-        backbone = build_backbone(config, device)
-        score = config.protocol.score if "protocol" in groups else "output"
-        batch_size = resolve_batch_size(config.batch_size, device)
-        check_backbone(backbone, score, device, batch_size, console)
+        _check_backbone(settings, console, reads_score="protocol" in groups)
     return problems
 
 
-def _check_experiment(
-    arguments: Sequence[str], config: "DictConfig", console: Console
-) -> list[str]:
+def _check_dataset(settings: "RunSettings", console: Console) -> list[str]:
+    from bench.build import build_dataset
+    from bench.check_dataset import check_dataset
+
+    dataset = build_dataset(settings.dataset, console)
+    return check_dataset(dataset, console, settings.results_dir / "checks", settings.workers)
+
+
+def _check_backbone(settings: "RunSettings", console: Console, *, reads_score: bool) -> None:
+    """Checks the network; with the protocol's score if that is asked for, else with its outputs."""
+    from bench.build import build_backbone
+    from bench.check_backbone import check_backbone
+    from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
+    from bench.metrics.protocol import protocol_from_mapping
+
+    device = resolve_device(settings.device)
+    keep_freed_memory()
+    backbone = build_backbone(settings, device)
+    score = protocol_from_mapping(settings.protocol).score if reads_score else "output"
+    batch_size = resolve_batch_size(settings.batch_size, device)
+    check_backbone(backbone, score, device, batch_size, console)
+
+
+def _check_experiment(arguments: Sequence[str], config: "Composed", console: Console) -> list[str]:
     from bench.check_experiment import asset_sources, check_experiment
+    from bench.config.reading import read_settings
     from bench.configuration import choices, declared_runs, name_other_methods, user_folders
 
     names, folders = list(declared_runs(arguments)), user_folders(arguments)
@@ -248,7 +262,8 @@ def _check_experiment(
         raise BenchError(f"check: expected one experiment, found {len(names)}")
     name_other_methods(config, folders)
     sources = asset_sources(choices("experiment", folders)[names[0]].path)
-    return check_experiment(names[0], config, sources, console)
+    settings = read_settings(config, may_lack_assets=True)
+    return check_experiment(names[0], settings, sources, console)
 
 
 def _leaderboard(arguments: Sequence[str]) -> None:
@@ -257,12 +272,12 @@ def _leaderboard(arguments: Sequence[str]) -> None:
 
     folders, rules = _folders_and_rules(arguments)
     names = {folder: leaderboard_names(folder) for folder in folders}
-    for folder, own in names.items():
-        if not own:
+    for folder, boards in names.items():
+        if not boards:
             raise BenchError(f"no runs in '{folder}': expected its runs/ folder to hold some")
     console = Console(markup=False)
-    for folder, own in names.items():
-        for name in own:
+    for folder, boards in names.items():
+        for name in boards:
             write_leaderboard(folder, name, console, **rules)
     write_side_by_side(folders, console, rules["auc"])
 

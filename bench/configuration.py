@@ -5,11 +5,11 @@ be written ends in its traceback; both are checked here first.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 from hydra import compose, initialize_config_module
 from hydra.core.config_search_path import ConfigSearchPath
@@ -18,11 +18,10 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from bench.arguments import as_dict
 from bench.errors import BenchError, require_known, require_unicode
 from bench.files import check_writable
 from bench.identity import ROW_KEYS
@@ -42,6 +41,9 @@ SHIPPED = Path(str(resources.files("bench.conf")))
 
 OTHER_METHODS = ("of", "prior")
 """The settings of methods that name another one."""
+
+Composed: TypeAlias = DictConfig
+"""What Hydra composes. `bench.config.reading.read_settings` looks into it, and nobody else."""
 
 
 class _InstalledConfigs(SearchPathPlugin):
@@ -99,7 +101,7 @@ def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
     return {name: choice.description for name, choice in choices(group, folders).items()}
 
 
-def name_other_methods(config: DictConfig, folders: Sequence[Path] = ()) -> None:
+def name_other_methods(config: Composed, folders: Sequence[Path] = ()) -> None:
     """Puts the settings of a method wherever another method's setting names it.
 
     `of: rise` becomes what rise.yaml says; `of: {method: rise, num_masks: 500}` does, too, with
@@ -119,7 +121,7 @@ def name_other_methods(config: DictConfig, folders: Sequence[Path] = ()) -> None
         for key in OTHER_METHODS:
             if node.get(key) is not None:
                 with open_dict(node):
-                    node[key] = _named_method(as_dict(node, resolve=False)[key], folders)
+                    node[key] = _named_method(as_written(node)[key], folders)
 
 
 def _named_method(value: Any, folders: Sequence[Path]) -> Any:
@@ -130,15 +132,24 @@ def _named_method(value: Any, folders: Sequence[Path]) -> Any:
     known = choices("method", folders)
     require_known("method", name, known)
     path = known[name].path
-    nodes = as_dict(OmegaConf.load(path), resolve=False).values()
+    nodes = load_nodes(path).values()
     found = [node for node in nodes if isinstance(node, dict) and "_target_" in node]
     if len(found) != 1:
         raise BenchError(f"'{path}': expected one method, found {len(found)}")
-    settings = {key: value for key, value in found[0].items() if key not in ROW_KEYS} | changes
+    settings = {key: given for key, given in found[0].items() if key not in ROW_KEYS} | changes
     for key in OTHER_METHODS:
         if key in settings:
             settings[key] = _named_method(settings[key], folders)
     return settings
+
+
+def load_nodes(path: Path) -> dict[str, Any]:
+    """What a configuration file says, as it is written.
+
+    Raises:
+        BenchError: It holds something else than names and what they stand for.
+    """
+    return as_written(OmegaConf.load(path))
 
 
 def user_folders(arguments: Sequence[str]) -> list[Path]:
@@ -187,7 +198,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
         check_writable(Path(folder))
 
 
-def compose_run(arguments: Sequence[str]) -> DictConfig:
+def compose_run(arguments: Sequence[str]) -> Composed:
     """The configuration that `bench run` would get from these arguments; nothing is run.
 
     Args:
@@ -202,7 +213,7 @@ def compose_run(arguments: Sequence[str]) -> DictConfig:
         raise BenchError(f"expected key=value or --config-dir FOLDER, found '{flags[0]}'")
     folders = user_folders(arguments)
     if folders:
-        overrides = [own for own in overrides if not own.startswith("hydra.searchpath=")]
+        overrides = [text for text in overrides if not text.startswith("hydra.searchpath=")]
         quoted = ",".join(f'"file://{folder.absolute()}"' for folder in folders)
         overrides.append(f"hydra.searchpath=[{quoted}]")
     try:
@@ -226,14 +237,14 @@ def with_assets(arguments: Sequence[str], file: Path = Path("assets.yaml")) -> l
         BenchError: The file is no such YAML.
     """
     arguments = list(arguments)
-    keys = [own.key_or_group for own in _overrides(_split(arguments)[2])]
+    keys = [override.key_or_group for override in _overrides(_split(arguments)[2])]
     if "experiment" not in keys or not file.exists():
         return arguments
     try:
         assets: Any = OmegaConf.to_container(OmegaConf.load(file))
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise BenchError(f"'{file}' cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(assets, dict) or not all(isinstance(own, str) for own in assets.values()):
+    if not isinstance(assets, dict) or not all(isinstance(path, str) for path in assets.values()):
         raise BenchError(f"'{file}': expected lines `key: path`, found {assets!r}")
     for key, path in assets.items():
         if f"assets.{key}" not in keys:
@@ -242,8 +253,49 @@ def with_assets(arguments: Sequence[str], file: Path = Path("assets.yaml")) -> l
     return arguments
 
 
-def declared_runs(arguments: Sequence[str]) -> dict[str, DictConfig]:
-    """What the experiments of a command line are by themselves, by name.
+def as_written(config: Composed | ListConfig) -> dict[str, Any]:
+    """A configuration as plain values; references stay as they are written.
+
+    Raises:
+        BenchError: It is something else than a mapping.
+    """
+    settings: Any = OmegaConf.to_container(config)
+    if not isinstance(settings, dict):
+        raise BenchError(f"expected settings by name, found {settings!r}")
+    return settings
+
+
+def recompose(
+    layers: Sequence[Mapping[str, Any]], ours: Mapping[str, Any], given: Mapping[str, Any]
+) -> Composed:
+    """The configuration that a manifest holds, changed.
+
+    Args:
+        layers: Settings; the later ones go before.
+        ours: Changes by key with dots; what is not there is added.
+        given: Likewise, but of settings that have to be there.
+
+    Raises:
+        BenchError: The settings cannot be put together, or a given one is not there.
+    """
+    try:
+        made = cast(Composed, OmegaConf.merge(*layers))  # of mappings: a mapping
+    except OmegaConfBaseException as error:
+        reason = " ".join(str(error).split())
+        raise BenchError(f"the manifest's configuration cannot be used: {reason}") from None
+    for key, value in ours.items():
+        OmegaConf.update(made, key, value, force_add=True)
+    OmegaConf.set_struct(made, True)
+    for key, value in given.items():
+        try:
+            OmegaConf.update(made, key, value, force_add=False)
+        except OmegaConfBaseException:
+            raise BenchError(f"rerun: expected a setting of the manifest, found '{key}'") from None
+    return made
+
+
+def declared_runs(arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the experiments of a command line are by themselves, by name; see `as_written`.
 
     Everything else that the command line sets is left out, but for the choice of methods and where
     assets lie: the difference is what the user has changed.
@@ -255,14 +307,14 @@ def declared_runs(arguments: Sequence[str]) -> dict[str, DictConfig]:
     parsed = list(zip(_overrides(overrides), overrides, strict=True))
     kept = [
         text
-        for own, text in parsed
-        if own.key_or_group.startswith("assets.")
-        or own.key_or_group == "hydra.searchpath"
-        or (own.key_or_group == "method" and not own.is_sweep_override())
+        for override, text in parsed
+        if override.key_or_group.startswith("assets.")
+        or override.key_or_group == "hydra.searchpath"
+        or (override.key_or_group == "method" and not override.is_sweep_override())
     ]
     kept += ["--config-dir", config_dir] if config_dir else []
     return {
-        name: compose_run([f"experiment={name}", *kept])
+        name: as_written(compose_run([f"experiment={name}", *kept]))
         for name in override_names(arguments, "experiment")
     }
 
@@ -271,15 +323,15 @@ def named_groups(arguments: Sequence[str]) -> set[str]:
     """The groups that a command line names: `dataset` in dataset=x, dataset.root=y, ~dataset."""
     overrides = _overrides(_split(arguments)[2])
     # dataset@backbone.gallery=x is about the backbone.
-    keys = {own.package or own.key_or_group for own in overrides}
+    keys = {override.package or override.key_or_group for override in overrides}
     return {key.partition(".")[0] for key in keys} & set(GROUPS.values())
 
 
 def override_names(arguments: Sequence[str], group: str) -> list[str]:
     """The names that a command line chooses for a group; none if it leaves the choice as it is."""
     overrides = _overrides(_split(arguments)[2])
-    chosen = (own for own in overrides if own.key_or_group == group and not own.is_delete())
-    return [name for own in chosen for name in _names(own.value())]
+    chosen = (each for each in overrides if each.key_or_group == group and not each.is_delete())
+    return [name for override in chosen for name in _names(override.value())]
 
 
 def parsed_overrides(arguments: Sequence[str]) -> dict[str, Any]:

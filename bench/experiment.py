@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
-from functools import cached_property, partial
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,21 +20,19 @@ from bench.build import (
     build_backbone,
     build_dataset,
     build_explained,
-    build_method,
+    build_methods,
     check_methods,
-    check_settings,
-    leaderboard_name,
-    method_settings,
 )
+from bench.config.reading import check_name
+from bench.config.settings import RunSettings
 from bench.cost import Cost, count_cost, duration, estimate_seconds
 from bench.datasets.dataset import Dataset, Sample
-from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, tell_warnings
 from bench.evaluate import evaluate_runs
 from bench.explain import Explainer, Failed
+from bench.files import file_name
 from bench.gallery import MapKeeper, Painter, images_to_show
-from bench.identity import ROW_KEYS
 from bench.leaderboard.comparison import comparison_key, comparison_title
 from bench.map_store import MapStore, image_key, open_maps
 from bench.method_run import StoredMethodRun
@@ -48,8 +44,8 @@ from bench.provenance import provenance
 from bench.repeatability import repeatability, warning
 from bench.report.writer import write_figures, write_leaderboard
 from bench.reproduction import reproduction
-from bench.select import select
-from bench.shard import read_shard
+from bench.select import kept_predictions, predict, select
+from bench.shard import Shard
 from bench.store import Run, open_run
 
 
@@ -68,11 +64,11 @@ class Ended:
     runs: Sequence[Run]
 
 
-def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] = ()) -> Ended:
-    """Runs what a configuration asks for and is not stored yet, and writes the leaderboard.
+def run_experiment(settings: RunSettings, console: Console, changes: Sequence[str] = ()) -> Ended:
+    """Runs what is asked for and is not stored yet, and writes the leaderboard.
 
     Args:
-        config: As `conf/run.yaml` composes it.
+        settings: Of the run.
         console: Where progress and the leaderboard go.
         changes: Settings in which it differs from the experiment that it names; see
             `bench.reproduction.changed_settings`.
@@ -83,38 +79,39 @@ def run_experiment(config: DictConfig, console: Console, changes: Sequence[str] 
     with tell_warnings(
         lambda text: console.print(f"Warning: {text}", soft_wrap=True, highlight=False)
     ):
-        return _run_experiment(config, console, changes)
+        return _run_experiment(settings, console, changes)
 
 
-def _run_experiment(config: DictConfig, console: Console, changes: Sequence[str]) -> Ended:
-    experiment = _prepare(config, console)
-    results_dir = Path(config.results_dir).expanduser()
+def _run_experiment(settings: RunSettings, console: Console, changes: Sequence[str]) -> Ended:
+    experiment = _prepare(settings, console)
+    results_dir = settings.results_dir
     backbone, dataset, protocol = experiment.backbone, experiment.dataset, experiment.protocol
-    name = leaderboard_name(config, f"{dataset.name}_{backbone.name}_{protocol.name}")
+    name = settings.name or file_name(f"{dataset.name}_{backbone.name}_{protocol.name}")
+    check_name(name)
 
     _tell_baselines(protocol, backbone, console)
-    runs = _method_runs(experiment, results_dir)
+    runs = _method_runs(experiment)
     _set_aside_broken(runs, console)
     for run in runs:
-        run.apply_policy(config.store.policy, dataset.samples)
+        run.apply_policy(settings.policy, dataset.samples)
     _check_repeatability(experiment, runs, console)
     for run in runs:
-        run.stored.set_label(name, run.label, reproduction(config, run, changes))
+        run.stored.set_label(name, run.label, reproduction(settings.reproduces, run, changes))
     _tell_stored(runs, len(dataset), console)
     _tell_shard(experiment, console)
     size = experiment.explained.backbone.preprocessing.size
     cost = count_cost(experiment.samples, runs, protocol, size)
     _tell_cost(experiment, runs, cost, console)
     with _progress(console, cost.passes) as advance:
-        failures = _evaluate(experiment, runs, results_dir, advance)
+        failures = _evaluate(experiment, runs, advance)
     _tell_elsewhere(runs, console)
     _tell_not_kept(runs, console)
 
     _report_accuracy(runs, backbone, dataset, console)
     write_leaderboard(results_dir, name, console)
-    if config.gallery:
-        _keep_gallery(experiment, runs, results_dir, name, console)
-    if config.figures:
+    if settings.gallery:
+        _keep_gallery(experiment, runs, name, console)
+    if settings.figures:
         write_figures(results_dir, name, runs[0].stored, console)
     console.print(
         f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
@@ -125,15 +122,14 @@ def _run_experiment(config: DictConfig, console: Console, changes: Sequence[str]
 def _evaluate(
     experiment: "_Experiment",
     runs: Sequence[StoredMethodRun],
-    results_dir: Path,
     advance: Callable[[int], None],
 ) -> list[Failed]:
     """Evaluates what is not done and stores it; returns the failures."""
-    config, explained = experiment.config, experiment.explained
+    settings, explained = experiment.settings, experiment.explained
     scorer = experiment.scorer(experiment.backbone, experiment.protocol.score, advance)
-    sizes = experiment.remembered_batch_sizes(results_dir)
+    sizes = experiment.remembered_batch_sizes()
     scorer.batch_size = sizes.get(CURVES, scorer.batch_size)
-    keep = {sample.image_id for sample in experiment.dataset.samples[: config.gallery]}
+    keep = {sample.image_id for sample in experiment.dataset.samples[: settings.gallery]}
     stored = {run.name: run.stored for run in runs}
     failures: list[Failed] = []
     for result in evaluate_runs(
@@ -142,9 +138,9 @@ def _evaluate(
         runs,
         experiment.protocol,
         device=experiment.device,
-        seed=config.seed,
-        block_size=config.block_size,
-        workers=config.workers,
+        seed=settings.seed,
+        block_size=settings.block_size,
+        workers=settings.workers,
         explained=experiment.scorer(explained.backbone, explained.score, advance),
         batch_sizes=sizes,
     ):
@@ -152,7 +148,7 @@ def _evaluate(
         if isinstance(result, Failed):
             run.record_failure(result.image_id, result.reason, result.trace)
             failures.append(result)
-            if config.fail_fast:
+            if settings.fail_fast:
                 break
             continue
         if scorer.batch_size != experiment.batch_size:
@@ -167,21 +163,20 @@ def _evaluate(
 def _keep_gallery(
     experiment: "_Experiment",
     runs: Sequence[StoredMethodRun],
-    results_dir: Path,
     name: str,
     console: Console,
 ) -> None:
     """Keeps pictures and maps of the first images and of the methods' best and worst ones."""
-    config, dataset, explained = experiment.config, experiment.dataset, experiment.explained
-    first = [sample.image_id for sample in dataset.samples[: config.gallery]]
+    settings, dataset, explained = experiment.settings, experiment.dataset, experiment.explained
+    first = [sample.image_id for sample in dataset.samples[: settings.gallery]]
     shown = images_to_show([run.stored for run in runs], name, first)
     identity = runs[0].stored.identity
     title, key = comparison_title(identity), comparison_key(identity)
-    painter = Painter(dataset, experiment.backbone, experiment.protocol, config.seed)
-    painter.keep(pictures_folder(results_dir, title, key), shown)
+    painter = Painter(dataset, experiment.backbone, experiment.protocol, settings.seed)
+    painter.keep(pictures_folder(settings.results_dir, title, key), shown)
     scorer = experiment.scorer(explained.backbone, explained.score, lambda _: None)
-    explainer = Explainer(scorer, experiment.remembered_batch_sizes(results_dir))
-    keeper = MapKeeper(explainer, experiment.device, config.seed)
+    explainer = Explainer(scorer, experiment.remembered_batch_sizes())
+    keeper = MapKeeper(explainer, experiment.device, settings.seed)
     lacking = keeper.keep(dataset.samples, runs, shown)
     if lacking:
         told = ", ".join(f"{count} of {method}" for method, count in lacking.items())
@@ -192,31 +187,29 @@ def _keep_gallery(
         )
 
 
-def write_selection(config: DictConfig, console: Console) -> None:
-    """Writes the list of images that a configuration selects; evaluates nothing.
+def write_selection(settings: RunSettings, console: Console) -> None:
+    """Writes the list of images that a run would use; evaluates nothing.
 
     Args:
-        config: As `conf/run.yaml` composes it.
+        settings: Of the run.
         console: Where progress, the list and its sha256 go.
 
     Raises:
         BenchError: The configuration, the data or the results folder cannot be used.
     """
-    check_settings(config)
-    device = resolve_device(config.device)
+    device = resolve_device(settings.device)
     keep_freed_memory()
-    dataset = build_dataset(config, console)
-    needed = _selection(config).needs_predictions
-    backbone = build_backbone(config, device) if needed else None
-    _selected(config, dataset, backbone, device, console, write_all=True)
+    dataset = build_dataset(settings.dataset, console)
+    needed = settings.select.needs_predictions
+    backbone = build_backbone(settings, device) if needed else None
+    _selected(settings, dataset, backbone, device, console)
 
 
 @dataclass(frozen=True)
 class _Experiment:
-    """What a configuration asks for, as objects."""
+    """What is asked for, as objects."""
 
-    config: DictConfig
-    settings: Mapping[str, DictConfig]
+    settings: RunSettings
     methods: Mapping[str, Method]
     dataset: Dataset
     backbone: Backbone
@@ -227,21 +220,20 @@ class _Experiment:
     @cached_property
     def samples(self) -> list[Sample]:
         """The images to evaluate here: all of the data set's, or those of a share."""
-        return read_shard(self.config.shard).choose(self.dataset.samples)
+        return (self.settings.shard or Shard()).choose(self.dataset.samples)
 
     @property
     def batch_size(self) -> int:
-        return resolve_batch_size(self.config.batch_size, self.device)
+        return resolve_batch_size(self.settings.batch_size, self.device)
 
     def scorer(self, backbone: Backbone, score: str, advance: Callable[[int], None]) -> Scorer:
-        may_shrink = self.config.batch_size == "auto"
         return Scorer(
             backbone,
             score,
             self.batch_size,
             on_forward=advance,
             on_backward=advance,
-            may_shrink=may_shrink,
+            may_shrink=self.settings.may_shrink,
         )
 
     @cached_property
@@ -250,16 +242,16 @@ class _Experiment:
         backbone = self.explained.backbone
         return {name: method.passes(backbone) for name, method in self.methods.items()}
 
-    def remembered_batch_sizes(self, results_dir: Path) -> MutableMapping[str, int]:
+    def remembered_batch_sizes(self) -> MutableMapping[str, int]:
         """What was left of `auto` batch sizes on this device; of others nothing is remembered."""
-        if self.config.batch_size != "auto":
+        if not self.settings.may_shrink:
             return {}
-        file, size = results_dir / "batch_sizes.json", self.batch_size
+        file, size = self.settings.results_dir / "batch_sizes.json", self.batch_size
         return BatchSizes(file, self.device, self.backbone.name, size)
 
     def keeps_maps(self, name: str) -> bool:
         """Whether a method's maps are worth the disk: unless it is known to make no passes."""
-        return self.config.maps.keep and self.passes[name] != Passes()
+        return self.settings.maps.keep and self.passes[name] != Passes()
 
     @cached_property
     def identities(self) -> dict[str, dict[str, Any]]:
@@ -268,51 +260,49 @@ class _Experiment:
         same = explained.is_what_scores
         explain = {"backbone": "the same" if same else explained.backbone.identity()}
         shared = {
-            "dataset": self.dataset.identity(self.config.workers),
+            "dataset": self.dataset.identity(self.settings.workers),
             "backbone": self.backbone.identity(),
             "explain": explain | {"score": explained.score},
             "protocol": protocol.settings() | {"hash": protocol.hash},
-            "seed": self.config.seed,
+            "seed": self.settings.seed,
             "precision": self.backbone.precision,
             "compile": self.backbone.is_compiled,
         }
         identities = {}
-        for name, node in self.settings.items():
-            settings = OmegaConf.to_container(node, resolve=True)
-            for key in (*ROW_KEYS, *self.methods[name].places):
-                settings.pop(key, None)
+        for name, component in self.settings.methods.items():
+            places = self.methods[name].places
+            settings = {key: value for key, value in component.node.items() if key not in places}
             method = {"name": name, "version": self.methods[name].version, "settings": settings}
             method |= self.methods[name].identity([s.image_id for s in self.dataset.samples])
             identities[name] = shared | {"method": method}
-            if self.keeps_maps(name) and self.config.maps.dtype != "float32":
-                identities[name]["maps"] = self.config.maps.dtype  # their ranks have more ties
+            if self.keeps_maps(name) and self.settings.maps.dtype != "float32":
+                identities[name]["maps"] = self.settings.maps.dtype  # their ranks have more ties
         return identities
 
 
-def _prepare(config: DictConfig, console: Console) -> _Experiment:
+def _prepare(settings: RunSettings, console: Console) -> _Experiment:
     """Builds everything and checks that it fits together."""
-    check_settings(config)
-    device = resolve_device(config.device)
+    device = resolve_device(settings.device)
     keep_freed_memory()
-    protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
-    settings = method_settings(config, console)
-    methods = {name: build_method(node, name) for name, node in settings.items()}
-    dataset = build_dataset(config, console)
-    backbone = build_backbone(config, device)
-    dataset = _selected(config, dataset, backbone, device, console)
+    protocol = protocol_from_mapping(settings.protocol)
+    methods = build_methods(settings, console)
+    dataset = build_dataset(settings.dataset, console)
+    backbone = build_backbone(settings, device)
+    if not settings.select.takes_all:
+        dataset = _selected(settings, dataset, backbone, device, console)
     dataset.check_targets(backbone.num_classes)
-    _check_gallery(backbone, dataset, config.workers)
-    explained = build_explained(config, protocol, backbone, device)
+    _check_gallery(backbone, dataset, settings.workers)
+    explained = build_explained(settings, protocol, backbone, device)
     check_methods(methods, explained.backbone)
     for network in dict.fromkeys((backbone, explained.backbone)):
         for note in network.notes:
             console.print(note, soft_wrap=True, highlight=False, markup=False)
-    return _Experiment(config, settings, methods, dataset, backbone, protocol, explained, device)
+    return _Experiment(settings, methods, dataset, backbone, protocol, explained, device)
 
 
-def _method_runs(experiment: _Experiment, results_dir: Path) -> list[StoredMethodRun]:
+def _method_runs(experiment: _Experiment) -> list[StoredMethodRun]:
     """The methods with what is stored of them."""
-    stores, stored = _open_maps(experiment), _open_runs(experiment, results_dir)
+    stores, stored = _open_maps(experiment), _open_runs(experiment)
     return [
         StoredMethodRun(
             name,
@@ -320,29 +310,28 @@ def _method_runs(experiment: _Experiment, results_dir: Path) -> list[StoredMetho
             experiment.passes[name],
             stores.get(name),
             stored=stored[name],
-            label=str(node.get("label") or name),
-            published=node.get("published"),
+            label=component.label or name,
+            published=component.published,
         )
-        for name, node in experiment.settings.items()
+        for name, component in experiment.settings.methods.items()
     ]
 
 
 def _open_maps(experiment: _Experiment) -> dict[str, MapStore]:
-    config, dataset, explained = experiment.config, experiment.dataset, experiment.explained
-    hashes = dataset.pixel_hashes(config.workers)
+    settings, dataset, explained = experiment.settings, experiment.dataset, experiment.explained
+    hashes = dataset.pixel_hashes(settings.workers)
     keys = {each.image_id: image_key(each, hashes[each.image_id]) for each in dataset.samples}
     stores = {}
     for name in filter(experiment.keeps_maps, experiment.methods):
         identity = experiment.identities[name]
-        own = {part: identity[part] for part in ("method", "seed", "precision", "compile")}
-        own |= {"backbone": explained.backbone.identity(), "score": explained.score}
-        folder = Path(config.maps.folder).expanduser()
-        again = config.store.policy == "always"
-        stores[name] = open_maps(folder, own, config.maps.dtype, keys, again)
+        deciding = {part: identity[part] for part in ("method", "seed", "precision", "compile")}
+        deciding |= {"backbone": explained.backbone.identity(), "score": explained.score}
+        again = settings.policy == "always"
+        stores[name] = open_maps(settings.maps.folder, deciding, settings.maps.dtype, keys, again)
     return stores
 
 
-def _open_runs(experiment: _Experiment, results_dir: Path) -> dict[str, Run]:
+def _open_runs(experiment: _Experiment) -> dict[str, Run]:
     origin = provenance(experiment.device) | {
         "dataset": experiment.dataset.notes,
         "weights_file_sha256": experiment.backbone.file_sha256,
@@ -356,53 +345,53 @@ def _open_runs(experiment: _Experiment, results_dir: Path) -> dict[str, Run]:
         "backbone": "; ".join(dict.fromkeys(filter(None, networks))),
         "protocol": "; ".join(experiment.protocol.citations),
     }
-    resolved = OmegaConf.to_container(experiment.config, resolve=True)
+    settings = experiment.settings
     runs = {}
     for name, identity in experiment.identities.items():
         passes = experiment.passes[name]
-        own = origin | {"passes": passes._asdict() if passes else {}}
-        own["citations"] = cited | {"method": "; ".join(experiment.methods[name].citations)}
-        runs[name] = open_run(results_dir, identity, resolved, own)
+        provenance_of_run = origin | {"passes": passes._asdict() if passes else {}}
+        citations = cited | {"method": "; ".join(experiment.methods[name].citations)}
+        provenance_of_run["citations"] = citations
+        runs[name] = open_run(settings.results_dir, identity, settings.resolved, provenance_of_run)
     return runs
 
 
-def _selection(config: DictConfig) -> Selection:
-    try:
-        return Selection(**config.select)
-    except TypeError:
-        known = ", ".join(field.name for field in fields(Selection))
-        raise BenchError(f"select: expected the settings {known}, found {config.select}") from None
-
-
 def _selected(
-    config: DictConfig,
+    settings: RunSettings,
     dataset: Dataset,
     backbone: Backbone | None,
     device: torch.device,
     console: Console,
-    write_all: bool = False,
 ) -> Dataset:
     """The data set reduced to the images that `select` asks for."""
-    selection = _selection(config)
-    if selection.takes_all and not write_all:
-        return dataset
-    batch_size = resolve_batch_size(config.batch_size, device)
+    results_dir, predictions = settings.results_dir, None
+    if settings.select.needs_predictions and backbone is not None:
+        predictions = kept_predictions(
+            dataset,
+            backbone,
+            results_dir,
+            lambda: _predict(settings, dataset, backbone, device, console),
+        )
+    return select(dataset, settings.select, predictions, results_dir, console)
 
-    def make_scorer(advance: Callable[[int], None]) -> Scorer:
-        may_shrink = config.batch_size == "auto"
-        return Scorer(backbone, "output", batch_size, on_forward=advance, may_shrink=may_shrink)
 
-    return select(
-        dataset,
-        selection,
-        backbone,
-        make_scorer,
-        device,
-        Path(config.results_dir).expanduser(),
-        config.workers,
-        partial(_progress, console),
-        console,
-    )
+def _predict(
+    settings: RunSettings,
+    dataset: Dataset,
+    backbone: Backbone,
+    device: torch.device,
+    console: Console,
+) -> list[int]:
+    """Predicted class of each image, with a bar of what is done."""
+    with _progress(console, len(dataset)) as advance:
+        scorer = Scorer(
+            backbone,
+            "output",
+            resolve_batch_size(settings.batch_size, device),
+            on_forward=advance,
+            may_shrink=settings.may_shrink,
+        )
+        return predict(dataset, scorer, device, settings.workers)
 
 
 def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
@@ -481,7 +470,7 @@ def _check_repeatability(
             found[backbone.name] = differences
     for name, differences in found.items():
         told = warning(name, differences)
-        if experiment.config.strict:
+        if experiment.settings.strict:
             raise BenchError(f"{told}; strict=true refuses it")
         console.print(f"Warning: {told}", soft_wrap=True, highlight=False)
     if found:
@@ -501,7 +490,7 @@ def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) ->
 
 
 def _tell_shard(experiment: _Experiment, console: Console) -> None:
-    shard, share, images = experiment.config.shard, experiment.samples, experiment.dataset.samples
+    shard, share, images = experiment.settings.shard, experiment.samples, experiment.dataset.samples
     if shard is not None:
         console.print(
             f"Shard {shard}: {len(share)} of {len(images)} images; the table is filled when all "
@@ -523,7 +512,7 @@ def _tell_cost(
     """Says what there is to do, about how long it takes, and what its maps take on the disk."""
     if not cost.passes:
         return
-    config, explained = experiment.config, experiment.explained.backbone
+    explained = experiment.explained.backbone
     seconds = estimate_seconds(
         cost,
         experiment.backbone,
@@ -543,7 +532,7 @@ def _tell_cost(
     )
     if cost.map_bytes:
         console.print(
-            f"Maps:  {decimal(cost.map_bytes)} more in {config.maps.folder} "
+            f"Maps:  {decimal(cost.map_bytes)} more in {experiment.settings.maps.folder} "
             "(maps.keep=false keeps none, maps.dtype=float16 half as much)",
             highlight=False,
             soft_wrap=True,

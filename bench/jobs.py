@@ -21,12 +21,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from yaml import YAMLError
 
 from bench.configuration import (
+    Composed,
+    as_written,
     declared_runs,
     flags_first,
     name_other_methods,
@@ -37,6 +38,7 @@ from bench.errors import BenchError, is_lost_output
 from bench.files import write_atomically
 
 if TYPE_CHECKING:
+    from bench.config.settings import RunSettings
     from bench.explain import Failed
 
 OUTPUT = "output.txt"
@@ -70,11 +72,11 @@ class Launch(Callback):
         """Forgets the launch before this one."""
         cls.folder = cls.lost_output = None
 
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+    def on_run_start(self, config: Composed, **_: Any) -> None:
         """See `Callback`."""
         Launch.folder, Launch.launcher = Path(config.hydra.run.dir).absolute(), "basic"
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+    def on_multirun_start(self, config: Composed, **_: Any) -> None:
         """See `Callback`."""
         Launch.folder = Path(config.hydra.sweep.dir).absolute()
         Launch.launcher = config.hydra.runtime.choices["hydra/launcher"]
@@ -111,11 +113,11 @@ class Job:
     """
 
     command: Sequence[str]
-    declared: Mapping[str, DictConfig]
+    declared: Mapping[str, Mapping[str, Any]]
     folders: Sequence[Path]
     outcome: str
 
-    def __call__(self, config: DictConfig) -> None:
+    def __call__(self, config: Composed) -> None:
         """Runs one configuration and writes how that ended."""
         hydra_config = HydraConfig.get()
         sys.argv = list(self.command)  # in another process it is the launcher's
@@ -127,8 +129,8 @@ class Job:
         if in_a_sweep and hydra_config.runtime.choices["hydra/launcher"] in _LAUNCHERS:
             with (folder / OUTPUT).open("w", encoding="utf-8") as file:
                 try:
-                    _share_gpus(config, outcome.job)
-                    self._run(config, Console(file=file, width=200, markup=False), outcome)
+                    console = Console(file=file, width=200, markup=False)
+                    self._run(config, console, outcome, share_gpus=True)
                 except Exception as error:  # the other jobs go on, and this one's end is told
                     outcome.failures.append(f"{type(error).__name__}: {_in_a_line(error)}")
                     outcome.traces.append(traceback.format_exc())
@@ -141,25 +143,31 @@ class Job:
                 Launch.lost_output = error
         write_atomically(folder / self.outcome, json.dumps(asdict(outcome)).encode())
 
-    def _run(self, config: DictConfig, console: Console, outcome: Outcome) -> None:
+    def _run(
+        self, config: Composed, console: Console, outcome: Outcome, *, share_gpus: bool = False
+    ) -> None:
+        from bench.config.reading import read_settings
         from bench.experiment import run_experiment
         from bench.reproduction import changed_settings
 
         try:
             experiment = HydraConfig.get().runtime.choices.get("experiment")
             declared = None if experiment is None else self.declared.get(experiment)
-            changes = changed_settings(config, declared)
+            changes = changed_settings(as_written(config), declared)
             name_other_methods(config, self.folders)
-            ended = run_experiment(config, console, changes)
+            settings = read_settings(config)
+            if share_gpus:
+                settings = _share_gpus(settings, outcome.job)
+            ended = run_experiment(settings, console, changes)
         except BenchError as error:  # so that Hydra prints no traceback and a sweep goes on
             outcome.failures.append(str(error))
             return
-        except _CONFIGURATION as error:  # a key that is missing, say: found when it is asked for
+        except _CONFIGURATION as error:  # a method's name that is made of other settings, say
             outcome.failures.append(_in_a_line(error))
             return
-        outcome.results_dir, outcome.leaderboard = str(config.results_dir), ended.leaderboard
+        outcome.results_dir, outcome.leaderboard = str(settings.results_dir), ended.leaderboard
         outcome.failures += _summaries(ended.failures)
-        outcome.traces += [own.trace for own in _first_of_each(ended.failures) if own.trace]
+        outcome.traces += [first.trace for first in _first_of_each(ended.failures) if first.trace]
 
 
 def run_jobs(arguments: Sequence[str]) -> list[str]:
@@ -226,24 +234,25 @@ def _check_launcher(name: str) -> None:
         ) from None
 
 
-def _share_gpus(config: DictConfig, job: int) -> None:
+def _share_gpus(settings: "RunSettings", job: int) -> "RunSettings":
     """Job k gets GPU k, counted round, where this machine shows it several and none is named."""
     import torch
 
-    if config.device == "auto" and torch.cuda.device_count() > 1:
-        config.device = f"cuda:{job % torch.cuda.device_count()}"
+    if settings.device != "auto" or torch.cuda.device_count() < 2:
+        return settings
+    return settings.on_device(f"cuda:{job % torch.cuda.device_count()}")
 
 
 def _first_of_each(failed: Sequence["Failed"]) -> list["Failed"]:
     """The first failure of each method."""
-    return list({own.method: own for own in reversed(failed)}.values())[::-1]
+    return list({failure.method: failure for failure in reversed(failed)}.values())[::-1]
 
 
 def _summaries(failed: Sequence["Failed"]) -> list[str]:
     """One line for each method that failed."""
     lines = []
     for first in _first_of_each(failed):
-        images = [own.image_id for own in failed if own.method == first.method]
+        images = [each.image_id for each in failed if each.method == first.method]
         more = f" and {len(images) - 1} more images" if len(images) > 1 else ""
         lines.append(f"'{first.image_id}'{more}: {first.reason}")
     return lines
@@ -254,7 +263,7 @@ def _outcomes(name: str) -> list[Outcome]:
     if Launch.folder is None:  # as for `bench run --help`
         return []
     read = (json.loads(path.read_text("utf-8")) for path in Launch.folder.rglob(name))
-    return sorted((Outcome(**own) for own in read), key=lambda own: own.job)
+    return sorted((Outcome(**content) for content in read), key=lambda outcome: outcome.job)
 
 
 def _failures(outcomes: Sequence[Outcome]) -> list[str]:
@@ -265,7 +274,7 @@ def _failures(outcomes: Sequence[Outcome]) -> list[str]:
             jobs[reason].append(str(outcome.job))
     if len(outcomes) < 2:
         return list(jobs)
-    return [f"job {', '.join(own)}: {reason}" for reason, own in jobs.items()]
+    return [f"job {', '.join(numbers)}: {reason}" for reason, numbers in jobs.items()]
 
 
 def _write_leaderboards(outcomes: Sequence[Outcome]) -> None:
@@ -273,7 +282,7 @@ def _write_leaderboards(outcomes: Sequence[Outcome]) -> None:
     from bench.report.writer import write_leaderboard
 
     console = Console(markup=False)
-    boards = ((own.results_dir, own.leaderboard) for own in outcomes if own.leaderboard)
+    boards = ((each.results_dir, each.leaderboard) for each in outcomes if each.leaderboard)
     for results_dir, name in dict.fromkeys(boards):
         write_leaderboard(Path(results_dir).expanduser(), name, console)
     console.print(f"Jobs:        {Launch.folder}/*/{OUTPUT}", soft_wrap=True, highlight=False)

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.utils import get_class, instantiate
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.arguments import as_dict
 from bench.attribution.method import Method
-from bench.configuration import OTHER_METHODS, choices
+from bench.config.settings import MISSING, flat
+from bench.configuration import OTHER_METHODS, choices, load_nodes
 from bench.identity import ROW_KEYS
 
 _WIDE = 1000
@@ -43,7 +42,7 @@ def print_choices(group: str, folders: Sequence[Path], console: Console) -> None
 def _facts(path: Path) -> tuple[str, str]:
     """Passes for one image and citation of the method that a file configures."""
     try:
-        (settings,) = (node for node in OmegaConf.load(path).values() if OmegaConf.is_dict(node))
+        (settings,) = (node for node in load_nodes(path).values() if isinstance(node, dict))
         method = get_class(settings["_target_"])
         if not issubclass(method, Method):
             return "unknown", ""
@@ -53,9 +52,8 @@ def _facts(path: Path) -> tuple[str, str]:
         other = any(key in settings for key in OTHER_METHODS)
         return "by the other method" if other else "by network", method.citation
     made: Method | type[Method] = method
-    if not OmegaConf.missing_keys(settings):
-        given = as_dict(settings).items()
-        arguments = {key: value for key, value in given if key not in ROW_KEYS}
+    if MISSING not in dict(flat(settings)).values():
+        arguments = {key: given for key, given in settings.items() if key not in ROW_KEYS}
         try:
             made = instantiate(arguments, _convert_="all")
         except Exception:  # a package or a file that it needs is missing
@@ -63,6 +61,6 @@ def _facts(path: Path) -> tuple[str, str]:
     passes = (made.forward_passes, made.backward_passes)
     if None in passes:
         return "unknown", made.citation
-    if not all(isinstance(own, int) for own in passes):
+    if not all(isinstance(count, int) for count in passes):
         return "by settings", made.citation
     return "{} + {}".format(*passes), made.citation

@@ -1,14 +1,12 @@
 """Which row of a published table a run repeats, and in what it differs from the record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from bench.backbones.checkpoint import file_sha256
+from bench.config.settings import Reproduces
 from bench.datasets.published_lists import PUBLISHED_LISTS
-from bench.errors import require_known, require_settings, require_text
 from bench.identity import ROW_KEYS
 from bench.method_run import StoredMethodRun
 
@@ -22,11 +20,11 @@ _PLACES = ("dataset.root", "dataset.list")
 """Where the data lie; a list is judged by its content."""
 
 
-def changed_settings(config: DictConfig, declared: DictConfig | None) -> list[str]:
+def changed_settings(config: Mapping[str, Any], declared: Mapping[str, Any] | None) -> list[str]:
     """The settings that decide numbers and differ from the experiment's own.
 
     Args:
-        config: What is to be run, before other methods' names are replaced.
+        config: What is to be run, before other methods' names are replaced, as it is written.
         declared: The experiment by itself (`bench.configuration.declared_runs`); None: there is
             none, and nothing to differ from.
 
@@ -35,30 +33,18 @@ def changed_settings(config: DictConfig, declared: DictConfig | None) -> list[st
     """
     if declared is None or declared.get("reproduces") is None:
         return []
-    ours, theirs = _flat(config), _flat(declared)
+    ours, theirs = _deciding(config), _deciding(declared)
     changes = [f"{key}={value}" for key, value in ours.items() if theirs.get(key, ...) != value]
     return changes + [f"without {key}" for key in theirs if key not in ours]
 
 
-def check_reproduces(repeated: Any) -> None:
-    """Refuses a setting `reproduces` that names no published table.
-
-    Raises:
-        BenchError: It is no mapping, or lacks a name that a row of a published table has.
-    """
-    require_settings("reproduces", repeated)
-    for key in ("table", "backbone", "list"):
-        require_text(f"reproduces.{key}", repeated.get(key))
-    require_known("reproduces.list", repeated["list"], [known.name for known in PUBLISHED_LISTS])
-
-
 def reproduction(
-    config: DictConfig, run: StoredMethodRun, changes: Sequence[str]
+    repeated: Reproduces | None, run: StoredMethodRun, changes: Sequence[str]
 ) -> dict[str, Any] | None:
     """What a run's manifest keeps of the published row that it repeats.
 
     Args:
-        config: What is run.
+        repeated: The published table, if the experiment repeats one.
         run: Whose rows.
         changes: See `changed_settings`.
 
@@ -67,42 +53,40 @@ def reproduction(
         does not have it), a `note` on the published row, `deviations` from the record, and files
         that are `unverified`. None if the experiment repeats no table.
     """
-    repeated = config.get("reproduces")
     if repeated is None:
         return None
-    identity = run.stored.identity
-    deviations = [change for change in changes if not _is_of_another(change, run.name)]
-    deviations = [*map(str, repeated.get("deviations") or ()), *deviations]  # what it tells itself
+    changed = [change for change in changes if not _is_of_another(change, run.name)]
+    deviations = [*repeated.deviations, *changed]
     published = next(known for known in PUBLISHED_LISTS if known.name == repeated.list)
-    if identity["dataset"]["list_sha256"] != published.entries_sha256:
+    dataset = run.stored.identity["dataset"]
+    if dataset["list_sha256"] != published.entries_sha256:
         deviations.insert(
             0,
-            f"{identity['dataset']['num_images']} images of another list than "
+            f"{dataset['num_images']} images of another list than "
             f"{published.name} ({published.num_images})",
         )
-    name = run.published
     return {
         "table": repeated.table,
         "backbone": repeated.backbone,
-        "method": name,
-        "note": str((repeated.get("notes") or {}).get(name or "", "")),
+        "method": run.published,
+        "note": repeated.notes.get(run.published or "", ""),
         "deviations": deviations,
-        "unverified": _unverified(config),
+        "unverified": _unverified(repeated),
     }
 
 
-def _flat(config: DictConfig) -> dict[str, Any]:
-    """Key -> value, interpolations as they are written."""
+def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Key -> value of what decides numbers, references as they are written, lists in one piece."""
     found: dict[str, Any] = {}
 
     def visit(key: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for name, own in value.items():
-                visit(f"{key}.{name}" if key else name, own)
+        if isinstance(value, Mapping):
+            for name, inside in value.items():
+                visit(f"{key}.{name}" if key else str(name), inside)
         elif key.startswith(_SECTIONS) and key not in _PLACES and _last(key) not in ROW_KEYS:
             found[key] = value
 
-    visit("", OmegaConf.to_container(config))
+    visit("", config)
     return found
 
 
@@ -115,11 +99,7 @@ def _is_of_another(change: str, method: str) -> bool:
     return key.startswith("method.") and not key.startswith(f"method.{method}.")
 
 
-def _unverified(config: DictConfig) -> list[str]:
+def _unverified(repeated: Reproduces) -> list[str]:
     """Files whose hash the record does not have, with the hash that they have."""
-    found = []
-    for key in config.reproduces.get("unverified") or ():
-        name = OmegaConf.select(config, key)  # None: of a method that is not run
-        if name is not None and (path := Path(name).expanduser()).is_file():
-            found.append(f"{path.name}: sha256 {file_sha256(path)}")
-    return found
+    paths = [Path(file).expanduser() for file in repeated.unverified.values() if file is not None]
+    return [f"{path.name}: sha256 {file_sha256(path)}" for path in paths if path.is_file()]

@@ -12,12 +12,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from bench.build import flat
-from bench.configuration import compose_run, parsed_overrides
+from bench.config.reading import read_settings
+from bench.config.settings import flat
+from bench.configuration import (
+    Composed,
+    as_written,
+    compose_run,
+    parsed_overrides,
+    recompose,
+)
 from bench.device import resolve_device
 from bench.errors import BenchError
 from bench.identity import ROW_KEYS
@@ -32,15 +37,12 @@ _ADAPTERS = "bench.attribution.adapters."
 _GROUPS = ("dataset", "backbone", "protocol", "method", "explain")
 """Parts of a configuration that are taken as they are; the others' new settings get defaults."""
 
-_BACKBONES = ("backbone", "explain.backbone")
-"""Where a configuration may have a network, the only place of a folder that pieces write to."""
-
 _ALWAYS = {*ROW_KEYS, "citation"}
 """Settings that everything may have: words in tables."""
 
 _CURVES = ("insertion_curve", "deletion_curve", Confidence.column)
 
-_OWN = (
+_OF_A_RUN = (
     "citations", "created", "command", "dataset", "dtype", "memory_format", "not_repeatable",
     "num_classes", "passes", "weights_file_sha256",
 )  # fmt: skip
@@ -68,8 +70,8 @@ def rerun(
     run = read_run(path)
     config = _configuration(run, path)
     _refuse_code(config, path, is_trusted)
-    config = _changed(config, arguments)
-    results_dir = Path(config.results_dir).expanduser()
+    settings = read_settings(_changed(config, arguments))
+    results_dir = settings.results_dir
     if path.resolve().is_relative_to(results_dir.resolve()):
         raise BenchError(
             f"results_dir: expected another folder than '{results_dir}', which holds the manifest"
@@ -80,15 +82,12 @@ def rerun(
 
     from bench.experiment import run_experiment
 
-    there, here = run.manifest.get("provenance"), provenance(resolve_device(config.device))
+    there, here = run.manifest.get("provenance"), provenance(resolve_device(settings.device))
     there = there if isinstance(there, dict) else {}
-    there, here = ({k: v for k, v in own.items() if k not in _OWN} for own in (there, here))
+    there, here = ({k: v for k, v in each.items() if k not in _OF_A_RUN} for each in (there, here))
     for line in _differences(there, here):
         console.print(f"Differs: {line}", soft_wrap=True, highlight=False)
-    try:
-        ended = run_experiment(config, console)
-    except OmegaConfBaseException as error:
-        raise _unusable(error) from None
+    ended = run_experiment(settings, console)
     (again,) = ended.runs
     for line in (*_differences(run.identity, again.identity), *compare(stored, again.rows())):
         console.print(f"Rerun:   {line}", soft_wrap=True, highlight=False)
@@ -143,7 +142,7 @@ def _configuration(run: Run, path: Path) -> dict[str, Any]:
 
 def _refuse_code(config: Mapping[str, Any], path: Path, is_trusted: bool) -> None:
     """Refuses a configuration that has what the shipped one has not, unless it is trusted."""
-    foreign = [] if is_trusted else [f"{key}={_in_short(own)}" for key, own in _foreign(config)]
+    foreign = [] if is_trusted else [f"{key}={_in_short(has)}" for key, has in _foreign(config)]
     if foreign:
         raise BenchError(
             f"'{path}': loads code that is not shipped with bench, calls what its settings name, "
@@ -155,13 +154,13 @@ def _refuse_code(config: Mapping[str, Any], path: Path, is_trusted: bool) -> Non
 def _foreign(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Whatever the shipped configuration does not have in the same place: its key and value."""
     groups = shipped().groups
-    methods = {own for own in groups["method"] if not own.startswith(_ADAPTERS)}
+    methods = {target for target in groups["method"] if not target.startswith(_ADAPTERS)}
     places: dict[str, tuple[Any, set[str]]] = {
         f"method.{name}": (node, methods) for name, node in config["method"].items()
     }
     places["dataset"] = (config["dataset"], groups["dataset"])
     places["backbone"] = (config["backbone"], groups["backbone"])
-    others = {key: own for key, own in config.items() if key not in (*places, "method")}
+    others = {key: value for key, value in config.items() if key not in (*places, "method")}
     explain = dict(config["explain"])
     places["explain.backbone"] = (explain.pop("backbone", None) or {}, groups["backbone"])
     for key, (node, targets) in places.items():
@@ -190,7 +189,7 @@ def _foreign_settings(node: Any, key: str, targets: set[str]) -> Iterator[tuple[
         if name not in known.names | _ALWAYS or (name, value) == ("weights", "pretrained"):
             yield inside, value
         elif isinstance(value, Mapping) and "_target_" in value and name in known.parts:
-            parts = {own for own in known.parts[name] if not own.startswith(_ADAPTERS)}
+            parts = {part for part in known.parts[name] if not part.startswith(_ADAPTERS)}
             yield from _foreign_settings(value, inside, parts)
         else:
             yield from _instructions(value, inside)
@@ -226,42 +225,31 @@ def _in_short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _changed(config: Mapping[str, Any], arguments: Sequence[str]) -> DictConfig:
+def _changed(config: Mapping[str, Any], arguments: Sequence[str]) -> Composed:
     """The configuration to run: the manifest's, with the caller's changes and its own folder."""
     given = parsed_overrides(arguments)
     results_dir = str(given.pop("results_dir", "rerun"))
-    defaults = OmegaConf.to_container(compose_run([]), resolve=False)
+    defaults = as_written(compose_run([]))
     ours = {key: value for key, value in defaults.items() if key not in _GROUPS}
     kept = {key: value for key, value in config.items() if key in ours and key != "assets"}
     kept |= {key: config.get(key) for key in _GROUPS}
-    try:
-        made = OmegaConf.merge(ours, kept)
-    except OmegaConfBaseException as error:
-        raise _unusable(error) from None
     # `shard` and the published table are those of the first run's command, not of this row.
-    own = {"results_dir": results_dir, "shard": None, "reproduces": None}
-    own |= {"maps.folder": f"{results_dir}/maps", "store.policy": "always"}
-    for key, value in own.items():
-        OmegaConf.update(made, key, value, force_add=True)
-    for place in _BACKBONES:  # also where the manifest has left it out: the default is elsewhere
-        node = OmegaConf.select(made, place)
-        target = node.get("_target_") if isinstance(node, DictConfig) else None
-        names = shipped().settings[target].names if target in shipped().settings else ()
-        if target is not None and ("cache" in names or "cache" in node):
-            node["cache"] = f"{results_dir}/prototypes"
-    OmegaConf.set_struct(made, True)
-    for key, value in given.items():
-        try:
-            OmegaConf.update(made, key, value, force_add=False)
-        except OmegaConfBaseException:
-            raise BenchError(f"rerun: expected a setting of the manifest, found '{key}'") from None
-    return made
+    changes = {"results_dir": results_dir, "shard": None, "reproduces": None}
+    changes |= {"maps.folder": f"{results_dir}/maps", "store.policy": "always"}
+    for place, node in (
+        ("backbone", config["backbone"]),
+        ("explain.backbone", config["explain"].get("backbone")),
+    ):
+        if _has_cache(node):
+            changes[f"{place}.cache"] = f"{results_dir}/prototypes"
+    return recompose([ours, kept], changes, given)
 
 
-def _unusable(error: Exception) -> BenchError:
-    return BenchError(
-        f"the manifest's configuration cannot be used: {' '.join(str(error).split())}"
-    )
+def _has_cache(node: Any) -> bool:
+    """Whether a network writes to a folder, even where its settings do not say to which."""
+    target = node.get("_target_") if isinstance(node, Mapping) else None
+    names = shipped().settings[target].names if target in shipped().settings else ()
+    return target is not None and ("cache" in names or "cache" in node)
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -273,9 +261,9 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str 
             lines += _differences(then, now, f"{prefix}{key}.")
         elif key == "numpy_cpu_features" and isinstance(then, list):
             lines += [
-                f"{prefix}{key}: only {where} {', '.join(map(repr, own))}"
-                for where, own in (("there", set(then) - set(now)), ("here", set(now) - set(then)))
-                if own
+                f"{prefix}{key}: only {where} {', '.join(map(repr, only))}"
+                for where, only in (("there", set(then) - set(now)), ("here", set(now) - set(then)))
+                if only
             ]
         elif then != now:
             lines.append(f"{prefix}{key}: {then!r} there, {now!r} here")

@@ -5,7 +5,8 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -24,51 +25,45 @@ from bench.errors import BenchError, BrokenFileError, warn
 from bench.files import DAMAGED, file_name, read_whole, set_aside, write_atomically
 from bench.metrics.score import predicted_classes
 
-Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
-"""A total to a context that gives what to call with how much more is done."""
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network says of a data set's images.
+
+    Attributes:
+        by: The network's name.
+        classes: The predicted class of each image.
+    """
+
+    by: str
+    classes: Sequence[int]
 
 
 def select(
     dataset: Dataset,
     selection: Selection,
-    backbone: Backbone | None,
-    make_scorer: Callable[[Callable[[int], None]], Scorer],
-    device: torch.device,
+    predictions: Predictions | None,
     results_dir: Path,
-    workers: int,
-    progress: Progress,
     console: Console,
 ) -> Dataset:
     """The data set with the selected images only; they are written as a list.
 
     The list is `results_dir/lists/<dataset>[_<subset>_<backbone>]-<12 digits of its sha256>.txt`;
-    the same data set reads it again by `dataset.list=`. Predictions are kept in the same folder.
+    the same data set reads it again by `dataset.list=`.
 
     Args:
         dataset: What to choose from.
         selection: What to choose.
-        backbone: The network; only needed where predictions are.
-        make_scorer: Gives the network's scorer, told whom to call after forward passes.
-        device: Where the network lives.
+        predictions: See `kept_predictions`; None where the selection needs none.
         results_dir: The results folder.
-        workers: Threads that read images.
-        progress: Shows how far the predictions are.
         console: Where the list and its sha256 are named.
 
     Raises:
-        BenchError: Images cannot be read, a label is not the network's, or no image is left.
+        BenchError: No image is left.
     """
-    predictions, by = None, ""
-    if selection.needs_predictions:
-        dataset.check_targets(backbone.num_classes)
-        by = f"_{selection.subset}_{backbone.name}"
-        path = results_dir / "lists" / f"predictions-{_key(dataset, backbone)}.parquet"
-        predictions = _load(path, len(dataset))
-        if predictions is None:
-            with progress(len(dataset)) as advance:
-                predictions = predict(dataset, make_scorer(advance), device, workers)
-            _save(path, dataset.samples, predictions)
-    samples = selection.choose(dataset.samples, predictions)
+    by = "" if predictions is None else f"_{selection.subset}_{predictions.by}"
+    classes = None if predictions is None else predictions.classes
+    samples = selection.choose(dataset.samples, classes)
     if not samples:
         raise BenchError(
             f"select: none of the {len(dataset)} images of '{dataset.name}' is left by {selection}"
@@ -85,6 +80,29 @@ def select(
     selected.samples = samples
     selected.notes = [*dataset.notes, note]
     return selected
+
+
+def kept_predictions(
+    dataset: Dataset, backbone: Backbone, results_dir: Path, make: Callable[[], list[int]]
+) -> Predictions:
+    """What a network says of a data set's images; kept in `results_dir/lists`.
+
+    Args:
+        dataset: The images.
+        backbone: The network.
+        results_dir: The results folder.
+        make: Asks the network (`predict`); called where nothing is kept.
+
+    Raises:
+        BenchError: Images cannot be read, or a label is not the network's.
+    """
+    dataset.check_targets(backbone.num_classes)
+    path = results_dir / "lists" / f"predictions-{_key(dataset, backbone)}.parquet"
+    classes = _load(path, len(dataset))
+    if classes is None:
+        classes = make()
+        _save(path, dataset.samples, classes)
+    return Predictions(backbone.name, classes)
 
 
 def predict(dataset: Dataset, scorer: Scorer, device: torch.device, workers: int = 1) -> list[int]:

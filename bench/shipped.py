@@ -7,13 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from bench.arguments import as_dict
-from bench.configuration import OTHER_METHODS, SHIPPED
+from bench.configuration import OTHER_METHODS, SHIPPED, load_nodes
 
 _BUILT = ("dataset", "backbone", "method")
 """The groups whose files name classes and functions."""
@@ -61,16 +57,11 @@ def shipped() -> Shipped:
 def _nodes(group: str) -> list[dict[str, Any]]:
     """What the files of a group build: a file's own node, or those by its methods' names."""
     files = sorted((SHIPPED / group).rglob("*.yaml"))
-    loaded = [_loaded(file) for file in files]
     return [
         node
-        for content in loaded
+        for content in map(load_nodes, files)
         for node in ([content] if "_target_" in content else content.values())
     ]
-
-
-def _loaded(file: Path) -> dict[str, Any]:
-    return as_dict(OmegaConf.load(file), resolve=False)
 
 
 def _add(

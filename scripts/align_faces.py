@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from bench.build import build_dataset
+from bench.config.reading import read_settings
 from bench.configuration import compose_run
 from bench.datasets.alignment import MISSING, TEMPLATES, Alignment, align_samples, mtcnn, spread
 from bench.datasets.reading import read_image
@@ -41,9 +42,9 @@ def main() -> None:
 
 def _align(given: argparse.Namespace) -> None:
     console = Console()
-    config = compose_run(given.settings)
-    samples = build_dataset(config, console).samples
-    detect = mtcnn(resolve_device(config.device))
+    settings = read_settings(compose_run(given.settings))
+    samples = build_dataset(settings.dataset, console).samples
+    detect = mtcnn(resolve_device(settings.device))
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=len(samples))
@@ -53,7 +54,7 @@ def _align(given: argparse.Namespace) -> None:
             given.output,
             Alignment(given.template, given.size),
             given.missing,
-            workers=config.workers,
+            workers=settings.workers,
             on_image=lambda: progress.advance(task),
         )
     lost = [image_id for image_id, record in done.items() if not record["found"]]

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
-from bench.build import build_backbone, build_method, method_settings
+from bench.build import build_backbone, build_method
+from bench.config.reading import read_settings
 from bench.configuration import compose_run, known_names, name_other_methods
 from bench.datasets.photos import Photos
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
@@ -62,7 +62,7 @@ def main() -> None:
     size = given.batch_size
     batch_size = resolve_batch_size(int(size) if size.isdecimal() else size, device)
     keep_freed_memory()
-    backbone = build_backbone(compose_run([f"backbone={given.backbone}"]), device)
+    backbone = build_backbone(read_settings(compose_run([f"backbone={given.backbone}"])), device)
     measure = measure_curves if given.what == "curves" else measure_methods
     measure(given, backbone, device, batch_size)
 
@@ -197,8 +197,7 @@ def make_method(name: str, settings: list[str]) -> Method:
     """A shipped method with some settings changed."""
     config = compose_run([f"method=[{name}]", *(f"method.{name}.{own}" for own in settings)])
     name_other_methods(config)
-    (node,) = method_settings(config, Console(quiet=True)).values()
-    return build_method(node, name)
+    return build_method(read_settings(config).methods[name])
 
 
 def time_method(

@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save
@@ -41,6 +40,8 @@ from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing, state_sha256
 from bench.backbones.checkpoint import file_sha256, load_strictly, read_state, verify
 from bench.build import build_backbone, build_dataset
+from bench.config.reading import read_settings
+from bench.config.settings import RunSettings
 from bench.configuration import compose_run
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.reading import read_ahead
@@ -306,27 +307,27 @@ def _run(given: argparse.Namespace) -> None:
         raise BenchError(f"output: expected a name that ends in .safetensors: '{given.output}'")
     console = Console()
     recipe = Recipe(**{own.name: getattr(given, own.name) for own in fields(Recipe)})
-    config, train, test = _data(given.settings, given.evaluate, console)
-    device = resolve_device(config.device)
+    settings, train, test = _data(given.settings, given.evaluate, console)
+    device = resolve_device(settings.device)
     recipe = recipe.on(device)
     keep_freed_memory()
-    backbone = _initial(config, train, device, console)
+    backbone = _initial(settings, train, device, console)
     train.check_targets(backbone.num_classes)
     test.check_targets(backbone.num_classes)
     identity = backbone.identity()
     made_of = {
         "network": {key: identity[key] for key in ("name", "preprocessing")}
         | {"num_classes": backbone.num_classes, "initial_weights": identity["weights_sha256"]},
-        "trained on": train.identity(config.workers),
-        "evaluated on": test.identity(config.workers) | {"precision": config.precision},
+        "trained on": train.identity(settings.workers),
+        "evaluated on": test.identity(settings.workers) | {"precision": settings.precision},
         "recipe": asdict(recipe),
-        "seed": config.seed,
+        "seed": settings.seed,
     }
     made_of = json.loads(json.dumps(made_of))  # tuples are lists, as in what is read back
     result = _finished(given.output, made_of)
     if result is None:
-        training = Training(backbone, train.samples, recipe, config.seed, config.workers)
-        _train(training, test, given.output, made_of, config, console=console)
+        training = Training(backbone, train.samples, recipe, settings.seed, settings.workers)
+        _train(training, test, given.output, made_of, settings, console=console)
         result = _write(training, test, given.output, made_of)
     _state_file(given.output).unlink(missing_ok=True)
     console.print(
@@ -342,7 +343,7 @@ def _train(
     test: Dataset,
     output: Path,
     made_of: Mapping[str, Any],
-    config: DictConfig,
+    settings: RunSettings,
     *,
     console: Console,
 ) -> None:
@@ -355,7 +356,7 @@ def _train(
         training.load_state(state)
         console.print(f"Going on after epoch {training.epoch}", highlight=False)
     epochs = training.recipe.epochs
-    batch_size = resolve_batch_size(config.batch_size, training.device)
+    batch_size = resolve_batch_size(settings.batch_size, training.device)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("time left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         total = epochs * training.steps
@@ -366,7 +367,7 @@ def _train(
                 progress.advance(task)
             progress.update(task, description=f"epoch {epoch} of {epochs}, testing")
             right = count_right(
-                training.backbone, test, training.device, batch_size, config.workers
+                training.backbone, test, training.device, batch_size, settings.workers
             )
             training.history[-1]["right"] = right
             _store(stored, training, made_of)
@@ -385,41 +386,42 @@ def _store(path: Path, training: Training, made_of: Mapping[str, Any]) -> None:
 
 def _data(
     settings: Sequence[str], evaluate: Sequence[str], console: Console
-) -> tuple[DictConfig, Dataset, Dataset]:
-    """The configuration, the training images and those that the accuracy is measured on."""
-    config = _compose(settings)
-    if config.backbone.get("_target_") != _TIMM or config.backbone.output_kind != "logits":
+) -> tuple[RunSettings, Dataset, Dataset]:
+    """The settings, the training images and those that the accuracy is measured on."""
+    chosen = _compose(settings)
+    network = chosen.backbone
+    if network.target != _TIMM or network.settings.get("output_kind") != "logits":
         raise BenchError(
             "backbone: expected backbone=resnet101 with logits, and backbone.name= for another "
             "network of timm; other networks are not trained here"
         )
-    if "split" not in config.dataset and not evaluate:
+    if "split" not in chosen.dataset.settings and not evaluate:
         raise BenchError(
-            f"evaluate: dataset '{config.dataset.name}' has no splits: name the images that the "
-            "accuracy is measured on, as in --evaluate dataset.list=FILE"
+            f"evaluate: dataset '{chosen.dataset.settings.get('name')}' has no splits: name the "
+            "images that the accuracy is measured on, as in --evaluate dataset.list=FILE"
         )
     tested = _compose([*settings, *evaluate])
-    config = _compose([*_split(config, "train"), *settings])
+    chosen = _compose([*_split(chosen, "train"), *settings])
     tested = _compose([*settings, *_split(tested, "test"), *evaluate])
-    train, test = build_dataset(config, console), build_dataset(tested, console)
+    train, test = (build_dataset(each.dataset, console) for each in (chosen, tested))
     _check_apart(train, test)
-    return config, train, test
+    return chosen, train, test
 
 
-def _split(config: DictConfig, name: str) -> list[str]:
-    return [f"dataset.split={name}"] if "split" in config.dataset else []
+def _split(settings: RunSettings, name: str) -> list[str]:
+    return [f"dataset.split={name}"] if "split" in settings.dataset.settings else []
 
 
 def _keys(settings: Sequence[str]) -> dict[str, str]:
     return {own.partition("=")[0]: own for own in settings}
 
 
-def _compose(settings: Sequence[str]) -> DictConfig:
+def _compose(settings: Sequence[str]) -> RunSettings:
     """What `bench run` would make of the settings; the last one of a name counts."""
     chosen = _keys(_DEFAULTS) | _keys(settings)
     if chosen["backbone"] not in _DEFAULTS and "backbone.weights" not in _keys(settings):
         del chosen["backbone.weights"]  # not all backbones have that setting
-    return compose_run(list(chosen.values()))
+    return read_settings(compose_run(list(chosen.values())))
 
 
 def _check_apart(train: Dataset, test: Dataset) -> None:
@@ -440,18 +442,20 @@ def _check_apart(train: Dataset, test: Dataset) -> None:
 
 
 def _initial(
-    config: DictConfig, train: Dataset, device: torch.device, console: Console
+    settings: RunSettings, train: Dataset, device: torch.device, console: Console
 ) -> Backbone:
     """The network to start with; a checkpoint of another number of classes gets a new head."""
-    own, weights = config.copy(), str(config.backbone.weights)
-    if own.backbone.num_classes is None:
+    network = settings.backbone
+    weights, sha256 = str(network.settings["weights"]), network.settings["sha256"]
+    if network.settings["num_classes"] is None:
         most = max(sample.target for sample in train.samples) + 1
-        own.backbone.num_classes = max(len(train.class_names or ()), most)
+        network = network.with_settings(num_classes=max(len(train.class_names or ()), most))
     if weights in ("pretrained", "random"):
-        return build_backbone(own, device)
-    own.backbone.weights, own.backbone.sha256 = "random", None
-    backbone, path = build_backbone(own, device), Path(weights).expanduser()
-    verify(path, config.backbone.sha256)
+        return build_backbone(replace(settings, backbone=network), device)
+    network = network.with_settings(weights="random", sha256=None)
+    backbone = build_backbone(replace(settings, backbone=network), device)
+    path = Path(weights).expanduser()
+    verify(path, sha256)
     state, fresh = read_state(path), backbone.module.state_dict()
     heads = backbone.module.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)

@@ -25,10 +25,11 @@ from torch import Tensor
 
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
+from bench.build import build_backbone
+from bench.config.reading import read_settings
 from bench.configuration import compose_run
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer, require_number
-from bench.experiment import build_backbone
 from bench.files import file_name, write_atomically
 
 
@@ -102,17 +103,17 @@ def _draw(given: argparse.Namespace) -> None:
         given.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchError(f"output: cannot write to '{given.output}': {error.strerror}") from None
-    config = compose_run(given.settings)
-    device = resolve_device(config.device)
+    settings = read_settings(compose_run(given.settings))
+    device = resolve_device(settings.device)
     keep_freed_memory()
-    backbone = build_backbone(config, device)
+    backbone = build_backbone(settings, device)
     if backbone.output_kind == "probabilities":
         raise BenchError(
             f"backbone: '{backbone.name}' gives probabilities; expected logits or cosines, since a "
             "probability can be raised by making the other classes less likely"
         )
     # No fill: one batch of as many as there are, if they fit.
-    batch_size = min(resolve_batch_size(config.batch_size, device), len(given.classes))
+    batch_size = min(resolve_batch_size(settings.batch_size, device), len(given.classes))
     scorer = Scorer(backbone, "output", batch_size)
     with Progress(console=console) as progress:
         task = progress.add_task("ascent", total=given.steps)

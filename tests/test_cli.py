@@ -149,7 +149,7 @@ def test_leaderboard_is_written_again_from_stored_rows(bench):
 def test_another_auc_rule_needs_no_model(bench, monkeypatch):
     bench("method=[random]")
     csv = BOARD.read_bytes()
-    monkeypatch.setattr("bench.evaluate.evaluate", None)
+    monkeypatch.setattr("bench.evaluate.evaluate_runs", None)
     code, out, _ = bench("results", "auc=mean", command="leaderboard")
     assert code == 0
     assert "AUC: mean" in out

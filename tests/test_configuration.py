@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from bench.build import _build
+from bench.build import build_method
+from bench.config.reading import read_settings
 from bench.configuration import (
     GROUPS,
     check_arguments,
@@ -34,11 +35,14 @@ def test_every_experiment_composes_and_builds(name):
     config = composed(f"experiment={name}")
     for asset in config.assets:
         config.assets[asset] = "somewhere"
-    protocol_from_mapping(config.protocol)
+    if name == "demo_faces":
+        config.faces_root = "somewhere"
     name_other_methods(config)
-    for method, node in config.method.items():
-        if "uncertainty" not in node:  # that network's weights are an asset
-            assert callable(_build(node, method))
+    settings = read_settings(config)
+    protocol_from_mapping(settings.protocol)
+    for component in settings.methods.values():
+        if "uncertainty" not in component.settings:  # that network's weights are an asset
+            assert callable(build_method(component))
 
 
 @pytest.mark.parametrize("name", known_names("method"))

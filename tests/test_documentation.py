@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
 from bench.backbones.backbone import Preprocessing
 from bench.build import build_method
 from bench.cli import main
+from bench.config.reading import read_settings
 from bench.configuration import compose_run, known_names, name_other_methods
 from bench.cost import count_cost
 from bench.datasets.dataset import Sample
@@ -174,17 +174,18 @@ NETWORKS = {
 def test_the_passes_of_an_experiment_are_those_that_the_docs_tell(name):
     config = compose_run([f"experiment={name}"])
     name_other_methods(config)
+    settings = read_settings(config, may_lack_assets=True)
     methods = {}
-    for method, node in config.method.items():
-        if node.get("uncertainty"):
-            node.uncertainty = {"_target_": "toy.backbone"}
-        methods[method] = build_method(node, method)
+    for method, component in settings.methods.items():
+        if component.settings.get("uncertainty"):
+            component = component.with_settings(uncertainty={"_target_": "toy.backbone"})
+        methods[method] = build_method(component)
     network = Network(*NETWORKS.get(name, (224, 2048)))
-    protocol = protocol_from_mapping(OmegaConf.to_container(config.protocol, resolve=True))
+    protocol = protocol_from_mapping(settings.protocol)
     runs = [MethodRun(own, method, method.passes(network)) for own, method in methods.items()]
     cost = count_cost([Sample("a", Path("a"), 0)], runs, protocol, network.preprocessing.size)
     maps = sum(not run.is_free for run in runs)
-    (images,) = (own.num_images for own in PUBLISHED_LISTS if own.name == config.reproduces.list)
+    (images,) = (own.num_images for own in PUBLISHED_LISTS if own.name == settings.reproduces.list)
     forward, size = cost.curves + cost.forward, network.preprocessing.size
     row = f"| {forward:,} | {cost.backward} | {forward * images / 1e6:.1f} | "
     row += f"{maps * images * 4 * size**2 / 1e9:.1f} |"

@@ -11,6 +11,8 @@ from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
 
 from bench import load_rows
+from bench.config.reading import read_settings
+from bench.configuration import compose_run
 from bench.jobs import OUTPUT, _share_gpus
 from bench.store import stored_runs
 
@@ -207,6 +209,5 @@ def test_a_cluster_as_an_experiment(bench, toy_conf):
 )
 def test_a_gpu_for_each_job(monkeypatch, device, job, gpus, expected):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    config = OmegaConf.create({"device": device})
-    _share_gpus(config, job)
-    assert config.device == expected
+    settings = _share_gpus(read_settings(compose_run([f"device={device}"])), job)
+    assert settings.device == settings.resolved["device"] == expected

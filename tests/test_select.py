@@ -1,7 +1,6 @@
 import hashlib
 import io
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from bench.attribution.scorer import Scorer
 from bench.datasets.listed import ImageList
 from bench.datasets.selection import Selection
 from bench.errors import BenchError, BenchWarning
-from bench.select import predict, select
+from bench.select import kept_predictions, predict, select
 
 CPU = torch.device("cpu")
 
@@ -37,24 +36,22 @@ class Job:
         self.results, self.batch_size, self.backbone = results, batch_size, backbone(**network)
         self.passes, self.totals, self.out = 0, [], io.StringIO()
 
-    def scorer(self, advance):
-        return Scorer(self.backbone, "output", self.batch_size, on_forward=advance)
-
-    @contextmanager
-    def progress(self, total):
-        self.totals.append(total)
-
-        def advance(passes):
+    def predict(self, dataset):
+        def count(passes):
             self.passes += passes
 
-        yield advance
+        self.totals.append(len(dataset))
+        scorer = Scorer(self.backbone, "output", self.batch_size, on_forward=count)
+        return predict(dataset, scorer, CPU, 2)
 
     def __call__(self, dataset, **settings):
+        selection, predictions = Selection(**settings), None
+        if selection.needs_predictions:
+            predictions = kept_predictions(
+                dataset, self.backbone, self.results, lambda: self.predict(dataset)
+            )
         console = Console(file=self.out, width=500)
-        return select(
-            dataset, Selection(**settings), self.backbone, self.scorer, CPU,
-            self.results, 2, self.progress, console,
-        )  # fmt: skip
+        return select(dataset, selection, predictions, self.results, console)
 
 
 @pytest.fixture
