@@ -179,14 +179,14 @@ def test_precision_is_part_of_a_row(bench):
 
 def test_every_baseline_runs_under_a_protocol_of_its_own(bench):
     for kind in ("{kind: constant, rgb: [0, 128, 255]}", "{kind: mean}", "{kind: uniform}"):
-        name = kind.split()[1].strip("},")
+        name = kind.split()[1].strip("},") + "-baseline"
         code, out, _ = bench(
             f"protocol.name={name}",
             f"++protocol.insertion.baseline={kind.replace(' ', '')}",
             f"++protocol.deletion.baseline={kind.replace(' ', '')}",
         )
         assert code == 0
-        assert ("RGB (0, 128, 255)" in out) == (name == "constant")
+        assert ("RGB (0, 128, 255)" in out) == (name == "constant-baseline")
         rows = load_rows("results", f"list_toy_{name}")
         # All methods meet the same baseline.
         assert (rows.groupby("image_id")["baseline_score"].nunique() == 1).all()
