@@ -82,7 +82,7 @@ def test_bad_arguments(argument, message):
 
 def test_good_arguments(toy_conf, tmp_path):
     check_arguments(["method=[random,rise]", "method.rise.num_masks=3", "seed=1", "~experiment"])
-    check_arguments([f'results_dir="{tmp_path}/a=b c"', "experiment=null"])
+    check_arguments([f'results_dir="{tmp_path}/a=b c"', "seed=0"])
     check_arguments(["method=[flat]", "--config-dir", str(toy_conf)])
     check_arguments([f"hydra.searchpath=[file://{toy_conf}]", "backbone=toy"])
 
