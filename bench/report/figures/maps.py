@@ -222,13 +222,13 @@ class _Example:
         if self.picture is not None:
             size = self.picture.photo.shape[:2]
             saliency_map = self.comparison.runs[self.method].load_map(self.image_id, size)
-        self._draw_photo(figure, top - 0.16, saliency_map)
+        self._draw_photo(figure, top, saliency_map)
         left = _GAP + (_STEP + _GAP) * (1 + len(_SHARES)) + 0.1
-        panel = add_panel(figure, left, top - 0.16, WIDTH - left - _TICKS, height)
+        panel = add_panel(figure, left, top, WIDTH - left - _TICKS, height)
         for line, name in enumerate(self.curves):
             steps = self._draw_curve(panel, name)
             if self.picture is not None and saliency_map is not None:
-                self._draw_steps(figure, top - 0.16 + _STEP_LINE * line, name, steps, saliency_map)
+                self._draw_steps(figure, top + _STEP_LINE * line, name, steps, saliency_map)
         _finish_panel(panel, self.comparison.protocol.score)
         return panel
 
