@@ -75,7 +75,7 @@ class TestResult:
     """What tests say of one statistic.
 
     Attributes:
-        name: The statistic's name.
+        name: The statistic's name, as places on the page have it.
         title: Its title.
         sentences: In words.
         win_rates: Each method against each.
@@ -94,7 +94,7 @@ class RobustnessResult:
     """How far the order by one statistic depends on the protocol.
 
     Attributes:
-        name: The statistic's name.
+        name: The statistic's name, as places on the page have it.
         title: Its title.
         sentences: In words.
         tables: What there is to look up.
@@ -310,7 +310,7 @@ def _photographs(section: Section) -> list[EmbeddedFigure]:
 
 def _test_result(comparison: Comparison, found: Significance) -> TestResult:
     return TestResult(
-        found.statistic.name,
+        file_name(found.statistic.name),
         found.statistic.title,
         significance_in_words(found, len(comparison.image_ids)),
         win_rate_table(found, comparison.controls),
@@ -364,7 +364,7 @@ def _robustness_result(found: Robustness, reference: Comparison) -> RobustnessRe
         figures = [CaptionedFigure("agreement", "Agreement of settings", caption, drawing)]
     statistic = found.statistic
     return RobustnessResult(
-        statistic.name, statistic.title, summary(found), shown, _embedded(figures)
+        file_name(statistic.name), statistic.title, summary(found), shown, _embedded(figures)
     )
 
 

@@ -154,7 +154,7 @@ def _write_all(
     names = []
     for one in figures:
         for ending, rendered in (("png", to_png), ("svg", to_svg)):
-            path = _path(results_dir, name, f"{variant}_{one.name}.{ending}")
+            path = _path(results_dir, name, f"{variant}_{file_name(one.name)}.{ending}")
             write_atomically(path, rendered(one.figure, one.dpi))
         names.append(one.name)
     return names

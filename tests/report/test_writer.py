@@ -2,9 +2,12 @@ import cv2
 import numpy as np
 import pytest
 from compared import comparison, drawn_curves
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from bench.pictures import Picture, pictures_folder, save_picture
+from bench.report import writer
+from bench.report.figures import CaptionedFigure
 from bench.report.writer import write_figures
 
 
@@ -58,3 +61,11 @@ def test_nothing_is_drawn_of_rows_that_are_not_complete(tmp_path, console):
     write_figures(tmp_path, "board", run, console)
     assert not (tmp_path / "leaderboards").exists()
     assert not console.export_text()
+
+
+def test_figures_stay_in_their_folder_whatever_a_metric_is_called(tmp_path, console, monkeypatch):
+    named = CaptionedFigure("ranks_../../x y", "title", "caption.", Figure())
+    monkeypatch.setattr(writer, "diagrams", lambda comparison: [named])
+    one = comparison(tmp_path, drawn_curves("m"))
+    write_figures(tmp_path, "board", one.runs["m"], console)
+    assert files(tmp_path) == both("ranks_..-..-x-y")

@@ -69,7 +69,7 @@ def _text_table(table: Table) -> RichTable:
         digits = max(len(cell.text) for cell in cells) if is_starred else 0
         printed.append([_text_cell(cell, digits) for cell in cells])
         text.add_column(
-            column.title.rjust(digits),
+            in_a_line(column.title).rjust(digits),
             no_wrap=not is_name,
             min_width=14 if is_name else None,
             justify="right" if is_number and not is_starred else "left",

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from leaderboard_rows import STATISTICS, board
 from stored_results import write_results
 from test_store import begin, rows
 
-from bench.leaderboard.table import leaderboard
+from bench.leaderboard.table import Leaderboard, leaderboard
+from bench.report.tables import to_latex, to_markdown, to_text
 from bench.report.tables.table import leaderboard_tables, letter, places
 from bench.store import stored_runs
 
@@ -128,3 +132,19 @@ def test_footnotes_have_letters():
     assert [letter(number) for number in (1, 26, 27, 53, 702, 703)] == [
         "a", "z", "aa", "ba", "zz", "aaa",
     ]  # fmt: skip
+
+
+def test_titles_of_statistics_are_text_in_every_format():
+    """A metric's name comes from a configuration, or from results that somebody else made."""
+    hostile = "<b>|$x_i$ \x1b[31m[red]\n\\input"
+    statistic = replace(STATISTICS[0], title=hostile, short=hostile)
+    board_of_one = Leaderboard("b", board(), {"c": [statistic]})
+    (line,) = [line for line in to_markdown(board_of_one).splitlines() if line.startswith("| #")]
+    assert "&lt;b>\\|$x_i$" in line
+    assert "\x1b" not in line
+    latex = to_latex(board_of_one)
+    assert "$<$b$>$$|$\\$x\\_i\\$" in latex
+    assert "\\textbackslash{}input" in latex
+    (table, *_) = to_text(board_of_one, width=1000)
+    headers = [column.header for column in table.columns]
+    assert not any("\x1b" in header or "\n" in header for header in headers)
