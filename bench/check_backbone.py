@@ -9,7 +9,7 @@ from rich.console import Console
 from torch import Tensor
 
 from bench.attribution.scorer import Scorer
-from bench.backbones.backbone import Backbone
+from bench.backbones.backbone import Backbone, Preprocessing
 from bench.metrics.score import check_outputs
 from bench.repeatability import repeatability, warning
 
@@ -37,11 +37,9 @@ def check_backbone(
     x = backbone.preprocess(list(noise)).to(device)
     outputs = scorer.outputs_in_batches(x)
     check_outputs(outputs, score, backbone.output_kind, backbone.dtype)
-    own = backbone.preprocessing
-    zero = own.to_rgb(torch.zeros(3)).tolist()
-    resized = own.resize if own.crop is None else f"{own.resize}, centre crop {own.crop}"
+    zero = backbone.preprocessing.to_rgb(torch.zeros(3)).tolist()
     findings = {
-        "input": f"{own.size} x {own.size}, {own.channel_order}, {resized}",
+        "input": _input(backbone.preprocessing),
         "zero baseline": f"RGB ({', '.join(f'{value:.6g}' for value in zero)})",
         "outputs": f"{backbone.num_classes:,} {backbone.output_kind}; score: {score}",
         "CAM layer": _layer(backbone, backbone.cam_layer, backbone.no_cam_layer),
@@ -63,6 +61,12 @@ def check_backbone(
     if differences:
         told = warning(backbone.name, differences)
         console.print(f"Warning: {told}", highlight=False, soft_wrap=True)
+
+
+def _input(made: Preprocessing) -> str:
+    """Size, order and making of the network's inputs."""
+    resized = made.resize if made.crop is None else f"{made.resize}, centre crop {made.crop}"
+    return f"{made.size} x {made.size}, {made.channel_order}, {resized}"
 
 
 def _layer(backbone: Backbone, name: str | None, reason: str = "") -> str:

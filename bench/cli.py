@@ -116,6 +116,18 @@ def _print_warning(text: str) -> None:
 def _other(arguments: Sequence[str]) -> list[str]:
     from bench.configuration import GROUPS
 
+    given = _parser(GROUPS).parse_args(arguments)
+    if given.command == "leaderboard":
+        _leaderboard(given.arguments)
+    elif given.command == "report":
+        _report(given.arguments, given.output, given.max_mb)
+    else:
+        _list(GROUPS[given.what], given.config_dir)
+    return []
+
+
+def _parser(groups: Collection[str]) -> argparse.ArgumentParser:
+    """Knows all commands; of those that Hydra reads no more than what `bench --help` says."""
     parser = argparse.ArgumentParser(
         prog="bench", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -139,6 +151,15 @@ def _other(arguments: Sequence[str]) -> list[str]:
         commands.add_parser(name, help=help_, description=help_).add_argument(
             "settings", nargs="*", metavar="KEY=VALUE"
         )
+    _add_readers(commands)
+    listing = commands.add_parser("list", help="list what there is to choose from")
+    listing.add_argument("what", choices=groups)
+    listing.add_argument("--config-dir", "-cd", help="a configuration folder of your own")
+    return parser
+
+
+def _add_readers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the commands that read results."""
     board = commands.add_parser("leaderboard", help="write leaderboards from stored curves")
     board.add_argument(
         "arguments",
@@ -158,17 +179,6 @@ def _other(arguments: Sequence[str]) -> list[str]:
     page.add_argument(
         "--max-mb", type=float, default=9.5, metavar="N", help="leave images out of a larger page"
     )
-    listing = commands.add_parser("list", help="list what there is to choose from")
-    listing.add_argument("what", choices=GROUPS)
-    listing.add_argument("--config-dir", "-cd", help="a configuration folder of your own")
-    given = parser.parse_args(arguments)
-    if given.command == "leaderboard":
-        _leaderboard(given.arguments)
-    elif given.command == "report":
-        _report(given.arguments, given.output, given.max_mb)
-    else:
-        _list(GROUPS[given.what], given.config_dir)
-    return []
 
 
 def _run(arguments: Sequence[str]) -> list[str]:

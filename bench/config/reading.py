@@ -230,8 +230,8 @@ class _Reader:
         if not key.startswith("method."):  # a method is told its citation, if it takes one
             citation = _text_or_none(settings.pop("citation", None))
             if isinstance(settings.get("gallery"), Mapping):
-                images = settings["gallery"].items()
-                settings["gallery"] = {name: own for name, own in images if name != "citation"}
+                settings["gallery"] = dict(settings["gallery"])
+                settings["gallery"].pop("citation", None)
         return Component(key, str(target), settings, label, published, citation)
 
     def _reproduces(self) -> Reproduces:
