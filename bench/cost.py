@@ -48,11 +48,8 @@ def count_cost(
         protocol: How maps become curves.
         size: Side of the networks' inputs.
     """
-    revealing = (protocol.insertion, protocol.deletion, protocol.confidence)
-    points = 0
-    for part in filter(None, revealing):
-        counts = part.counts(size, size)
-        points += np.count_nonzero((counts > 0) & (counts < size * size))
+    measured = protocol.metrics.values()
+    points = sum(metric.passes_per_map((size, size)) for metric in measured)
     curves = forward = backward = map_bytes = 0
     images: set[str] = set()
     for run in runs:
@@ -65,8 +62,7 @@ def count_cost(
         passes = run.passes or Passes()
         forward += passes.forward * len(missing)
         backward += passes.backward * len(missing)
-    if protocol.mufidelity is not None:  # shared by all methods
-        curves += protocol.mufidelity.num_masks * len(images)
+    curves += sum(metric.passes_per_image((size, size)) for metric in measured) * len(images)
     return Cost(int(curves), forward, backward, map_bytes)
 
 

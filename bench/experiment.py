@@ -480,13 +480,13 @@ def _check_repeatability(
 
 def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) -> None:
     """Says which colour a constant baseline is: the same zero differs from network to network."""
-    for direction in ("insertion", "deletion"):
-        baseline = getattr(protocol, direction).baseline
+    for name, curve in protocol.curves.items():
+        baseline = curve.baseline
         if not baseline.depends_on_image:
             inputs = Inputs(torch.zeros(1, 3, 1, 1), to_input=backbone.to_input)
             rgb = backbone.preprocessing.to_rgb(baseline(inputs).flatten()).tolist()
             colour = ", ".join(f"{value:.6g}" for value in rgb)
-            console.print(f"{direction} baseline: RGB ({colour})", highlight=False)
+            console.print(f"{name} baseline: RGB ({colour})", highlight=False)
 
 
 def _tell_shard(experiment: _Experiment, console: Console) -> None:

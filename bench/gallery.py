@@ -84,9 +84,11 @@ class Painter:
         return Picture(
             image_id=sample.image_id,
             photo=self._seen(x),
-            insertion=self._seen(self.protocol.insertion.baseline(inputs).expand_as(x)),
-            deletion=self._seen(self.protocol.deletion.baseline(inputs).expand_as(x)),
             label=str(sample.target) if names is None else names[sample.target],
+            baselines={
+                name: self._seen(curve.baseline(inputs).expand_as(x))
+                for name, curve in self.protocol.curves.items()
+            },
         )
 
     def _seen(self, x: Tensor) -> NDArray[np.uint8]:

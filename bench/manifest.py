@@ -5,14 +5,14 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.identity import run_key
-from bench.rows import curve_lengths
+from bench.rows import metric_columns
 
 _IDENTITY = {
     "dataset": {"name": str, "num_images": int},
     "backbone": {"name": str},
     "method": {"name": str},
     "protocol": {
-        "name": str, "hash": str, "auc": str, "score": str, "insertion": dict, "deletion": dict,
+        "name": str, "hash": str, "auc": str, "score": str, "metrics": dict,
     },
     "seed": int,
 }  # fmt: skip
@@ -51,7 +51,7 @@ def _fault_of_labels(labels: Mapping[str, Any]) -> str | None:
 
 def _fault_of_identity(identity: Mapping[str, Any], key: str) -> str | None:
     try:
-        curve_lengths(identity)
+        metric_columns(identity)
     except (BenchError, TypeError, AttributeError, KeyError, ValueError, ArithmeticError) as error:
         return f"identity.protocol: {error}"
     return None if run_key(identity) == key else "its key is not that of its identity"

@@ -8,14 +8,19 @@ neither the data set nor the network.
 
 import hashlib
 import io
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError, BrokenFileError, warn_left_out
 from bench.files import DAMAGED, file_name, read_whole, write_atomically
+
+_BASELINE = "baseline of "
+"""How the arrays' names begin in a file."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +30,26 @@ class Picture:
     Attributes:
         image_id: Its id.
         photo: (H, W, 3) RGB uint8 at the size of the network's input.
-        insertion: (H, W, 3) RGB uint8; what the insertion curve starts from.
-        deletion: (H, W, 3) RGB uint8; what the deletion curve ends with.
         label: The target's name, or its number.
+        baselines: By metric, (H, W, 3) RGB uint8: what removed pixels are.
     """
 
     image_id: str
     photo: NDArray[np.uint8]
-    insertion: NDArray[np.uint8]
-    deletion: NDArray[np.uint8]
     label: str
+    baselines: Mapping[str, NDArray[np.uint8]]
 
 
 def save_picture(folder: Path, picture: Picture) -> None:
     """Keeps a picture in the folder of its comparison; see `pictures_folder`."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **asdict(picture))
+    arrays: dict[str, Any] = {
+        "image_id": picture.image_id,
+        "label": picture.label,
+        "photo": picture.photo,
+        **{_BASELINE + name: pixels for name, pixels in picture.baselines.items()},
+    }
+    np.savez_compressed(buffer, **arrays)
     write_atomically(_path(folder, picture.image_id), buffer.getvalue())
 
 
@@ -67,15 +76,22 @@ def read_picture(folder: Path, image_id: str) -> Picture | None:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             texts = {key: str(arrays[key]) for key in ("image_id", "label")}
-            pictures = {key: arrays[key] for key in ("photo", "insertion", "deletion")}
+            photo = arrays["photo"]
+            baselines = {
+                key.removeprefix(_BASELINE): arrays[key]
+                for key in arrays
+                if key.startswith(_BASELINE)
+            }
     except DAMAGED as error:
         raise BrokenFileError(path, str(error) or type(error).__name__) from None
-    shape = pictures["photo"].shape
+    shape = photo.shape
     if len(shape) != 3 or shape[2] != 3 or texts["image_id"] != image_id:
         raise BrokenFileError(path, f"expected a picture of '{image_id}', (H, W, 3)")
-    if any(picture.shape != shape or picture.dtype != np.uint8 for picture in pictures.values()):
+    if any(
+        pixels.shape != shape or pixels.dtype != np.uint8 for pixels in (photo, *baselines.values())
+    ):
         raise BrokenFileError(path, "expected pictures of one size, 8 bits a channel")
-    return Picture(label=texts["label"], image_id=image_id, **pictures)
+    return Picture(photo=photo, **texts, baselines=baselines)
 
 
 def pictures_folder(results_dir: Path, title: str, key: str) -> Path:

@@ -26,7 +26,6 @@ from bench.configuration import (
 from bench.device import resolve_device
 from bench.errors import BenchError
 from bench.identity import ROW_KEYS
-from bench.metrics.confidence import Confidence
 from bench.provenance import provenance
 from bench.shipped import shipped
 from bench.store import Run, read_run
@@ -39,8 +38,6 @@ _GROUPS = ("dataset", "backbone", "protocol", "method", "explain")
 
 _ALWAYS = {*ROW_KEYS, "citation"}
 """Settings that everything may have: words in tables."""
-
-_CURVES = ("insertion_curve", "deletion_curve", Confidence.column)
 
 _OF_A_RUN = (
     "citations", "created", "command", "dataset", "dtype", "memory_format", "not_repeatable",
@@ -105,16 +102,21 @@ def compare(stored: pd.DataFrame, again: pd.DataFrame) -> list[str]:
     if not len(both):
         return [f"nothing to compare with: {len(stored)} rows are stored, none of these images"]
     lines = [f"{len(both)} of {len(stored)} stored rows compared"]
-    for curve in _CURVES:
-        if f"{curve}_then" in both:
-            then, now = (np.stack(both[f"{curve}_{when}"].tolist()) for when in ("then", "now"))
-            same_shape = then.shape == now.shape
-            apart = np.abs(then - now).max() if same_shape else np.inf
-            told = f"at most {apart:.3g} apart" if apart else "the same bits"
-            lines.append(f"{curve.replace('_', ' ')}s: {told}")
+    for curve in filter(lambda name: f"{name}_then" in both, _curves(stored)):
+        then, now = (np.stack(both[f"{curve}_{when}"].tolist()) for when in ("then", "now"))
+        same_shape = then.shape == now.shape
+        apart = np.abs(then - now).max() if same_shape else np.inf
+        told = f"at most {apart:.3g} apart" if apart else "the same bits"
+        lines.append(f"{curve.replace('_', ' ')}s: {told}")
     changed = int((both["prediction_then"] != both["prediction_now"]).sum())
     lines.append(f"predictions: {changed} differ" if changed else "predictions: the same")
     return lines
+
+
+def _curves(rows: pd.DataFrame) -> list[str]:
+    """The columns that hold a curve an image."""
+    first = rows.iloc[0] if len(rows) else rows
+    return [str(name) for name in rows.columns if isinstance(first[name], np.ndarray)]
 
 
 def _configuration(run: Run, path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from bench.files import (
 )
 from bench.identity import run_key
 from bench.manifest import fault_of_manifest
-from bench.metrics.auc import auc as areas_under
+from bench.metrics.protocol import Protocol, stored_protocol
 from bench.rows import ROW_COLUMNS, fault_of_rows
 
 
@@ -62,6 +63,11 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What decides the numbers."""
         return self.manifest["identity"]
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """What was measured."""
+        return stored_protocol(self.identity["protocol"])
 
     @property
     def num_images(self) -> int:
@@ -468,9 +474,9 @@ def load_rows(
         auc: A key of `bench.metrics.auc.AUC_RULES`; the protocol's own rule if None.
 
     Returns:
-        The columns of `bench.store.ROW_COLUMNS`, `insertion_auc` and `deletion_auc` by that
-        rule, and the run's identity: run_key, benchmark, backbone, protocol,
-        protocol_hash, method, seed.
+        The columns of `bench.rows.ROW_COLUMNS`, those that the protocol's metrics store, what
+        tables show of them (`insertion_auc`, by that rule), and the run's identity: run_key,
+        benchmark, backbone, protocol, protocol_hash, method, seed.
 
     Warns (`bench.errors.BenchWarning`) of files that it leaves out because they are broken.
 
@@ -480,8 +486,9 @@ def load_rows(
     tables = []
     for run in stored_runs(Path(results_dir), leaderboard):
         rows = run.rows()
-        for direction in ("insertion", "deletion"):
-            rows[f"{direction}_auc"] = curve_areas(run, rows, direction, auc)
+        for statistic in run.protocol.statistics:
+            if statistic.column not in rows:
+                rows[statistic.column] = run.protocol.values(statistic, rows, auc)
         if leaderboard is not None:
             rows["method"] = run.manifest["labels"][leaderboard]
         tables.append(rows)
@@ -490,24 +497,6 @@ def load_rows(
         known = f" of leaderboard '{leaderboard}'; there are: {', '.join(names)}" if names else ""
         raise BenchError(f"no runs in '{results_dir}'{known}")
     return pd.concat(tables, ignore_index=True)
-
-
-def curve_areas(
-    run: Run, rows: pd.DataFrame, direction: str, rule: str | None = None
-) -> NDArray[np.float64]:
-    """Areas (n,) under the stored insertion or deletion curves.
-
-    Args:
-        run: Whose rows they are.
-        rows: n rows.
-        direction: `insertion` or `deletion`.
-        rule: A key of `bench.metrics.auc.AUC_RULES`; the protocol's own rule if None.
-    """
-    if not len(rows):
-        return np.empty(0)
-    curves = np.stack(rows[f"{direction}_curve"].tolist())
-    rule = rule or run.identity["protocol"]["auc"]
-    return areas_under(curves, rule, rows["clean_score"].to_numpy())
 
 
 def _manifest(folder: Path) -> Path:

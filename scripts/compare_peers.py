@@ -36,8 +36,10 @@ from bench.datasets.photos import Photos
 from bench.device import keep_freed_memory, resolve_device
 from bench.metrics.auc import auc
 from bench.metrics.baseline import ZeroBaseline
+from bench.metrics.deletion import Deletion
+from bench.metrics.insertion import Insertion
 from bench.metrics.perturbation import order_pixels
-from bench.metrics.protocol import Perturbation, Protocol
+from bench.metrics.protocol import Protocol
 from bench.provenance import provenance
 
 SIZE = 224
@@ -123,8 +125,13 @@ class Engine:
 
 def bench_both(task: Task, ties: str) -> Run:
     """Our engine through its public function."""
-    perturbation = Perturbation(ZeroBaseline(), steps=task.steps)
-    protocol = Protocol("compare", "probability", ties, "trapezoid", perturbation, perturbation)
+    protocol = Protocol.of(
+        "compare",
+        "probability",
+        ties,
+        Insertion(ZeroBaseline(), steps=task.steps),
+        Deletion(ZeroBaseline(), steps=task.steps),
+    )
 
     def run() -> Curves:
         ours = insertion_deletion(
@@ -145,13 +152,12 @@ def bench_deletion(task: Task) -> Run:
 
     The insertion has a single step: both its points are end points, which deletion needs anyway.
     """
-    protocol = Protocol(
-        name="compare",
-        score="probability",
-        ties="stable",
-        auc="trapezoid",
-        insertion=Perturbation(ZeroBaseline(), steps=1),
-        deletion=Perturbation(ZeroBaseline(), steps=task.steps),
+    protocol = Protocol.of(
+        "compare",
+        "probability",
+        "stable",
+        Insertion(ZeroBaseline(), steps=1),
+        Deletion(ZeroBaseline(), steps=task.steps),
     )
 
     def run() -> Curves:
@@ -172,7 +178,7 @@ def xplique(task: Task, wrapped: bool) -> Run:
             else through an operator that does not and that hands over the arrays uncopied.
     """
     import tensorflow as tf
-    from xplique.metrics import Deletion, Insertion
+    from xplique import metrics
     from xplique.wrappers import TorchWrapper
 
     device = task.x.device
@@ -196,7 +202,7 @@ def xplique(task: Task, wrapped: bool) -> Run:
 
     def run() -> Curves:
         curves: Curves = {}
-        for name, metric in (("insertion", Insertion), ("deletion", Deletion)):
+        for name, metric in (("insertion", metrics.Insertion), ("deletion", metrics.Deletion)):
             points = metric(model, pixels, hot, **settings).detailed_evaluate(maps)
             curves[name] = np.array(list(points.values()))
             curves[f"{name}_auc"] = auc(curves[name])

@@ -16,7 +16,9 @@ from bench import insertion_deletion
 from bench.backbones.efficientnet_lite import efficientnet_lite0
 from bench.device import resolve_device
 from bench.metrics.baseline import ZeroBaseline
-from bench.metrics.protocol import Perturbation, Protocol
+from bench.metrics.deletion import Deletion
+from bench.metrics.insertion import Insertion
+from bench.metrics.protocol import Protocol
 
 CASES = [  # images, steps, batch size
     (8, 10, 16),
@@ -46,8 +48,8 @@ def main() -> None:
 def _peak(device: str, images: int, steps: int, batch_size: int) -> float:
     """Peak in MB above what stands after one forward pass of a single image."""
     module = efficientnet_lite0().to(torch.device(device)).module
-    ten = Perturbation(ZeroBaseline(), steps=steps)
-    protocol = Protocol("memory", "probability", "stable", "trapezoid", ten, ten)
+    metrics = (kind(ZeroBaseline(), steps=steps) for kind in (Insertion, Deletion))
+    protocol = Protocol.of("memory", "probability", "stable", *metrics)
     x = torch.rand(images, 3, 224, 224, device=device)
     maps = torch.rand(images, 224, 224, device=device)
     targets = torch.zeros(images, dtype=torch.int64, device=device)

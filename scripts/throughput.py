@@ -83,8 +83,9 @@ def measure_curves(
     x = batch.x
     images = torch.arange(len(x), device=device).repeat(given.maps)
     maps = torch.rand(len(images), *x.shape[2:], generator=generator(0, "throughput")).to(device)
-    zero = protocol.deletion.baseline(Inputs(x))
-    counts = torch.from_numpy(protocol.deletion.counts(*x.shape[2:]))
+    deletion = protocol.curves["deletion"]
+    zero = deletion.baseline(Inputs(x))
+    counts = torch.from_numpy(deletion.counts(*x.shape[2:]))
     ends = torch.zeros(len(x), device=device)
 
     def engine() -> None:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from test_store import identity, rows
+from test_store import identity, protocol, rows
 
 from bench.leaderboard.comparison import Comparison, comparisons
-from bench.leaderboard.declared import DELETION, INSERTION
 from bench.leaderboard.statistics import bootstrap_intervals
-from bench.metrics.confidence import Confidence
+from bench.metrics.protocol import load_protocol
 from bench.store import open_run, stored_runs
 
+INSERTION, DELETION, SRG = load_protocol("xplique").statistics
 STATISTICS = {"insertion": INSERTION, "deletion": DELETION}
 
 
@@ -42,9 +42,8 @@ def comparison(
         settings = {"name": method, "version": 1, "settings": {"_target_": target, "own": method}}
         own = identity(method=settings)
         own["dataset"]["num_images"] = count
-        own["protocol"]["ties"] = "stable"
         for part, changes in parts.items():
-            own[part] |= changes
+            own[part] = protocol(**changes) if part == "protocol" else own[part] | changes
         known = dict(zip(("forward", "backward"), (passes or {}).get(method, ()), strict=False))
         run = open_run(folder, own, {}, {"passes": known})
         run.set_label("board", method)
@@ -52,9 +51,9 @@ def comparison(
         stored = rows(*images)
         stored["insertion_curve"] = list(np.float32(curves))
         stored["deletion_curve"] = list(np.float32((deletion or insertion)[method]))
-        if "confidence" in own["protocol"]:
-            points = own["protocol"]["confidence"]["steps"] + 1
-            stored[Confidence.column] = [np.zeros(points, np.float32)] * count
+        if "confidence" in own["protocol"]["metrics"]:
+            points = own["protocol"]["metrics"]["confidence"]["steps"] + 1
+            stored["confidence_curve"] = [np.zeros(points, np.float32)] * count
         run.append(stored)
         for image_id, saliency_map in (maps or {}).get(method, {}).items():
             run.save_map(image_id, saliency_map)

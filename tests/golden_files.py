@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bench.metrics.baseline import Inputs
+from bench.metrics.baseline import Baseline, Inputs
 
 
 @dataclass(frozen=True)
-class Value:
+class Value(Baseline):
     """A number in the model's input space, as Xplique's `baseline_mode=0.3`."""
 
     depends_on_image: ClassVar[bool] = False
@@ -20,6 +20,9 @@ class Value:
 
     def __call__(self, inputs: Inputs) -> torch.Tensor:
         return inputs.x.new_full((1, 3, 1, 1), self.value)
+
+    def in_words(self):
+        return str(self.value)
 
 
 def model_of(golden):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from compared import DELETION, INSERTION, SRG
 
 from bench.leaderboard.columns import csv_columns
-from bench.leaderboard.declared import DELETION, INSERTION, SRG
 from bench.leaderboard.table import Leaderboard
 
 STATISTICS = [INSERTION, DELETION, SRG]

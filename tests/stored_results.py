@@ -52,5 +52,8 @@ def write_results(
         photo = draws.integers(0, 256, (side, side, 3), dtype=np.uint8)
         grey = np.full_like(photo, 127)
         noise = draws.integers(0, 256, photo.shape, dtype=np.uint8)
-        save_picture(where, Picture(image_id, photo, grey, noise, f"bird {number}"))
+        save_picture(
+            where,
+            Picture(image_id, photo, f"bird {number}", {"insertion": grey, "deletion": noise}),
+        )
     return folder

@@ -182,8 +182,8 @@ def test_every_baseline_runs_under_a_protocol_of_its_own(bench):
         name = kind.split()[1].strip("},") + "-baseline"
         code, out, _ = bench(
             f"protocol.name={name}",
-            f"++protocol.insertion.baseline={kind.replace(' ', '')}",
-            f"++protocol.deletion.baseline={kind.replace(' ', '')}",
+            f"++protocol.metrics.insertion.baseline={kind.replace(' ', '')}",
+            f"++protocol.metrics.deletion.baseline={kind.replace(' ', '')}",
         )
         assert code == 0
         assert ("RGB (0, 128, 255)" in out) == (name == "constant-baseline")
@@ -232,7 +232,7 @@ def test_settings_of_methods_not_chosen_are_told(bench):
         (["method=[rise]", "method.rise.masks=3"], ["method.rise.masks"]),
         (["method=[rise]", "+method.rise.masks=3"], ["method.rise", "'masks'"]),
         (["method=[]"], ["none is chosen"]),
-        (["protocol.insertion.steps=3"], ["frozen", "protocol.name=NAME"]),
+        (["protocol.metrics.insertion.steps=3"], ["frozen", "protocol.name=NAME"]),
         (["backbone.classes=3"], ["label 3 of 'class 3/photo 3.png'", "0..2"]),
         (["backbone.output_kind=cosines"], ["cannot be read off cosines"]),
         (["dataset.list=nowhere.txt"], ["dataset.list", "nowhere.txt"]),
@@ -735,9 +735,9 @@ def test_terminals_that_lack_letters(bench, image_folder, monkeypatch, encoding)
     [
         "seed=18446744073709551616", "device=null", "store=null", "maps=null", "explain=null",
         "maps.folder='~no_such_user/x'", "explain.backbone=word", "select.subset=[]",
-        "protocol.name=3", 'name="a\udce9"', "dataset.name=null", "protocol.insertion=null",
+        "protocol.name=3", 'name="a\udce9"', "dataset.name=null", "protocol.metrics=null",
         "gallery=1e400",
-        "protocol.deletion.baseline=word", "protocol.deletion.baseline.kind={}",
+        "protocol.metrics.deletion.baseline=word", "protocol.metrics.deletion.baseline.kind={}",
         "method.saliency._target_=[a]",
     ],
 )  # fmt: skip

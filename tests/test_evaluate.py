@@ -23,8 +23,9 @@ from bench.explain import GIVE_UP, Failed
 from bench.method_run import MethodRun
 from bench.metrics.auc import auc
 from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
-from bench.metrics.mufidelity import MuFidelity
-from bench.metrics.protocol import Perturbation, Protocol, load_protocol
+from bench.metrics.deletion import Deletion
+from bench.metrics.insertion import Insertion
+from bench.metrics.protocol import Protocol, load_protocol
 from bench.metrics.ties import argsort_numpy_1_23
 
 CPU = torch.device("cpu")
@@ -90,7 +91,7 @@ def test_end_points_and_predictions_are_those_of_the_network(samples):
 
 def test_rise_protocol_starts_from_the_blur(samples):
     rows = rows_by_image(run(samples[:2], {"edge": Edge()}, protocol="rise-1row"))
-    blur = load_protocol("rise-1row").insertion.baseline
+    blur = load_protocol("rise-1row").curves["insertion"].baseline
     model = backbone()
     for sample in samples[:2]:
         row = rows["edge", sample.image_id]
@@ -102,13 +103,12 @@ def test_rise_protocol_starts_from_the_blur(samples):
         assert row["deletion_curve"][-1] == row["baseline_score"] != row["insertion_curve"][0]
 
 
-UNLIKE = Protocol(  # the two directions share nothing
-    name="unlike",
-    score="log_probability",
-    ties="numpy_1_23",
-    auc="trapezoid",
-    insertion=Perturbation(BlurBaseline(5, 2), steps=7),
-    deletion=Perturbation(ConstantBaseline((255, 0, 90)), rows_per_step=5, max_fraction=0.7),
+UNLIKE = Protocol.of(  # the two directions share nothing
+    "unlike",
+    "log_probability",
+    "numpy_1_23",
+    Insertion(BlurBaseline(5, 2), steps=7),
+    Deletion(ConstantBaseline((255, 0, 90)), rows_per_step=5, max_fraction=0.7),
 )
 
 
@@ -146,7 +146,7 @@ def test_every_row_equals_a_slow_loop(samples, seed):
         image = sample.read()
         x = model.preprocess([image])
         inputs = Inputs(x, [sample.image_id], seed, model.to_input)
-        blur, colour = UNLIKE.insertion.baseline(inputs), UNLIKE.deletion.baseline(inputs)
+        blur, colour = (curve.baseline(inputs) for curve in UNLIKE.curves.values())
         batch = Batch(x, torch.tensor([sample.target]), [sample.image_id], [image], seed)
         for name, method in methods.items():
             if sample.image_id in done.get(name, ()):
@@ -160,7 +160,7 @@ def test_every_row_equals_a_slow_loop(samples, seed):
                 ("insertion", blur[0], x[0]),
                 ("deletion", x[0], colour.expand_as(x)[0]),
             ]:
-                counts = getattr(UNLIKE, direction).counts(SIZE, SIZE)
+                counts = UNLIKE.curves[direction].counts(SIZE, SIZE)
                 curve = slow_curve(scorer, start, end, sample.target, order, counts=counts)
                 assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
 
@@ -173,7 +173,7 @@ def test_the_rise_protocols_equal_a_slow_loop(samples, name, rows):
     (result,) = evaluate_runs(
         samples[:2], scorer, [MethodRun("random", Random())], protocol, device=CPU
     )
-    kernel = protocol.insertion.baseline.kernel()[None, None].expand(3, 1, 11, 11)
+    kernel = protocol.curves["insertion"].baseline.kernel()[None, None].expand(3, 1, 11, 11)
     for sample, saliency_map, row in zip(
         samples, result.maps, result.rows.to_dict("records"), strict=False
     ):
@@ -293,7 +293,7 @@ def test_mufidelity_is_a_column_and_its_passes_are_shared(samples):
         direct = insertion_deletion(
             scorer.backbone.module, x, targets, result.maps, protocol, batch_size=1
         )
-        assert result.rows[MuFidelity.column].to_numpy() == pytest.approx(direct.mufidelity)
+        assert result.rows["mufidelity_xplique_1_1"].to_numpy() == pytest.approx(direct.mufidelity)
         assert (np.abs(direct.mufidelity) < 1).all()
 
 
@@ -310,7 +310,7 @@ def test_srg_is_least_relevant_first_minus_most_relevant_first():
     maps = (torch.rand(3, 7, 9, generator=draws) * 9).floor()  # many ties
     with torch.no_grad():
         found = insertion_deletion(model.eval(), x, targets, maps, output_kind="probabilities")
-    counts = load_protocol("xplique").deletion.counts(7, 9)
+    counts = load_protocol("xplique").curves["deletion"].counts(7, 9)
     orders = [argsort_numpy_1_23(m.flatten().numpy())[::-1] for m in maps]
 
     def deleted_first(image, order, counts):
@@ -512,7 +512,12 @@ class TestInsertionDeletion:
 
     def test_multilabel(self):
         found = insertion_deletion(
-            self.model, self.x, self.targets, self.maps, "xplique-probability", "multilabel"
+            self.model,
+            self.x,
+            self.targets,
+            self.maps,
+            "xplique-probability",
+            output_kind="multilabel",
         )
         logits = insertion_deletion(self.model, self.x, self.targets, self.maps, "xplique")
         expected = 1 / (1 + np.exp(-logits.insertion.astype(np.float64)))

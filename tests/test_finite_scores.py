@@ -161,7 +161,8 @@ def test_drops_of_mufidelity_and_the_curve_of_confidence(samples):
     # Its masks replace a fifth of the cells; deletion never leaves out so few.
     few = lambda x: is_replaced(0.05)(x) & ~is_replaced(0.09)(x)  # noqa: E731
     protocol = load_protocol("xplique-mufidelity")
-    protocol = replace(protocol, mufidelity=replace(protocol.mufidelity, num_masks=9, subset=0.05))
+    less = replace(protocol.metrics["mufidelity"], num_masks=9, subset=0.05)
+    protocol = replace(protocol, metrics={**protocol.metrics, "mufidelity": less})
     rows, failures = run(samples[:2], Where(backbone().module, few), protocol)
     assert rows == []
     assert all(" score at mask " in own and " of 9 (MuFidelity) is NaN" in own

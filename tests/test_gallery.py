@@ -19,8 +19,9 @@ name: noise
 score: probability
 ties: numpy_1_23
 auc: trapezoid
-insertion: {steps: 3, baseline: {kind: uniform}}
-deletion: {steps: 3, baseline: {kind: constant, rgb: [0, 128, 255]}}
+metrics:
+  insertion: {steps: 3, baseline: {kind: uniform}}
+  deletion: {steps: 3, baseline: {kind: constant, rgb: [0, 128, 255]}}
 """
 
 
@@ -88,12 +89,12 @@ def test_a_picture_is_what_the_network_gets(bench, noise, image_folder):
     picture = pictures(compared("list_toy_noise"))[PHOTOS[1]]
     image = cv2.cvtColor(cv2.imread(str(image_folder / PHOTOS[1])), cv2.COLOR_BGR2RGB)
     assert (picture.photo == cv2.resize(image, (23, 23))).all()
-    assert (picture.deletion == [0, 128, 255]).all()
-    noisy = picture.insertion.astype(float)
+    assert (picture.baselines["deletion"] == [0, 128, 255]).all()
+    noisy = picture.baselines["insertion"].astype(float)
     assert noisy.std() == pytest.approx(255 / 12**0.5, rel=0.05)
     assert (picture.image_id, picture.label) == (PHOTOS[1], "1")
     other = pictures(compared("list_toy_noise"))[PHOTOS[0]]
-    assert (other.insertion != picture.insertion).mean() > 0.9
+    assert (other.baselines["insertion"] != picture.baselines["insertion"]).mean() > 0.9
 
 
 def test_pictures_of_a_bgr_network_with_a_crop_and_names(bench, toy_conf, image_folder):
@@ -119,7 +120,7 @@ def test_pictures_of_a_bgr_network_with_a_crop_and_names(bench, toy_conf, image_
     resized = cv2.resize(image, (round(41 * 29 / 30), 29))
     left = (resized.shape[1] - 23) // 2
     assert (picture.photo == resized[3:26, left : left + 23]).all()
-    assert (picture.deletion == [255, 120, 0]).all()
+    assert (picture.baselines["deletion"] == [255, 120, 0]).all()
     assert picture.label == "class 0"
 
 
@@ -195,7 +196,7 @@ def test_noise_is_that_of_the_curves(bench, noise):
     """The first point of the insertion curve is the score of the picture's noise."""
     bench("method=[random]", "gallery=1", "protocol=noise", "seed=3")
     comparison = compared("list_toy_noise")
-    noise = torch.from_numpy(pictures(comparison)[PHOTOS[0]].insertion)
+    noise = torch.from_numpy(pictures(comparison)[PHOTOS[0]].baselines["insertion"])
     backbone = toy.backbone()
     x = backbone.to_input(noise.float()).permute(2, 0, 1)[None]
     row = comparison.rows["random"].set_index("image_id").loc[PHOTOS[0]]

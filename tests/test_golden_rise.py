@@ -31,8 +31,8 @@ def network(golden):
 
 
 def with_rows(protocol, rows):
-    parts = (replace(own, rows_per_step=rows) for own in (protocol.insertion, protocol.deletion))
-    return replace(protocol, **dict(zip(("insertion", "deletion"), parts, strict=True)))
+    metrics = {name: replace(curve, rows_per_step=rows) for name, curve in protocol.curves.items()}
+    return replace(protocol, metrics=metrics)
 
 
 @pytest.mark.parametrize(

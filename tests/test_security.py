@@ -247,7 +247,7 @@ ATTACKS = {
     ),
     "a network in the data set": ("dataset.name", SFACE),
     "a network as the data set": ("dataset", SFACE),
-    "a network in a baseline": ("protocol.insertion.baseline", SFACE),
+    "a network in a baseline": ("protocol.metrics.insertion.baseline", SFACE),
     "a network in the protocol": ("protocol.score", SFACE),
     "a network as a module": ("backbone.module", SFACE),
     "a network in the preprocessing": ("backbone.preprocessing.size", SFACE),

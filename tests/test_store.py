@@ -8,20 +8,34 @@ import pytest
 from bench import load_rows
 from bench.errors import BenchError, BenchWarning
 from bench.identity import run_key
-from bench.store import ROW_COLUMNS, open_run, stored_runs
+from bench.rows import ROW_COLUMNS
+from bench.store import open_run, stored_runs
+
+METRICS = ("insertion", "deletion", "mufidelity", "confidence")
+
+
+def protocol(**changes):
+    """Settings of a protocol; a curve may have any length where nothing else is said of it.
+
+    Args:
+        changes: Of the protocol; by the name of a metric, its settings.
+    """
+    metrics = {"insertion": {"steps": -1}, "deletion": {"steps": -1}}
+    metrics |= {name: changes.pop(name) for name in METRICS if name in changes}
+    zero = {"baseline": {"kind": "zero"}}
+    return {
+        "name": "mine", "hash": "d", "auc": "trapezoid", "score": "probability", "ties": "stable",
+        "metrics": {name: zero | settings for name, settings in metrics.items()}, **changes,
+    }  # fmt: skip
 
 
 def identity(**changes):
-    ten = {"steps": -1, "baseline": {"kind": "ZeroBaseline"}}  # so curves may have any length
     return {
         "dataset": {"name": "birds", "num_images": 3, "list_sha256": "a", "pixels_sha256": "b"},
         "backbone": {"name": "toy", "weights_sha256": "c"},
         "explain": {"backbone": "the same", "score": "probability"},
         "method": {"name": "rise", "version": 1, "settings": {"num_masks": 4}},
-        "protocol": {
-            "name": "mine", "hash": "d", "auc": "trapezoid", "score": "probability",
-            "insertion": ten, "deletion": ten,
-        },
+        "protocol": protocol(),
         "seed": 0,
         "precision": "fp32",
         **changes,
@@ -57,7 +71,8 @@ def test_rows_come_back_ordered_and_typed(tmp_path):
     run.append(rows("b"))
     stored = run.rows()
     assert stored["image_id"].tolist() == ["a", "b", "c"]
-    assert stored.columns.tolist()[: len(ROW_COLUMNS)] == ROW_COLUMNS
+    metrics = ["insertion_curve", "deletion_curve", "baseline_score"]
+    assert {*ROW_COLUMNS, *metrics} < set(stored.columns)
     assert stored["insertion_curve"][0].dtype == np.float32
     assert stored["insertion_curve"][0].tolist() == [0, 0.5, 1]
     assert stored["run_key"].unique().tolist() == [run_key(identity())]
@@ -188,8 +203,7 @@ def with_curve(*scores):
     ],
 )
 def test_broken_parts_are_left_out_by_readers_and_set_aside_by_runs(tmp_path, damage, reason):
-    two_steps = {"steps": 2, "baseline": {"kind": "ZeroBaseline"}}
-    settings = {"protocol": identity()["protocol"] | {"insertion": two_steps}}
+    settings = {"protocol": protocol(insertion={"steps": 2})}
     run = begin(tmp_path, **settings)
     run.append(rows("a", "b"))
     (part,) = run.folder.glob("part-*.parquet")
@@ -257,7 +271,7 @@ def changed(**parts):
         (changed(identity__protocol=None), "expected the key identity.protocol"),
         (changed(identity__dataset__num_images=None), "expected the key identity.dataset.num_im"),
         (changed(identity__backbone__name=7), "identity.backbone.name: expected str"),
-        (changed(identity__protocol__insertion={"steps": 0}), "identity.protocol"),
+        (changed(identity__protocol__metrics={"insertion": {"steps": 0}}), "identity.protocol"),
         (changed(labels=["board"]), "labels: expected dict"),
         (changed(labels__board=3), "labels: expected text"),
         (changed(provenance="me"), "provenance: expected a mapping"),

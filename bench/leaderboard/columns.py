@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.leaderboard.declared import Statistic
+from bench.metrics.statistic import Statistic
 
 Record = Mapping[str, Any]
 """A row of a table: by column, what is known; absent, None, NaN or empty where nothing is."""

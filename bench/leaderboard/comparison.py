@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bench.errors import require_known
 from bench.identity import ROW_KEYS
-from bench.leaderboard.declared import Statistic, StoredProtocol
+from bench.metrics.protocol import Protocol
+from bench.metrics.statistic import Statistic
 from bench.store import Run
 
 
@@ -58,9 +59,9 @@ class Comparison:
         return {name: run.rows() for name, run in self.runs.items()}
 
     @cached_property
-    def protocol(self) -> StoredProtocol:
+    def protocol(self) -> Protocol:
         """What was measured."""
-        return StoredProtocol(self.identity["protocol"])
+        return next(iter(self.runs.values())).protocol
 
     @property
     def statistics(self) -> list[Statistic]:
@@ -183,7 +184,7 @@ def comparison_title(identity: Mapping[str, Any]) -> str:
 def extremes(comparison: Comparison, method: str) -> dict[str, str]:
     """The images that a method does best, typically and worst on.
 
-    Images are put in order by how well the map does on them (`StoredProtocol.quality`), equal ones
+    Images are put in order by how well the map does on them (`Protocol.quality`), equal ones
     by their ids.
 
     Args:

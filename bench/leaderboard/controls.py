@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bench.leaderboard.comparison import Comparison
-from bench.leaderboard.declared import Statistic
 from bench.leaderboard.statistics import LEVEL, wilcoxon_p_values
+from bench.metrics.statistic import Statistic
 
 
 def control_warnings(comparison: Comparison) -> list[str]:

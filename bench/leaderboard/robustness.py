@@ -18,8 +18,8 @@ import pandas as pd
 from scipy import stats
 
 from bench.leaderboard.comparison import Comparison
-from bench.leaderboard.declared import Statistic
 from bench.leaderboard.statistics import LEVEL, holm, wilcoxon_p_values
+from bench.metrics.statistic import Statistic
 
 RULES = (
     "trapezoid",

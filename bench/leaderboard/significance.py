@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bench.errors import require_known
 from bench.leaderboard import statistics
 from bench.leaderboard.comparison import Comparison
-from bench.leaderboard.declared import Statistic
+from bench.metrics.statistic import Statistic
 
 TESTS = {
     "wilcoxon": statistics.wilcoxon_p_values,

@@ -17,11 +17,11 @@ from bench.leaderboard.comparison import (
     is_control,
     row_names,
 )
-from bench.leaderboard.declared import Statistic, StoredProtocol
 from bench.leaderboard.published import published_cells
 from bench.leaderboard.significance import against_best
 from bench.leaderboard.statistics import bootstrap_intervals
 from bench.metrics.score import accuracy_is
+from bench.metrics.statistic import Statistic
 from bench.store import Run
 
 ACCURACY_COUNTS = "accuracy_counts"
@@ -126,7 +126,7 @@ def _ranks(table: pd.DataFrame, statistics: Mapping[str, Sequence[Statistic]]) -
 
 def _measured(run: Run, method: str, name: str, auc: str | None) -> _Measured:
     """A run's row, but for what takes other rows."""
-    protocol, rows = StoredProtocol(run.identity["protocol"]), run.rows()
+    protocol, rows = run.protocol, run.rows()
     row = {"method": method, **_facts_of(run, auc), "n_images": len(rows)}
     row["n_missing"] = run.num_images - len(rows)
     repeated = _repeated(run, name)
@@ -212,7 +212,7 @@ def _repeated(run: Run, name: str) -> dict[str, Any]:
 
 def _published(run: Run, cells: Mapping[str, float]) -> dict[str, float]:
     """Published cells under the names of our columns."""
-    statistics = StoredProtocol(run.identity["protocol"]).statistics
+    statistics = run.protocol.statistics
     return {
         published_column(statistic): cells[statistic.published]
         for statistic in statistics

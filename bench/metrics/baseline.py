@@ -1,9 +1,9 @@
 """What a removed pixel becomes. Baselines live in the model's input space."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from inspect import signature
-from typing import ClassVar, Protocol
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.ndimage
@@ -32,36 +32,57 @@ class Inputs:
     to_input: Callable[[Tensor], Tensor] = field(default=lambda rgb: rgb)
 
 
-class Baseline(Protocol):
-    """What all baselines are: each is a frozen dataclass, hashed by its settings."""
+@dataclass(frozen=True)
+class Baseline(ABC):
+    """What removed pixels become; a frozen dataclass whose fields are its settings.
 
-    @property
-    def depends_on_image(self) -> bool:
-        """Whether it differs from image to image; if not, it gives one row for all of them."""
+    Attributes:
+        kind: Its name in protocols: a key of `BASELINES`.
+        depends_on_image: Whether the result differs from image to image; where it does not, its
+            first dimension is 1.
+    """
 
+    kind: ClassVar[str]
+    depends_on_image: ClassVar[bool]
+
+    @abstractmethod
     def __call__(self, inputs: Inputs) -> Tensor:
-        """Inputs (B, C, H, W) to something that broadcasts against them."""
+        """Returns what broadcasts against the inputs (B, C, H, W)."""
+
+    @abstractmethod
+    def in_words(self) -> str:
+        """What a removed pixel is, as in "a removed pixel is zero"."""
+
+    def settings(self) -> dict[str, Any]:
+        """Its kind and its fields, ready for JSON; `make_baseline` takes them."""
+        return {"kind": self.kind, **asdict(self)}
 
 
 @dataclass(frozen=True)
-class ZeroBaseline:
+class ZeroBaseline(Baseline):
     """Zero in the model's input space: the colour that preprocessing maps to zero."""
 
+    kind: ClassVar[str] = "zero"
     depends_on_image: ClassVar[bool] = False
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """Returns (1, C, 1, 1): one colour for all images and pixels."""
         return inputs.x.new_zeros(1, inputs.x.shape[1], 1, 1)
 
+    def in_words(self) -> str:
+        """See `Baseline`."""
+        return "zero in the network's input space"
+
 
 @dataclass(frozen=True)
-class ConstantBaseline:
+class ConstantBaseline(Baseline):
     """One colour for all images.
 
     Attributes:
         rgb: In 0..255; goes through the backbone's preprocessing.
     """
 
+    kind: ClassVar[str] = "constant"
     depends_on_image: ClassVar[bool] = False
     rgb: tuple[float, float, float]
 
@@ -79,20 +100,29 @@ class ConstantBaseline:
         colour = inputs.to_input(torch.tensor(self.rgb, dtype=torch.float32))
         return colour.to(inputs.x).view(1, 3, 1, 1)
 
+    def in_words(self) -> str:
+        """See `Baseline`."""
+        return f"the colour RGB ({', '.join(f'{value:g}' for value in self.rgb)})"
+
 
 @dataclass(frozen=True)
-class MeanBaseline:
+class MeanBaseline(Baseline):
     """Each image's mean colour."""
 
+    kind: ClassVar[str] = "mean"
     depends_on_image: ClassVar[bool] = True
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """Returns (B, C, 1, 1)."""
         return inputs.x.mean(dim=(2, 3), keepdim=True)
 
+    def in_words(self) -> str:
+        """See `Baseline`."""
+        return "the image's mean colour"
+
 
 @dataclass(frozen=True)
-class BlurBaseline:
+class BlurBaseline(Baseline):
     """RISE's blurred image (`gkern` in its `evaluation.py`).
 
     The kernel is scipy's Gaussian filter of a unit impulse on a kernel_size x kernel_size grid.
@@ -100,6 +130,7 @@ class BlurBaseline:
     and not the truncated Gaussian of OpenCV or torchvision. The image is padded with zeros.
     """
 
+    kind: ClassVar[str] = "blur"
     depends_on_image: ClassVar[bool] = True
     kernel_size: int = 11
     sigma: float = 5
@@ -125,11 +156,17 @@ class BlurBaseline:
         padding = self.kernel_size // 2
         return functional.conv2d(inputs.x, kernel, padding=padding, groups=channels)
 
+    def in_words(self) -> str:
+        """See `Baseline`."""
+        size = self.kernel_size
+        return f"the image blurred by a {size} by {size} kernel (sigma {self.sigma:g})"
+
 
 @dataclass(frozen=True)
-class UniformBaseline:
+class UniformBaseline(Baseline):
     """Uniform noise over RGB, keyed by seed and image, so all methods meet the same noise."""
 
+    kind: ClassVar[str] = "uniform"
     depends_on_image: ClassVar[bool] = True
 
     def __call__(self, inputs: Inputs) -> Tensor:
@@ -142,6 +179,10 @@ class UniformBaseline:
         ]
         return inputs.to_input(torch.stack(noise)).permute(0, 3, 1, 2).to(inputs.x)
 
+    def in_words(self) -> str:
+        """See `Baseline`."""
+        return "uniform noise, the same for all methods"
+
 
 def _require_rgb(kind: str, x: Tensor) -> None:
     if x.shape[1] != 3:
@@ -151,12 +192,9 @@ def _require_rgb(kind: str, x: Tensor) -> None:
         )
 
 
-BASELINES: dict[str, Callable[..., Baseline]] = {
-    "zero": ZeroBaseline,
-    "constant": ConstantBaseline,
-    "mean": MeanBaseline,
-    "blur": BlurBaseline,
-    "uniform": UniformBaseline,
+BASELINES: dict[str, type[Baseline]] = {
+    kind.kind: kind
+    for kind in (ZeroBaseline, ConstantBaseline, MeanBaseline, BlurBaseline, UniformBaseline)
 }
 
 
@@ -167,7 +205,7 @@ def make_baseline(kind: str, **settings: object) -> Baseline:
         BenchError: The kind or a setting is unknown or missing, or a setting is out of range.
     """
     require_known("baseline.kind", kind, BASELINES)
-    known = signature(BASELINES[kind]).parameters
+    known = [setting.name for setting in fields(BASELINES[kind])]
     for setting in settings:
         require_known(f"baseline '{kind}'", setting, known)
     try:

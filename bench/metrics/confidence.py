@@ -4,14 +4,20 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from bench.errors import require_integer
+from bench.errors import BenchError, require_integer
 from bench.metrics.baseline import Baseline, ConstantBaseline
+from bench.metrics.pixel_curve import PixelCurve
+from bench.metrics.statistic import Statistic
+
+SHARES = (25, 50, 75, 100)
+"""Percentages of the points of which the highest is taken."""
 
 
 @dataclass(frozen=True)
-class Confidence:
+class HighestConfidence(PixelCurve):
     """A curve of its own: pixels are revealed on black, whatever the insertion's baseline is.
 
     "Average highest confidence" of arXiv 2402.09164's error understanding, in the form of the
@@ -20,32 +26,71 @@ class Confidence:
     whole image (steps 25, 24 points), the later one does not (steps 50).
 
     Attributes:
-        steps: Equal intervals.
         whole_image: Whether the last point, the image itself, counts.
-        baseline: What pixels are before they are revealed.
+
+    Example:
+        >>> HighestConfidence(steps=4).counts(5, 5).tolist()
+        [0, 6, 12, 18, 25]
     """
 
-    column: ClassVar[str] = "confidence_curve"
     citation: ClassVar[str] = "Chen et al. 2024, arXiv 2402.09164"
-    shares: ClassVar[tuple[int, ...]] = (25, 50, 75, 100)
-    """Percentages of the points of which the highest is taken."""
+    higher_is_better: ClassVar[bool] = True
+    pixels_are: ClassVar[str] = "revealed"
+    baseline: Baseline = field(default_factory=lambda: ConstantBaseline((0, 0, 0)))
     steps: int = 25
     whole_image: bool = False
-    baseline: Baseline = field(default_factory=lambda: ConstantBaseline((0, 0, 0)))
+    name: str = field(default="confidence", kw_only=True)
 
     def __post_init__(self) -> None:
-        require_integer("confidence.steps", self.steps, 4)
+        super().__post_init__()
+        require_integer(f"protocol.metrics.{self.name}.steps", self.steps, 4)
+        if self.max_fraction != 1:
+            raise BenchError(
+                f"protocol.metrics.{self.name}.max_fraction: expected 1, found {self.max_fraction}"
+            )
 
     def counts(self, height: int, width: int) -> NDArray[np.int32]:
         """Revealed pixels at each point, (steps+1,) int32, from none to all."""
         return (height * width * np.arange(self.steps + 1) // self.steps).astype(np.int32)
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """See `Metric`: the highest of each share of the points; that of all is the main one."""
+        return tuple(
+            Statistic(
+                self.name if share == 100 else f"{self.name}_{share}",
+                "Confidence" if share == 100 else f"Confidence {share} %",
+                self.higher_is_better,
+                column=f"{self.name}_{share}",
+                short="conf" if share == 100 else f"conf {share} %",
+                quantity="highest confidence",
+                is_main=share == 100,
+                published="avg_highest_conf" if share == 100 else "",
+            )
+            for share in SHARES
+        )
+
+    def values(self, statistic: Statistic, rows: pd.DataFrame, auc: str) -> NDArray[np.float64]:
+        """See `Metric`."""
+        if not len(rows):
+            return np.empty(0)
+        share = int(statistic.column.rpartition("_")[2])
+        return self.highest(np.stack(rows[self.curve].tolist()), share)
 
     def highest(self, curves: NDArray[np.float32], share: int) -> NDArray[np.float64]:
         """The highest scores (n,) among the first `share` percent of the points that count.
 
         Args:
             curves: (n, steps+1), nothing revealed first; that point never counts.
-            share: One of `shares`.
+            share: One of `SHARES`.
         """
         counting = curves[:, 1:] if self.whole_image else curves[:, 1:-1]
         return counting[:, : counting.shape[1] * share // 100].max(axis=1).astype(np.float64)
+
+    def in_words(self, auc: str) -> list[str]:
+        """See `Metric`."""
+        counted = "counts" if self.whole_image else "does not count"
+        return [
+            f"{self.title} is the highest score while pixels are revealed on "
+            f"{self.baseline.in_words()}, in {self.steps} steps; the whole image {counted}."
+        ]

@@ -1,8 +1,9 @@
 """MuFidelity: does the map say by how much the score drops when parts of the image go?"""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,11 +14,13 @@ from torch import Tensor
 from bench.batching import Score, score_in_batches
 from bench.errors import require_integer, require_number
 from bench.metrics.baseline import Baseline, ZeroBaseline
+from bench.metrics.metric import Block, Maps, Metric
+from bench.metrics.statistic import Statistic
 from bench.seeding import generator
 
 
 @dataclass(frozen=True)
-class MuFidelity:
+class MuFidelity(Metric):
     """Spearman correlation of score drops with the map's sums over what was replaced.
 
     Bhatt et al. 2020, arXiv 2005.00631, definition 3, as Xplique 1.1 defines it: random subsets of
@@ -34,17 +37,60 @@ class MuFidelity:
         baseline: What replaced pixels become.
     """
 
-    column: ClassVar[str] = "mufidelity_xplique_1_1"
     citation: ClassVar[str] = "Bhatt et al. 2020, arXiv 2005.00631"
     num_masks: int = 200
     grid_size: int = 9
     subset: float = 0.2
     baseline: Baseline = field(default_factory=ZeroBaseline)
+    name: str = field(default="mufidelity", kw_only=True)
 
     def __post_init__(self) -> None:
-        require_integer("mufidelity.num_masks", self.num_masks, 2, 10**6)
-        require_integer("mufidelity.grid_size", self.grid_size, 1, 1000)
-        require_number("mufidelity.subset", self.subset, 0, 1)
+        require_integer(f"protocol.metrics.{self.name}.num_masks", self.num_masks, 2, 10**6)
+        require_integer(f"protocol.metrics.{self.name}.grid_size", self.grid_size, 1, 1000)
+        require_number(f"protocol.metrics.{self.name}.subset", self.subset, 0, 1)
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """See `Metric`; later versions of Xplique draw otherwise, so the column has its version."""
+        column = f"{self.name}_xplique_1_1"
+        return (Statistic(self.name, "MuFidelity", True, column, "µF", "MuFidelity"),)
+
+    def passes_per_image(self, size: tuple[int, int]) -> int:
+        """See `Metric`."""
+        return self.num_masks
+
+    def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:
+        """Correlations (N,); the passes are shared by an image's maps."""
+        images, image_of_map = maps.images.unique(return_inverse=True)
+        x, size = block.inputs.x, maps.values.shape[1:]
+        replaced = self.replaced(block.inputs.seed).to(x.device)
+        cells = cell_of_pixel(self.grid_size, *size).to(x.device)
+        baseline = self.baseline(block.inputs)
+        drops = score_drops(
+            block.scorer,
+            x[images],
+            baseline if len(baseline) == 1 else baseline[images],
+            block.targets[images],
+            block.clean_scores[images],
+            replaced=replaced,
+            cells=cells,
+            batch_size=block.scorer.batch_size_for(len(images) * len(replaced)),
+        )
+        of_maps, *host = (
+            tensor.cpu().numpy() for tensor in (drops[image_of_map], maps.values, replaced, cells)
+        )
+        masks = len(replaced)
+        maps.check(of_maps, lambda mask: f"score at mask {mask + 1} of {masks} (MuFidelity)")
+        (statistic,) = self.statistics
+        return {statistic.column: correlate(of_maps, *host)}
+
+    def in_words(self, auc: str) -> list[str]:
+        """See `Metric`."""
+        return [
+            f"MuFidelity is the rank correlation, over {self.num_masks} random subsets of a grid "
+            f"of {self.grid_size} by {self.grid_size} cells, of the drop in score with the sum "
+            "of the map over what was replaced."
+        ]
 
     def replaced(self, seed: int) -> Tensor:
         """Draws the subsets.
@@ -72,6 +118,7 @@ def score_drops(
     baseline: Tensor,
     targets: Tensor,
     clean_scores: Tensor,
+    *,
     replaced: Tensor,
     cells: Tensor,
     batch_size: int,

@@ -1,104 +1,36 @@
-"""Protocols: everything that decides a curve, but for the model, the image and the map."""
+"""Protocols: named sets of metrics, with the score and the tie rule that they go by."""
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from importlib import resources
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import yaml
+import pandas as pd
 from numpy.typing import NDArray
 
-from bench.errors import (
-    BenchError,
-    require_integer,
-    require_known,
-    require_number,
-    require_settings,
-    require_text,
-)
+from bench.errors import BenchError, require_known, require_settings, require_text
 from bench.metrics.auc import AUC_RULES
-from bench.metrics.baseline import Baseline, make_baseline
-from bench.metrics.confidence import Confidence
-from bench.metrics.mufidelity import MuFidelity
+from bench.metrics.metric import Metric
 from bench.metrics.perturbation import TIE_RULES
+from bench.metrics.pixel_curve import AreaUnderCurve, PixelCurve
+from bench.metrics.registry import metric_from_settings, metric_settings, shipped_files
 from bench.metrics.score import SCORES
-
-_MOST_STEPS = 10**6
-"""More than any network's input has pixels."""
-
-
-@dataclass(frozen=True)
-class Perturbation:
-    """One direction of a protocol: how many pixels change at each step, and into what.
-
-    Attributes:
-        baseline: What a removed pixel becomes.
-        steps: Number of equal intervals (Xplique's `steps`); -1 is one pixel a step; or None.
-        rows_per_step: Image rows' worth of pixels a step (RISE's `step`, in rows), or None.
-        max_fraction: Fraction of the pixels that the last step reaches (Xplique's
-            `max_percentage_perturbed`).
-    """
-
-    baseline: Baseline
-    steps: int | None = None
-    rows_per_step: int | None = None
-    max_fraction: float = 1
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.rows_per_step is None):
-            raise BenchError(
-                "protocol: expected either steps or rows_per_step for each of insertion and "
-                f"deletion, found steps={self.steps} and rows_per_step={self.rows_per_step}"
-            )
-        if self.steps is not None and self.steps != -1:
-            require_integer("protocol steps", self.steps, 1, _MOST_STEPS)
-        if self.rows_per_step is not None:
-            require_integer("protocol rows_per_step", self.rows_per_step, 1, _MOST_STEPS)
-        require_number("protocol max_fraction", self.max_fraction, 0, 1)
-
-    def counts(self, height: int, width: int) -> NDArray[np.int32]:
-        """Number of changed pixels at each point of the curve, from 0 on.
-
-        Equal intervals are truncated to whole pixels as Xplique does
-        (`np.linspace(0, last, steps + 1, dtype=np.int32)`); with rows, the last step is shorter
-        where they do not divide evenly, as in RISE.
-
-        Returns:
-            (S+1,) int32, not decreasing.
-        """
-        last = math.floor(height * width * self.max_fraction)
-        if self.steps is not None:
-            steps = last if self.steps == -1 else self.steps
-            return np.linspace(0, last, steps + 1, dtype=np.int32)
-        each = self.rows_per_step * width
-        return np.minimum(np.arange(0, last + each, each), last).astype(np.int32)
-
-
-_OPTIONAL = {"mufidelity": MuFidelity, "confidence": Confidence}
-_CURVES = "Petsiuk et al. 2018, arXiv 1806.07421"
-"""Where insertion and deletion come from."""
-
-_PARTS = {"insertion": Perturbation, "deletion": Perturbation, **_OPTIONAL}
-"""Parts of a protocol that have a baseline."""
+from bench.metrics.statistic import Statistic
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to turn attribution maps into insertion and deletion curves.
+    """What is measured of maps: everything but the model, the image and the map.
 
     Attributes:
         name: Its name. Shipped names are frozen: a change needs a name of its own.
         score: What is read off the model for the target: a key of `SCORES`.
         ties: How equal values of a map are ordered: one of `TIE_RULES`.
-        auc: How a curve becomes a number: a key of `AUC_RULES`.
-        insertion: Most important pixels first, from the baseline to the image.
-        deletion: Most important pixels first, from the image to the baseline.
-        mufidelity: Settings of MuFidelity if it is asked for, else None.
-        confidence: Settings of the highest confidence if it is asked for, else None.
+        auc: How a curve becomes a number: a key of `AUC_RULES`. It decides how stored curves are
+            read, not what is stored.
+        metrics: By name, in the order of tables; the first one's first statistic ranks methods.
         citation: Where it comes from, as "Author et al. 2020, arXiv 2001.00001"; no part of what
             is set.
     """
@@ -107,10 +39,7 @@ class Protocol:
     score: str
     ties: str
     auc: str
-    insertion: Perturbation
-    deletion: Perturbation
-    mufidelity: MuFidelity | None = None
-    confidence: Confidence | None = None
+    metrics: Mapping[str, Metric]
     citation: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -120,22 +49,39 @@ class Protocol:
         require_known("protocol.score", self.score, SCORES)
         require_known("protocol.ties", self.ties, TIE_RULES)
         require_known("protocol.auc", self.auc, AUC_RULES)
+        if not self.metrics:
+            raise BenchError("protocol.metrics: expected at least one metric, found none")
+
+    @classmethod
+    def of(
+        cls, name: str, score: str, ties: str, *metrics: Metric, auc: str = "trapezoid"
+    ) -> "Protocol":
+        """A protocol of metrics that are called what they call themselves.
+
+        Example:
+            >>> from bench.metrics.baseline import ZeroBaseline
+            >>> from bench.metrics.insertion import Insertion
+            >>> ten = Insertion(ZeroBaseline(), steps=10)
+            >>> list(Protocol.of("mine", "probability", "stable", ten).metrics)
+            ['insertion']
+        """
+        return cls(name, score, ties, auc, {metric.name: metric for metric in metrics})
 
     def settings(self) -> dict[str, Any]:
         """Everything that is set as nested dictionaries, ready for JSON."""
-        settings = {key: value for key, value in asdict(self).items() if value is not None}
-        del settings["citation"]
-        for part in _PARTS.keys() & settings.keys():
-            kind = type(getattr(self, part).baseline).__name__
-            settings[part]["baseline"]["kind"] = kind
-        return settings
+        return {
+            "name": self.name,
+            "score": self.score,
+            "ties": self.ties,
+            "auc": self.auc,
+            "metrics": {name: metric_settings(metric) for name, metric in self.metrics.items()},
+        }
 
     @property
     def citations(self) -> list[str]:
-        """Where it and what it measures come from."""
-        parts = [getattr(self, part) for part in _OPTIONAL]
-        found = [_CURVES, *(part.citation for part in parts if part is not None), self.citation]
-        return list(dict.fromkeys(filter(None, found)))
+        """Where it and its metrics come from."""
+        cited = [*(metric.citation for metric in self.metrics.values()), self.citation]
+        return list(dict.fromkeys(filter(None, cited)))
 
     @property
     def hash(self) -> str:
@@ -143,6 +89,103 @@ class Protocol:
         settings = self.settings()
         del settings["name"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def statistics(self) -> list[Statistic]:
+        """What tables show, metric by metric; the first one ranks methods."""
+        found = [own for metric in self.metrics.values() for own in metric.statistics]
+        return [*found, SRG] if self._opposites else found
+
+    def values(
+        self, statistic: Statistic, rows: pd.DataFrame, auc: str | None = None
+    ) -> NDArray[np.float64]:
+        """A statistic's value (n,) of each image.
+
+        Args:
+            statistic: One of `statistics`.
+            rows: n stored rows.
+            auc: A key of `bench.metrics.auc.AUC_RULES`; its own rule if None.
+        """
+        if not len(rows):
+            return np.empty(0)
+        if statistic == SRG:
+            return self.quality(rows, auc) if self._are_alike else np.full(len(rows), np.nan)
+        metric = self._metric_of(statistic)
+        return metric.values(statistic, rows, auc or self.auc)
+
+    def summary(self, statistic: Statistic, rows: pd.DataFrame, auc: str | None = None) -> float:
+        """A statistic of a set of images.
+
+        Args:
+            statistic: One of `statistics`.
+            rows: The images' stored rows.
+            auc: See `values`.
+        """
+        if statistic == SRG and self._opposites and self._are_alike:
+            up, down = (metric.statistics[0] for metric in self._opposites)
+            return self.summary(up, rows, auc) - self.summary(down, rows, auc)
+        if statistic == SRG:
+            return np.nan
+        return self._metric_of(statistic).summary(statistic, rows, auc or self.auc)
+
+    def quality(self, rows: pd.DataFrame, auc: str | None = None) -> NDArray[np.float64]:
+        """How well a map does on an image (n,), to find the best and worst ones.
+
+        Insertion minus deletion where both are there, else the first statistic, turned so that
+        higher is better.
+
+        Args:
+            rows: n stored rows.
+            auc: See `values`.
+        """
+        if self._opposites:
+            up, down = (metric.statistics[0] for metric in self._opposites)
+            return self.values(up, rows, auc) - self.values(down, rows, auc)
+        first = next(iter(self.metrics.values())).statistics[0]
+        values = self.values(first, rows, auc)
+        return -values if first.higher_is_better is False else values
+
+    @property
+    def quality_in_words(self) -> str:
+        """What `quality` is, as in "images on which it is highest"."""
+        if self._opposites:
+            up, down = self._opposites
+            return f"{up.title.lower()} minus {down.title.lower()}"
+        return self.statistics[0].quantity
+
+    def metrics_in_words(self) -> list[str]:
+        """Sentences on what each metric asks."""
+        return [line for metric in self.metrics.values() for line in metric.in_words(self.auc)]
+
+    @property
+    def curves(self) -> dict[str, PixelCurve]:
+        """The metrics that store a curve of replaced pixels, by name."""
+        return {
+            name: metric for name, metric in self.metrics.items() if isinstance(metric, PixelCurve)
+        }
+
+    def _metric_of(self, statistic: Statistic) -> Metric:
+        return next(own for own in self.metrics.values() if statistic in own.statistics)
+
+    @property
+    def _opposites(self) -> tuple[AreaUnderCurve, AreaUnderCurve] | None:
+        """The first area that should be large and the first that should be small."""
+        areas = [own for own in self.metrics.values() if isinstance(own, AreaUnderCurve)]
+        up = [own for own in areas if own.higher_is_better]
+        down = [own for own in areas if not own.higher_is_better]
+        return (up[0], down[0]) if up and down else None
+
+    @property
+    def _are_alike(self) -> bool:
+        """Whether steps and baseline are the same, so that the areas may be subtracted."""
+        if self._opposites is None:
+            return False
+        up, down = self._opposites
+        return up.settings() == down.settings()
+
+
+SRG = Statistic("srg", "SRG", higher_is_better=True, is_main=False)
+"""Symmetric relevance gain: insertion minus deletion (Blücher et al. 2024, arXiv 2401.06654)."""
 
 
 def protocol_from_mapping(settings: Mapping[str, Any]) -> Protocol:
@@ -162,6 +205,15 @@ def protocol_from_mapping(settings: Mapping[str, Any]) -> Protocol:
     return protocol
 
 
+def stored_protocol(settings: Mapping[str, Any]) -> Protocol:
+    """Builds a protocol from what `Protocol.settings` gave, as it was stored beside rows.
+
+    Raises:
+        BenchError: A key is missing or unknown, or a value is out of range.
+    """
+    return _build({key: value for key, value in settings.items() if key != "hash"})
+
+
 def load_protocol(name: str) -> Protocol:
     """Returns the shipped protocol of this name.
 
@@ -175,28 +227,23 @@ def load_protocol(name: str) -> Protocol:
 
 def shipped_protocols() -> dict[str, dict[str, Any]]:
     """Settings of the protocols in `bench.conf`, by name."""
-    folder = resources.files("bench.conf") / "protocol"
-    files = [entry for entry in folder.iterdir() if entry.name.endswith(".yaml")]
-    loaded = [yaml.safe_load(entry.read_text(encoding="utf-8")) for entry in files]
-    return {settings["name"]: settings for settings in loaded}
+    return {settings["name"]: settings for settings in shipped_files("protocol")}
+
+
+_KEYS = ("name", "score", "ties", "auc", "metrics")
 
 
 def _build(settings: Mapping[str, Any]) -> Protocol:
     given = {key: value for key, value in settings.items() if value is not None}
-    known = set(Protocol.__dataclass_fields__)
-    spare = [*_OPTIONAL, "citation"]
-    if not known - set(spare) <= set(given) <= known:
+    if not set(_KEYS) <= set(given) <= {*_KEYS, "citation"}:
         raise BenchError(
-            f"protocol: expected the keys {', '.join(sorted(known))}, of which "
-            f"{', '.join(spare)} may be left out; found {', '.join(sorted(given))}"
+            f"protocol: expected the keys {', '.join(_KEYS)}, and perhaps citation; found "
+            f"{', '.join(sorted(given))}"
         )
-    for part in _PARTS.keys() & given.keys():
-        require_settings(f"protocol.{part}", given[part])
-        own = dict(given[part])
-        for key in own:
-            require_known(f"protocol.{part}", key, _PARTS[part].__dataclass_fields__)
-        if "baseline" not in own:
-            raise BenchError(f"protocol.{part}.baseline is missing: say what pixels become")
-        require_settings(f"protocol.{part}.baseline", own["baseline"])
-        given[part] = _PARTS[part](**own | {"baseline": make_baseline(**own["baseline"])})
-    return Protocol(**given)
+    require_settings("protocol.metrics", given["metrics"])
+    metrics = {
+        name: metric_from_settings(name, own, f"protocol.metrics.{name}")
+        for name, own in given["metrics"].items()
+        if own is not None  # as a command line takes one out
+    }
+    return Protocol(**{**given, "metrics": metrics})

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.leaderboard.comparison import Comparison
-from bench.leaderboard.declared import StoredProtocol
+from bench.metrics.protocol import Protocol
 from bench.pictures import Picture, load_picture, pictures_folder
 from bench.report.steps import baseline_of, place_of_pixel, step_of_pixel
 from bench.store import Run
@@ -44,7 +44,7 @@ class Levels:
     first: Mapping[str, NDArray[np.int64]]
 
 
-def levels(protocol: StoredProtocol, lengths: Mapping[str, int], height: int, width: int) -> Levels:
+def levels(protocol: Protocol, lengths: Mapping[str, int], height: int, width: int) -> Levels:
     """Which pixels may share a level: those between which no shown point of a curve lies.
 
     Args:
@@ -78,7 +78,7 @@ def levels(protocol: StoredProtocol, lengths: Mapping[str, int], height: int, wi
 
 
 def level_map(
-    saliency_map: NDArray[np.floating], protocol: StoredProtocol, known: Levels
+    saliency_map: NDArray[np.floating], protocol: Protocol, known: Levels
 ) -> NDArray[np.uint8]:
     """The level (H, W) of each of a map's pixels.
 
@@ -154,7 +154,7 @@ def _most_maps_first(
     return [picture for picture, _ in sorted(kept, key=lambda one: one[1], reverse=True)]  # stable
 
 
-def _curve(protocol: StoredProtocol, known: Levels, name: str) -> dict[str, Any]:
+def _curve(protocol: Protocol, known: Levels, name: str) -> dict[str, Any]:
     curve = protocol.curves[name]
     return {
         "title": curve.title,
@@ -196,7 +196,7 @@ def _image(comparison: Comparison, picture: Picture, known: Levels) -> dict[str,
 
 
 def _map(
-    run: Run, picture: Picture, protocol: StoredProtocol, known: Levels, size: tuple[int, int]
+    run: Run, picture: Picture, protocol: Protocol, known: Levels, size: tuple[int, int]
 ) -> str | None:
     """A kept map as levels; None if it was not kept."""
     saliency_map = run.load_map(picture.image_id, picture.photo.shape[:2])

@@ -14,11 +14,11 @@ from bench.files import file_name
 from bench.leaderboard.columns import number_in
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
 from bench.leaderboard.controls import constant_map_warnings, control_warnings
-from bench.leaderboard.declared import Statistic, StoredProtocol
 from bench.leaderboard.robustness import Robustness, comparable, robustness, shared_statistics
 from bench.leaderboard.sanity import sanity_warnings, undefined_areas
 from bench.leaderboard.significance import Significance, significance
 from bench.leaderboard.table import Leaderboard, leaderboard
+from bench.metrics.statistic import Statistic
 from bench.report.figures import (
     CaptionedFigure,
     diagrams,
@@ -218,7 +218,7 @@ def _section(
         csv=(f"{file_name(name)}.csv", _uri("text/csv", to_csv(rows).encode())),
         marks={},
         methods=[method_facts(method, runs[method]) for method in rows["method"] if method in runs],
-        protocol=protocol_in_words(StoredProtocol(several[0].identity["protocol"]), row["auc"]),
+        protocol=protocol_in_words(several[0].protocol, row["auc"]),
         cited=cited_by_all(runs),
         bibliography=(f"{file_name(name)}.bib", _uri("application/x-bibtex", bibtex.encode())),
         provenance=provenance_facts(runs),

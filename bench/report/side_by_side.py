@@ -14,7 +14,7 @@ from bench.leaderboard.columns import (
     text_column,
 )
 from bench.leaderboard.comparison import Comparison
-from bench.leaderboard.declared import Statistic
+from bench.metrics.statistic import Statistic
 from bench.report.tables.latex import latex_table
 from bench.report.tables.markdown import markdown, markdown_table
 from bench.report.tables.table import Table, build_table, in_a_line

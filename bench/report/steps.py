@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.leaderboard.declared import StoredProtocol
 from bench.metrics.perturbation import order_pixels
+from bench.metrics.protocol import Protocol
 from bench.pictures import Picture
 
 
@@ -30,7 +30,7 @@ def place_of_pixel(saliency_map: NDArray[np.floating], ties: str) -> NDArray[np.
 
 
 def step_of_pixel(
-    saliency_map: NDArray[np.floating], protocol: StoredProtocol, metric: str
+    saliency_map: NDArray[np.floating], protocol: Protocol, metric: str
 ) -> NDArray[np.int32]:
     """At which step of a curve each pixel is replaced.
 
@@ -50,13 +50,13 @@ def step_of_pixel(
 
 def baseline_of(picture: Picture, metric: str) -> NDArray[np.uint8] | None:
     """What removed pixels become (H, W, 3) for a metric; None if that was not kept."""
-    return getattr(picture, metric, None)
+    return picture.baselines.get(metric)
 
 
 def step_pictures(
     picture: Picture,
     saliency_map: NDArray[np.floating],
-    protocol: StoredProtocol,
+    protocol: Protocol,
     metric: str,
     steps: Sequence[int] | None = None,
 ) -> NDArray[np.uint8]:

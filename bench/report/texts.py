@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.leaderboard.declared import StoredProtocol
 from bench.leaderboard.significance import Significance
+from bench.metrics.protocol import Protocol
 
 SCORES = {
     "output": "its output for the target, as it is",
@@ -33,7 +33,7 @@ AUC_RULES = {
 TESTS = {"wilcoxon": "Wilcoxon's signed-rank test", "permutation": "a paired permutation test"}
 
 
-def protocol_in_words(protocol: StoredProtocol, rule: str) -> list[str]:
+def protocol_in_words(protocol: Protocol, rule: str) -> list[str]:
     """Sentences that say what was measured.
 
     Args:

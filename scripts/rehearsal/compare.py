@@ -41,7 +41,7 @@ from scipy.stats import spearmanr
 
 import bench
 from bench.cli import main as command_line
-from bench.metrics.confidence import Confidence
+from bench.metrics.confidence import HighestConfidence
 from bench.store import stored_runs
 
 MAP_TOLERANCE, CUBIC_TOLERANCE, AUC_TOLERANCE = 1e-4, 1e-3, 1e-4
@@ -255,7 +255,7 @@ class Rehearsal:
                 deviation = abs(found[key].mean() - expected[key])
                 finding.check(column, deviation, tolerance, f"{key} by {prefix[:-1]} maps")
             if self.experiment.shows_on_black:
-                highest = Confidence().highest(np.stack([*found[Confidence.column]]), 100)
+                highest = HighestConfidence().highest(np.stack([*found["confidence_curve"]]), 100)
                 deviation = abs(highest.mean() - expected["highest_confidence"])
                 finding.check("confidence", deviation, tolerance, f"{prefix[:-1]} confidence")
         reach = np.ptp(expected["insertion_curve"])
@@ -333,14 +333,14 @@ MISTAKES = (
         "paper/cub",
         (
             "protocol.name=mistake",
-            f"++protocol.insertion.baseline={_BLACK}",
-            f"++protocol.deletion.baseline={_BLACK}",
+            f"++protocol.metrics.insertion.baseline={_BLACK}",
+            f"++protocol.metrics.deletion.baseline={_BLACK}",
         ),
     ),
     Mistake(
         "ten steps of insertion",
         "paper/cub",
-        ("protocol.name=mistake", "protocol.insertion.steps=10"),
+        ("protocol.name=mistake", "protocol.metrics.insertion.steps=10"),
     ),
     Mistake("faces over 127.5 in place of 128", "paper/celeba", ("backbone.preprocessing=tf",)),
     Mistake("other labels", "paper/vggface2", ('dataset.list="{assets}/lists/mistaken.txt"',)),

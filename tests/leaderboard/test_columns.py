@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from compared import DELETION, INSERTION, SRG
 
 from bench.leaderboard.columns import (
     csv_columns,
@@ -10,8 +11,11 @@ from bench.leaderboard.columns import (
     p_value_text,
     published_column,
 )
-from bench.leaderboard.declared import CONFIDENCES, DELETION, INSERTION, MUFIDELITY, SRG, Statistic
+from bench.metrics.protocol import load_protocol
+from bench.metrics.statistic import Statistic
 
+(MUFIDELITY,) = load_protocol("xplique-mufidelity").metrics["mufidelity"].statistics
+CONFIDENCES = load_protocol("smdl-cub-errors").metrics["confidence"].statistics
 MAIN = Statistic("sharpness", "Sharpness", higher_is_better=False, column="sharp", digits=2)
 UNDIRECTED = Statistic("extent", "Extent", higher_is_better=None)
 MINOR = Statistic("spread", "Spread", higher_is_better=True, is_main=False)

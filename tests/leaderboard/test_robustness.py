@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from test_store import begin, identity, rows
+from test_store import protocol as stored_protocol
 
 from bench.leaderboard.comparison import comparisons
 from bench.leaderboard.robustness import RULES, comparable, robustness
@@ -15,7 +16,7 @@ N = 9
 
 
 def protocol(name, **changes):
-    return identity()["protocol"] | {"name": name, "hash": name[:2]} | changes
+    return stored_protocol(**{"name": name, "hash": name[:2]} | changes)
 
 
 def table(folder, protocols, insertion, n=N):
@@ -204,7 +205,7 @@ def test_methods_are_matched_by_their_maps(tmp_path):
 
 def test_comparable_sets_and_their_reference(tmp_path):
     """The reference is the one that the others change; other images are another set."""
-    zero, black = {"kind": "ZeroBaseline"}, {"kind": "ConstantBaseline", "rgb": [0, 0, 0]}
+    zero, black = {"kind": "zero"}, {"kind": "constant", "rgb": [0, 0, 0]}
     center = protocol("z center")
     other_baseline = {"steps": 2, "baseline": black}
     protocols = [

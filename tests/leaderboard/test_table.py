@@ -3,16 +3,14 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from compared import bootstrap_interval
+from compared import DELETION, INSERTION, SRG, bootstrap_interval
 from rich.console import Console
-from test_store import begin, identity, rows
+from test_store import begin, identity, protocol, rows
 
 from bench.errors import BenchError
 from bench.leaderboard.columns import csv_columns
-from bench.leaderboard.declared import DELETION, INSERTION, SRG
 from bench.leaderboard.significance import TESTS
 from bench.leaderboard.table import leaderboard
-from bench.metrics.mufidelity import MuFidelity
 from bench.report.tables import to_csv, to_markdown
 from bench.report.writer import write_leaderboard
 from bench.store import stored_runs
@@ -75,22 +73,22 @@ def test_insertion_and_deletion_stand_in_their_own_columns(tmp_path):
 
 
 def test_mufidelity_has_columns_where_it_was_asked_for(tmp_path):
-    assert MuFidelity.column not in leaderboard([], "board").rows
-    asked = identity()["protocol"] | {"mufidelity": {}, "hash": "asked"}
-    values = rows("a", "b", "c").assign(**{MuFidelity.column: [0.1, 0.2, 0.6]})
+    assert "mufidelity_xplique_1_1" not in leaderboard([], "board").rows
+    asked = protocol(mufidelity={}, hash="asked")
+    values = rows("a", "b", "c").assign(**{"mufidelity_xplique_1_1": [0.1, 0.2, 0.6]})
     begin(tmp_path, "RISE", protocol=asked).append(values)
     begin(tmp_path, "other").append(rows("a", "b", "c"))
     made = table(tmp_path).set_index("method")
-    assert made.loc["RISE", MuFidelity.column] == pytest.approx(0.3)
+    assert made.loc["RISE", "mufidelity_xplique_1_1"] == pytest.approx(0.3)
     assert 0.1 <= made.loc["RISE", "mufidelity_ci_low"] < made.loc["RISE", "mufidelity_ci_high"]
-    assert np.isnan(made.loc["other", MuFidelity.column])
+    assert np.isnan(made.loc["other", "mufidelity_xplique_1_1"])
     assert to_markdown(board(tmp_path)).count("µF") == 1  # in the table that has it
 
 
 def test_srg_needs_the_same_perturbation_in_both_directions(tmp_path):
-    protocol = identity()["protocol"] | {"insertion": {"steps": 5}}
+    five = protocol(insertion={"steps": 5})
     curve = np.linspace(0, 1, 6)
-    begin(tmp_path, "RISE", protocol=protocol).append(rows("a", "b", "c", insertion=curve))
+    begin(tmp_path, "RISE", protocol=five).append(rows("a", "b", "c", insertion=curve))
     assert table(tmp_path)["insertion_auc"].notna().all()
     assert table(tmp_path)["srg"].isna().all()
 
@@ -228,7 +226,7 @@ def test_other_images_are_another_comparison(tmp_path):
     "changes",
     [
         {"backbone": {"name": "toy", "weights_sha256": "other"}},
-        {"protocol": identity()["protocol"] | {"hash": "other"}},
+        {"protocol": protocol(hash="other")},
     ],
 )
 def test_other_weights_or_settings_are_another_comparison(tmp_path, changes):

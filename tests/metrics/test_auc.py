@@ -4,7 +4,7 @@ import pytest
 from bench.errors import BenchError
 from bench.metrics.auc import auc
 from bench.metrics.baseline import ZeroBaseline
-from bench.metrics.protocol import Perturbation
+from bench.metrics.insertion import Insertion
 
 
 def test_closed_forms():
@@ -34,9 +34,8 @@ def test_conventions_on_one_curve(rule, areas):
 def test_the_first_fifteen_percent_only():
     """attribench's script: the mean over a curve that stops at 15 % of the pixels."""
     for points, area in [(10, 0.590), (25, 0.585), (50, 0.584)]:
-        counts = Perturbation(ZeroBaseline(), steps=points - 1, max_fraction=0.15).counts(
-            1000, 1000
-        )
+        curve = Insertion(ZeroBaseline(), steps=points - 1, max_fraction=0.15)
+        counts = curve.counts(1000, 1000)
         assert auc(np.exp(-8 * counts / 1e6), "mean") == pytest.approx(area, abs=5e-4)
 
 

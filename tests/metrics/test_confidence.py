@@ -9,15 +9,17 @@ from bench.attribution.scorer import Scorer
 from bench.errors import BenchError
 from bench.evaluate import evaluate_runs
 from bench.method_run import MethodRun
-from bench.metrics.confidence import Confidence
+from bench.metrics.confidence import SHARES, HighestConfidence
 from bench.metrics.protocol import load_protocol
 
 CPU = torch.device("cpu")
 
 
 def test_points_are_the_record_s():
-    assert Confidence().counts(224, 224).tolist()[:4] == [0, 2007, 4014, 6021]
-    assert Confidence(50).counts(23, 23).tolist() == [int(23 * 23 * i / 50) for i in range(51)]
+    assert HighestConfidence().counts(224, 224).tolist()[:4] == [0, 2007, 4014, 6021]
+    assert HighestConfidence(steps=50).counts(23, 23).tolist() == [
+        int(23 * 23 * i / 50) for i in range(51)
+    ]
 
 
 def test_the_highest_of_each_share_of_the_points():
@@ -25,10 +27,10 @@ def test_the_highest_of_each_share_of_the_points():
     curve = np.zeros((2, 26), np.float32)
     curve[0, [0, 6, 7, 18, 25]] = [0.9, 0.1, 0.2, 0.3, 0.8]
     curve[1, [1, 24]] = [0.05, 0.5]
-    found = [Confidence().highest(curve, share).tolist() for share in Confidence.shares]
+    found = [HighestConfidence().highest(curve, share).tolist() for share in SHARES]
     expected = np.float32([[0.1, 0.05], [0.2, 0.05], [0.3, 0.05], [0.3, 0.5]])
     assert np.array_equal(found, expected)
-    whole = Confidence(25, whole_image=True).highest(curve, 100)
+    whole = HighestConfidence(steps=25, whole_image=True).highest(curve, 100)
     assert np.array_equal(whole, np.float32([0.8, 0.5]))
 
 
@@ -40,7 +42,7 @@ def test_curve_against_a_slow_loop_on_uint8_images(name):
     (result,) = evaluate_runs(
         samples, scorer, [MethodRun("random", Random())], protocol, device=CPU
     )
-    steps = protocol.confidence.steps
+    steps = protocol.curves["confidence"].steps
     for sample, saliency_map, row in zip(
         samples, result.maps.numpy(), result.rows.to_dict("records"), strict=True
     ):
@@ -53,7 +55,7 @@ def test_curve_against_a_slow_loop_on_uint8_images(name):
             with torch.no_grad():
                 probabilities = network.outputs(network.preprocess([image])).softmax(dim=1)
             expected = probabilities[0, sample.target].item()
-            assert row[Confidence.column][point] == pytest.approx(expected, abs=1e-6)
+            assert row["confidence_curve"][point] == pytest.approx(expected, abs=1e-6)
 
 
 def test_of_maps_that_one_has():
@@ -70,4 +72,4 @@ def test_of_maps_that_one_has():
 
 def test_settings_out_of_range():
     with pytest.raises(BenchError, match=r"confidence\.steps: expected .* 4"):
-        Confidence(3)
+        HighestConfidence(steps=3)

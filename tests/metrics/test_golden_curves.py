@@ -10,19 +10,22 @@ import torch
 from golden_files import Value, digest, model_of
 
 from bench.metrics.auc import auc
-from bench.metrics.baseline import Inputs, ZeroBaseline
+from bench.metrics.baseline import Baseline, Inputs, ZeroBaseline
+from bench.metrics.insertion import Insertion
 from bench.metrics.perturbation import TIE_RULES, curves, order_pixels, tied_fraction
-from bench.metrics.protocol import Perturbation
 
 
 @dataclass(frozen=True)
-class Flipped:
+class Flipped(Baseline):
     """The per-image function of the golden files: the image upside down, at half contrast."""
 
     depends_on_image: ClassVar[bool] = True
 
     def __call__(self, inputs: Inputs) -> torch.Tensor:
         return inputs.x.flip(2, 3) * 0.5
+
+    def in_words(self):
+        return "the image upside down"
 
 
 BASELINES = {0.0: ZeroBaseline(), 0.3: Value(0.3), "function": Flipped()}
@@ -46,13 +49,13 @@ def cases(golden):
     """Each setting's number, direction, counts and end points."""
     x = torch.from_numpy(golden["x"]).permute(0, 3, 1, 2)
     for number, setting in enumerate(json.loads(str(golden["settings"]))):
-        perturbation = Perturbation(
+        curve = Insertion(
             BASELINES[setting["baseline"]],
             steps=setting["steps"],
             max_fraction=setting["max_percentage"],
         )
-        baseline = perturbation.baseline(Inputs(x))
-        counts = perturbation.counts(*x.shape[2:])
+        baseline = curve.baseline(Inputs(x))
+        counts = curve.counts(*x.shape[2:])
         yield number, "insertion", counts, baseline, x
         yield number, "deletion", counts, x, baseline
 

@@ -82,7 +82,9 @@ def test_as_xplique_given_its_masks(golden):
             built.extend(digest(image) for image in z)
             return own_scores(z, t)
 
-        drops = score_drops(score, x, baseline, targets, clean, replaced, cells, batch_size=7)
+        drops = score_drops(
+            score, x, baseline, targets, clean, replaced=replaced, cells=cells, batch_size=7
+        )
         assert built[: len(x) * masks] == golden[f"digests_{number}"].flatten().tolist()
         expected = golden["base_scores"][:, None] - golden[f"scores_{number}"]
         assert np.abs(drops.numpy() - expected).max() <= 1e-5

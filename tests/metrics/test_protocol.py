@@ -12,32 +12,31 @@ from bench.metrics.baseline import (
     UniformBaseline,
     ZeroBaseline,
 )
-from bench.metrics.protocol import (
-    Perturbation,
-    load_protocol,
-    protocol_from_mapping,
-    shipped_protocols,
-)
+from bench.metrics.deletion import Deletion
+from bench.metrics.insertion import Insertion
+from bench.metrics.protocol import load_protocol, protocol_from_mapping, shipped_protocols
+
+ZERO = {"baseline": {"kind": "zero"}}
 
 # A shipped protocol never changes. If one of these hashes does, the change needs a new name.
 FROZEN = {
-    "log_probability-10-zero": "cb4f2cd4fbb02372",
-    "logit-10-zero": "ec98a1a2ff0d6ef7",
-    "probability-10-black": "334f9c87c274775d",
-    "probability-10-blur": "ffac42fc89c46f8b",
-    "probability-10-mean": "19483e9977915f18",
-    "probability-10-noise": "6caf78950d4ca880",
-    "probability-25-zero": "267196ed00c079c0",
-    "probability-5-zero": "d8f1ea62e3650bb2",
-    "rise": "7563dfdd4e28a615",
-    "rise-1row": "dfbb39094ec6217f",
-    "smdl-cub": "8f7a1f3b97d77790",
-    "smdl-cub-errors": "1c7a0d0fc08866b8",
-    "smdl-cub-errors-50": "1e685b118b24a0b1",
-    "smdl-face": "1dc58560e13d7635",
-    "xplique": "1dc58560e13d7635",
-    "xplique-mufidelity": "ec93880ce1f9f681",
-    "xplique-probability": "adb184530e61b18f",
+    "log_probability-10-zero": "947a40c70bde4e0c",
+    "logit-10-zero": "1ffc73f26e774700",
+    "probability-10-black": "4da2074c74cfdfeb",
+    "probability-10-blur": "3d6a821ec4106d9f",
+    "probability-10-mean": "748a4e15c284bf97",
+    "probability-10-noise": "ce30a8388f6bb04f",
+    "probability-25-zero": "4b154fbcb9e27aa1",
+    "probability-5-zero": "9acac5a6e0b6f152",
+    "rise": "ee728ce9f3b3016d",
+    "rise-1row": "1bca3d4160df7e38",
+    "smdl-cub": "15a78a506466f92b",
+    "smdl-cub-errors": "fcb406e0cb19ca21",
+    "smdl-cub-errors-50": "538eda9b24bbe6e3",
+    "smdl-face": "9bfff40df94891c4",
+    "xplique": "9bfff40df94891c4",
+    "xplique-mufidelity": "c812e6e89edb4000",
+    "xplique-probability": "08cf8711bf20dab8",
 }
 
 
@@ -56,8 +55,9 @@ def test_shipped_protocols_are_frozen():
 )
 def test_settings_of_the_record(name, insertion, deletion, score):
     protocol = load_protocol(name)
-    assert (protocol.insertion.steps, protocol.deletion.steps) == (insertion, deletion)
-    assert protocol.insertion.baseline == protocol.deletion.baseline == ZeroBaseline()
+    curves = protocol.curves
+    assert (curves["insertion"].steps, curves["deletion"].steps) == (insertion, deletion)
+    assert all(curve.baseline == ZeroBaseline() for curve in curves.values())
     assert (protocol.score, protocol.ties, protocol.auc) == (score, "numpy_1_23", "trapezoid")
 
 
@@ -75,8 +75,9 @@ def test_protocols_of_the_robustness_experiment_are_what_their_names_say(name):
     """Each changes one thing of xplique-probability, the reference."""
     score, steps, baseline = name.split("-")
     protocol, reference = load_protocol(name), load_protocol("xplique-probability")
-    change = Perturbation(BASELINES[baseline], steps=int(steps))
-    assert protocol == replace(reference, name=name, score=score, insertion=change, deletion=change)
+    metrics = (kind(BASELINES[baseline], steps=int(steps)) for kind in (Insertion, Deletion))
+    metrics = {metric.name: metric for metric in metrics}
+    assert protocol == replace(reference, name=name, score=score, metrics=metrics)
     changed = [score != "probability", steps != "10", baseline != "zero"]
     assert sum(changed) == 1
 
@@ -85,9 +86,9 @@ def test_protocols_of_the_robustness_experiment_are_what_their_names_say(name):
 def test_rise_protocols_take_rows_of_pixels_a_step(name, rows, points):
     """The notebook that printed RISE's table takes 8 rows: 29 points at 224."""
     protocol = load_protocol(name)
-    assert protocol.insertion.baseline == BlurBaseline(11, 5)
-    assert protocol.deletion.baseline == ZeroBaseline()
-    counts = protocol.deletion.counts(224, 224)
+    assert protocol.curves["insertion"].baseline == BlurBaseline(11, 5)
+    assert protocol.curves["deletion"].baseline == ZeroBaseline()
+    counts = protocol.curves["deletion"].counts(224, 224)
     assert len(counts) == points
     assert (np.diff(counts) == 224 * rows).all()
 
@@ -100,34 +101,36 @@ def test_rise_protocols_take_rows_of_pixels_a_step(name, rows, points):
     ],
 )
 def test_equal_intervals_are_truncated(side, steps, expected):
-    counts = Perturbation(ZeroBaseline(), steps=steps).counts(side, side)
+    counts = Insertion(ZeroBaseline(), steps=steps).counts(side, side)
     assert counts[: len(expected)].tolist() == expected
     assert counts[-1] == side * side
     assert len(counts) == steps + 1
 
 
 def test_the_last_row_step_is_shorter_where_rows_do_not_divide():
-    counts = Perturbation(ZeroBaseline(), rows_per_step=2).counts(5, 3)
+    counts = Insertion(ZeroBaseline(), rows_per_step=2).counts(5, 3)
     assert counts.tolist() == [0, 6, 12, 15]
 
 
 def test_one_pixel_a_step_up_to_a_fraction():
-    counts = Perturbation(ZeroBaseline(), steps=-1, max_fraction=0.4).counts(5, 3)
+    counts = Insertion(ZeroBaseline(), steps=-1, max_fraction=0.4).counts(5, 3)
     assert counts.tolist() == [0, 1, 2, 3, 4, 5, 6]
-    counts = Perturbation(ZeroBaseline(), steps=4, max_fraction=0.4).counts(7, 9)
+    counts = Insertion(ZeroBaseline(), steps=4, max_fraction=0.4).counts(7, 9)
     assert counts.tolist() == np.linspace(0, 25, 5, dtype=np.int32).tolist()
 
 
-def settings(**changes):
-    return {**shipped_protocols()["xplique"], **changes}
+def settings(metrics=None, **changes):
+    """Those of `xplique`, with changes to metrics by their names; None takes one out."""
+    shipped = shipped_protocols()["xplique"]
+    return {**shipped, **changes, "metrics": {**shipped["metrics"], **(metrics or {})}}
 
 
 def test_a_changed_protocol_needs_a_name_of_its_own():
-    five = {"steps": 5, "baseline": {"kind": "zero"}}
+    five = {"insertion": {"steps": 5, "baseline": {"kind": "zero"}}}
     with pytest.raises(BenchError, match=r"'xplique' is frozen.*protocol\.name"):
-        protocol_from_mapping(settings(insertion=five))
-    mine = protocol_from_mapping(settings(name="mine", insertion=five))
-    assert mine.insertion.steps == 5
+        protocol_from_mapping(settings(five))
+    mine = protocol_from_mapping(settings(five, name="mine"))
+    assert mine.curves["insertion"].steps == 5
     assert mine.hash != load_protocol("xplique").hash
 
 
@@ -137,11 +140,13 @@ def test_a_changed_protocol_needs_a_name_of_its_own():
         {"score": "probability"},
         {"ties": "stable"},
         {"auc": "mean"},
-        {"insertion": {"steps": 10, "baseline": {"kind": "mean"}}},
-        {"deletion": {"steps": 9, "baseline": {"kind": "zero"}}},
-        {"deletion": {"steps": 10, "max_fraction": 0.5, "baseline": {"kind": "zero"}}},
-        {"deletion": {"steps": 10, "baseline": {"kind": "blur"}}},
-        {"deletion": {"steps": 10, "baseline": {"kind": "blur", "sigma": 4}}},
+        {"metrics": {"insertion": {"steps": 10, "baseline": {"kind": "mean"}}}},
+        {"metrics": {"deletion": {"steps": 9, "baseline": {"kind": "zero"}}}},
+        {"metrics": {"deletion": {"steps": 10, "max_fraction": 0.5, "baseline": {"kind": "zero"}}}},
+        {"metrics": {"deletion": {"steps": 10, "baseline": {"kind": "blur"}}}},
+        {"metrics": {"deletion": {"steps": 10, "baseline": {"kind": "blur", "sigma": 4}}}},
+        {"metrics": {"deletion": None}},
+        {"metrics": {"mufidelity": {"baseline": {"kind": "zero"}}}},
     ],
 )
 def test_every_setting_is_frozen_and_hashed(changes):
@@ -161,15 +166,22 @@ def test_equal_settings_have_equal_hashes_whatever_the_name():
         ({"score": "probabilty"}, "Did you mean 'probability'"),
         ({"ties": "heap"}, "unknown name 'heap'"),
         ({"extra": 1}, "expected the keys"),
-        ({"insertion": {"steps": 10}}, "baseline is missing"),
-        ({"insertion": {"steps": 0, "baseline": {"kind": "zero"}}}, ">= 1, found 0"),
-        ({"insertion": {"baseline": {"kind": "zero"}}}, "either steps or rows_per_step"),
-        ({"insertion": {"step": 3, "baseline": {"kind": "zero"}}}, "Did you mean 'steps'"),
+        ({"metrics": {"insertion": {"steps": 10}}}, "baseline is missing"),
+        ({"metrics": {"insertion": {"steps": 0, **ZERO}}}, ">= 1, found 0"),
+        ({"metrics": {"insertion": ZERO}}, "either steps or rows_per_step"),
+        ({"metrics": {"insertion": {"step": 3, **ZERO}}}, "Did you mean 'steps'"),
         (
-            {"insertion": {"steps": 3, "baseline": {"kind": "black"}}},
+            {"metrics": {"insertion": {"steps": 3, "baseline": {"kind": "black"}}}},
             "Known: blur, constant, mean, uniform, zero",
         ),
-        ({"insertion": {"steps": 3, "baseline": {"kind": "zero", "x": 1}}}, "unknown name 'x'"),
+        (
+            {"metrics": {"insertion": {"steps": 3, "baseline": {"kind": "zero", "x": 1}}}},
+            "unknown name 'x'",
+        ),
+        ({"metrics": {"insertoin": ZERO}}, "Did you mean 'insertion'"),
+        ({"metrics": {"mine": {"_target_": "no.such.Metric"}}}, "cannot load no.such.Metric"),
+        ({"metrics": {"mine": {"_target_": "pathlib.Path"}}}, "expected _target_ to be a subclass"),
+        ({"metrics": dict.fromkeys(("insertion", "deletion"))}, "at least one metric"),
     ],
 )
 def test_bad_settings(changes, message):

@@ -3,13 +3,14 @@ import base64
 import cv2
 import numpy as np
 import pytest
-from stored_results import SIDE, protocol, write_results
+from stored_results import SIDE, write_results
 
 from bench.errors import BenchWarning
 from bench.leaderboard.comparison import comparisons
-from bench.leaderboard.declared import StoredProtocol
 from bench.metrics.baseline import ZeroBaseline
-from bench.metrics.protocol import Perturbation
+from bench.metrics.deletion import Deletion
+from bench.metrics.insertion import Insertion
+from bench.metrics.protocol import Protocol, load_protocol
 from bench.pictures import Picture, load_picture, pictures_folder, save_picture
 from bench.report.explorer import explorer, level_map, levels
 from bench.report.steps import step_of_pixel, step_pictures
@@ -28,28 +29,23 @@ def decoded(uri):
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
-def direction(**settings):
-    return {"steps": None, "rows_per_step": None, "max_fraction": 1} | settings
-
-
 @pytest.mark.parametrize(
     ("insertion", "deletion"),
     [
-        (direction(steps=10), direction(steps=10)),
-        (direction(steps=25), direction(steps=10)),
-        (direction(rows_per_step=1), direction(rows_per_step=1)),
-        (direction(rows_per_step=1), direction(steps=7, max_fraction=0.5)),
-        (direction(steps=-1), direction(steps=-1)),
-        (direction(steps=-1), direction(steps=300)),
+        ({"steps": 10}, {"steps": 10}),
+        ({"steps": 25}, {"steps": 10}),
+        ({"rows_per_step": 1}, {"rows_per_step": 1}),
+        ({"rows_per_step": 1}, {"steps": 7, "max_fraction": 0.5}),
+        ({"steps": -1}, {"steps": -1}),
+        ({"steps": -1}, {"steps": 300}),
     ],
 )
 def test_levels_hold_the_steps_of_both_curves(insertion, deletion):
-    settings = {"ties": "stable", "insertion": insertion, "deletion": deletion}
+    curves = Insertion(ZeroBaseline(), **insertion), Deletion(ZeroBaseline(), **deletion)
+    settings = Protocol.of("mine", "output", "stable", *curves)
     height, width = 36, 40
-    parts = {own: Perturbation(ZeroBaseline(), **settings[own]) for own in CURVES}
-    counts = {own: part.counts(height, width) for own, part in parts.items()}
+    counts = {name: curve.counts(height, width) for name, curve in settings.curves.items()}
     lengths = {own: len(every) for own, every in counts.items()}
-    settings = StoredProtocol(settings)
     known = levels(settings, lengths, height, width)
     saliency_map = np.random.default_rng(0).integers(0, 99, (height, width)).astype(np.float32)
     own = level_map(saliency_map, settings, known)
@@ -65,7 +61,7 @@ def test_levels_hold_the_steps_of_both_curves(insertion, deletion):
 
 
 def test_few_steps_leave_room_for_shades():
-    settings = StoredProtocol(protocol("xplique-probability"))
+    settings = load_protocol("xplique-probability")
     known = levels(settings, dict.fromkeys(CURVES, 11), 40, 40)
     assert 32 <= known.of_position.max() + 1 <= 42
 
@@ -83,7 +79,7 @@ def test_what_the_page_draws_is_what_the_curve_measured(tmp_path):
     assert abs(photo - picture.photo).mean() < 12  # noise, the worst that JPEG can be given
     assert image["baselines"]["insertion"] == [127, 127, 127]
     noise = decoded(image["baselines"]["deletion"])
-    assert noise.shape == picture.deletion.shape
+    assert noise.shape == picture.baselines["deletion"].shape
     for number, (name, run) in enumerate(comparison.runs.items()):
         own = decoded(image["maps"][number])
         for place in CURVES:
@@ -96,8 +92,8 @@ def test_what_the_page_draws_is_what_the_curve_measured(tmp_path):
             pictures = step_pictures(picture, run.load_map("b.png"), settings, place)
             assert len(pictures) == len(found["curves"][place]["fractions"])
             start, end = {
-                "insertion": (picture.insertion, picture.photo),
-                "deletion": (picture.photo, picture.deletion),
+                "insertion": (picture.baselines["insertion"], picture.photo),
+                "deletion": (picture.photo, picture.baselines["deletion"]),
             }[place]
             for point, expected in enumerate(pictures):
                 assert (np.where((first <= point)[..., None], end, start) == expected).all()
@@ -147,7 +143,7 @@ def test_a_picture_without_a_map_of_its_size_is_left_out(tmp_path):
     comparison = compared(write_results(tmp_path))
     small = np.zeros((5, 7, 3), np.uint8)
     folder = pictures_folder(tmp_path, comparison.title, comparison.key)
-    save_picture(folder, Picture("b.png", small, small, small, "bird"))
+    save_picture(folder, Picture("b.png", small, "bird", {"insertion": small, "deletion": small}))
     with pytest.warns(BenchWarning, match=r"expected a map of \(5, 7\), found \(24, 24\)"):
         shown = explorer(comparison, tmp_path, {}, PLENTY)["images"]
     assert [own["id"] for own in shown] == ["a.png", "c.png"]

@@ -214,8 +214,8 @@ def test_pictures_and_scores_are_those_of_the_step(page, results, step):
         content = np.frombuffer(base64.b64decode(own.partition(",")[2]), np.uint8)
         return cv2.imdecode(content, cv2.IMREAD_COLOR)[:, :, ::-1]
 
-    ends = (picture(image["baselines"][own]) for own in ("insertion", "deletion"))
-    seen = Picture(image["id"], picture(image["photo"]), *ends, "bird")
+    baselines = {name: picture(found) for name, found in image["baselines"].items()}
+    seen = Picture(image["id"], picture(image["photo"]), "bird", baselines)
     set_slider(page, step)
     protocol = comparison.protocol
     for direction, steps in (("insertion", 25), ("deletion", 10)):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_store import begin, identity, rows
+from test_store import begin, identity, protocol, rows
 
 from bench.cli import main
 from bench.leaderboard.comparison import comparisons
@@ -108,8 +108,8 @@ def test_latex_compiles(two, tmp_path):
 
 
 def test_titles_tell_what_differs(two):
-    protocol = identity()["protocol"] | {"name": "other", "hash": "o"}
-    add(two, "rise", 0.5, benchmark="faces", protocol=protocol)
+    other = protocol(name="other", hash="o")
+    add(two, "rise", 0.5, benchmark="faces", protocol=other)
     assert joined(two).titles == [f"{BIRDS} · mine", f"{FACES} · mine", f"{FACES} · other"]
     assert "protocol" not in joined(two).caption
 
@@ -152,7 +152,7 @@ def test_folders_join_and_nothing_is_lost(two, tmp_path):
 
 def test_one_benchmark_is_nothing_to_put_side_by_side(tmp_path):
     add(tmp_path, "rise", 0.5)
-    add(tmp_path, "lime", 0.5, protocol=identity()["protocol"] | {"name": "other", "hash": "o"})
+    add(tmp_path, "lime", 0.5, protocol=protocol(name="other", hash="o"))
     assert not are_several(comparisons(stored_runs(tmp_path, "board"), "board"))
 
 

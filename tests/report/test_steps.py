@@ -3,23 +3,24 @@ import pytest
 import torch
 
 from bench.errors import BenchError
-from bench.leaderboard.declared import StoredProtocol
 from bench.metrics.baseline import ZeroBaseline
+from bench.metrics.deletion import Deletion
+from bench.metrics.insertion import Insertion
 from bench.metrics.perturbation import order_pixels, perturb
-from bench.metrics.protocol import Perturbation
+from bench.metrics.protocol import Protocol
 from bench.pictures import Picture
 from bench.report.steps import step_of_pixel, step_pictures
 
 
 def protocol(ties="stable", **settings):
-    own = {"steps": None, "rows_per_step": None, "max_fraction": 1} | settings
-    return StoredProtocol({"ties": ties, "insertion": own, "deletion": own})
+    curves = (kind(ZeroBaseline(), **settings) for kind in (Insertion, Deletion))
+    return Protocol.of("mine", "output", ties, *curves)
 
 
 def picture(height, width):
     draws = np.random.default_rng(0)
     photos = draws.integers(0, 256, (3, height, width, 3), dtype=np.uint8)
-    return Picture("a.png", photos[0], photos[1], photos[2], "0")
+    return Picture("a.png", photos[0], "0", {"insertion": photos[1], "deletion": photos[2]})
 
 
 @pytest.mark.parametrize("ties", ["stable", "numpy_1_23", "running_numpy"])
@@ -33,12 +34,12 @@ def test_the_engine_makes_the_same_pictures(ties, settings, direction):
     photo, settings = picture(7, 5), protocol(ties, **settings)
     saliency_map = np.random.default_rng(1).integers(0, 6, (7, 5)).astype(np.float32)
     found = step_pictures(photo, saliency_map, settings, direction)
-    ends = [photo.insertion, photo.photo] if direction == "insertion" else [
-        photo.photo, photo.deletion,
+    ends = [photo.baselines["insertion"], photo.photo] if direction == "insertion" else [
+        photo.photo, photo.baselines["deletion"],
     ]  # fmt: skip
     start, end = (torch.from_numpy(own).permute(2, 0, 1)[None] for own in ends)
     order = order_pixels(torch.from_numpy(saliency_map)[None], ties)
-    counts = Perturbation(ZeroBaseline(), **settings.settings[direction]).counts(7, 5).tolist()
+    counts = settings.curves[direction].counts(7, 5).tolist()
     expected = [
         own[0].permute(1, 2, 0).numpy().copy() for own in perturb(start, end, order, counts)
     ]
@@ -53,7 +54,7 @@ def test_chosen_points():
     chosen = step_pictures(photo, saliency_map, settings, "deletion", [5, 0])
     assert (chosen == every[[5, 0]]).all()
     assert (every[0] == photo.photo).all()
-    assert (every[6] == photo.deletion).all()
+    assert (every[6] == photo.baselines["deletion"]).all()
 
 
 def test_the_step_at_which_a_pixel_is_replaced():

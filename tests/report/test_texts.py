@@ -1,11 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from compared import INSERTION
 
-from bench.leaderboard.declared import INSERTION, StoredProtocol
 from bench.leaderboard.significance import TESTS, Significance
 from bench.metrics import auc, perturbation, score
-from bench.metrics.protocol import load_protocol, shipped_protocols
+from bench.metrics.baseline import ConstantBaseline
+from bench.metrics.deletion import Deletion
+from bench.metrics.protocol import Protocol, load_protocol, shipped_protocols
 from bench.report import texts
 from bench.report.texts import protocol_in_words, significance_in_words
 
@@ -19,17 +21,16 @@ def test_there_are_words_for_everything():
 
 @pytest.mark.parametrize("name", shipped_protocols())
 def test_every_shipped_protocol_has_words(name):
-    settings = load_protocol(name).settings()
-    words = " ".join(protocol_in_words(StoredProtocol(settings), settings["auc"]))
+    protocol = load_protocol(name)
+    words = " ".join(protocol_in_words(protocol, protocol.auc))
     assert "{" not in words
     assert "None" not in words
-    assert ("MuFidelity" in words) == ("mufidelity" in settings)
-    assert ("Confidence" in words) == ("confidence" in settings)
+    assert ("MuFidelity" in words) == ("mufidelity" in protocol.metrics)
+    assert ("Confidence" in words) == ("confidence" in protocol.metrics)
 
 
 def test_words_of_curves():
-    settings = load_protocol("rise-1row").settings()
-    words = " ".join(protocol_in_words(StoredProtocol(settings), "mean"))
+    words = " ".join(protocol_in_words(load_protocol("rise-1row"), "mean"))
     assert (
         "by the pixels of 1 image row a step; a pixel that is not revealed is the image " in words
     )
@@ -37,12 +38,9 @@ def test_words_of_curves():
     assert "by the pixels of 1 image row a step; a removed pixel is zero" in words
     assert "is the mean of its curve's points" in words
     assert "The table shows means over images." in words
-    settings = load_protocol("xplique").settings()
-    settings["insertion"] = settings["deletion"] = {
-        "steps": -1, "rows_per_step": None, "max_fraction": 0.5,
-        "baseline": {"kind": "ConstantBaseline", "rgb": (1, 2.5, 3)},
-    }  # fmt: skip
-    words = " ".join(protocol_in_words(StoredProtocol(settings), "trapezoid"))
+    half = Deletion(ConstantBaseline((1, 2.5, 3)), steps=-1, max_fraction=0.5)
+    words = " ".join(protocol_in_words(Protocol.of("p", "output", "stable", half), "trapezoid"))
+    assert "Insertion" not in words
     assert "one pixel a step, up to 50% of the pixels; a removed pixel is the colour" in words
     assert "RGB (1, 2.5, 3)" in words
 

@@ -34,7 +34,7 @@ def test_figures_of_rows_pictures_and_maps(tmp_path, console):
     photo = np.zeros((4, 4, 3), np.uint8)
     folder = pictures_folder(tmp_path, one.title, one.key)
     for image_id in one.image_ids:
-        save_picture(folder, Picture(image_id, photo, photo, photo, "0"))
+        save_picture(folder, Picture(image_id, photo, "0", {"insertion": photo, "deletion": photo}))
     write_figures(tmp_path, "board", one.runs["m"], console)
     gallery = f"gallery_{one.runs['m'].folder.name}"
     assert files(tmp_path) == both("curves", "distributions", "maps", gallery)

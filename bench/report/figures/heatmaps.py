@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from bench.leaderboard.comparison import Comparison
-from bench.leaderboard.declared import Statistic
+from bench.metrics.statistic import Statistic
 from bench.report.figures.style import (
     letters_wide,
     name_rows,

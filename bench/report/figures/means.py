@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.leaderboard.comparison import Comparison
-from bench.leaderboard.declared import Statistic
 from bench.leaderboard.statistics import bootstrap_intervals
+from bench.metrics.statistic import Statistic
 
 
 class Mean(NamedTuple):

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.leaderboard.comparison import Comparison
-from bench.leaderboard.declared import Statistic
+from bench.metrics.statistic import Statistic
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000")
 """The colour-blind safe palette of Okabe and Ito (https://jfly.uni-koeln.de/color), without its

@@ -51,7 +51,7 @@ def test_photographs_of_what_was_kept(tmp_path):
     )
     folder, photo = pictures_folder(tmp_path, one.title, one.key), np.zeros((4, 4, 3), np.uint8)
     for image_id in "abd":
-        save_picture(folder, Picture(image_id, photo, photo, photo, "0"))
+        save_picture(folder, Picture(image_id, photo, "0", {"insertion": photo, "deletion": photo}))
     overview, *galleries = photographs(one, tmp_path)
     assert overview.name == "maps"
     assert len(overview.figure.axes) == 4  # of a alone all methods have maps
@@ -64,7 +64,7 @@ def test_the_overview_ends_somewhere(tmp_path):
     one = comparison(tmp_path, drawn_curves("m", images=12, points=3))
     folder, photo = pictures_folder(tmp_path, one.title, one.key), np.zeros((4, 4, 3), np.uint8)
     for image_id in one.image_ids:
-        save_picture(folder, Picture(image_id, photo, photo, photo, "0"))
+        save_picture(folder, Picture(image_id, photo, "0", {"insertion": photo, "deletion": photo}))
     overview = next(photographs(one, tmp_path))
     assert len(overview.figure.axes) == 2 * 8
 
@@ -72,7 +72,7 @@ def test_the_overview_ends_somewhere(tmp_path):
 def test_a_broken_map_is_told(tmp_path):
     one = comparison(tmp_path, drawn_curves("m", points=3), maps={"m": {"a": MAP}})
     folder, photo = pictures_folder(tmp_path, one.title, one.key), np.zeros((4, 4, 3), np.uint8)
-    save_picture(folder, Picture("a", photo, photo, photo, "0"))
+    save_picture(folder, Picture("a", photo, "0", {"insertion": photo, "deletion": photo}))
     (path,) = one.runs["m"].folder.glob("map-*.npy")
     path.write_bytes(b"")
     with pytest.warns(BenchWarning, match=f"{path.name}' is broken"):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from compared import comparison, drawn_curves
 
-from bench.metrics.confidence import Confidence
 from bench.report.figures.curves import draw_curves
 from bench.report.figures.style import marks_of
 
@@ -71,7 +70,7 @@ def test_confidence_is_a_third_panel(tmp_path):
         tmp_path, drawn_curves("ab"), protocol={"confidence": {"steps": 4, "whole_image": False}}
     )
     for table in one.rows.values():
-        table[Confidence.column] = [np.linspace(0, 0.5, 5, dtype=np.float32)] * len(table)
+        table["confidence_curve"] = [np.linspace(0, 0.5, 5, dtype=np.float32)] * len(table)
     figure = draw_curves(one)
     assert [axes.get_title().split(":")[0] for axes in figure.axes] == [
         "Insertion", "Deletion", "Confidence",

@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from compared import comparison
+from compared import INSERTION, comparison
 
-from bench.leaderboard.declared import INSERTION
 from bench.leaderboard.significance import Significance, significance
 from bench.pictures import Picture
 from bench.report.figures import (
@@ -61,7 +60,7 @@ def compared(request, tmp_path):
 def figures(one):
     """Every kind of figure of a comparison; of photos there is one."""
     first = one.image_ids[0]
-    pictures = {first: Picture(first, PHOTO, PHOTO, 0 * PHOTO, "label")}
+    pictures = {first: Picture(first, PHOTO, "label", {"insertion": PHOTO, "deletion": 0 * PHOTO})}
     yield "curves", draw_curves(one)
     yield "distributions", draw_distributions(one)
     yield "scatter", draw_scatter(one)

@@ -13,7 +13,8 @@ MAP = np.exp(np.arange(16, dtype=np.float32)).reshape(4, 4)
 
 def picture(image_id, level=200):
     photo = np.full((4, 4, 3), level, np.uint8)
-    return Picture(image_id, photo, np.zeros_like(photo), np.ones_like(photo), "a label")
+    baselines = {"insertion": np.zeros_like(photo), "deletion": np.ones_like(photo)}
+    return Picture(image_id, photo, "a label", baselines)
 
 
 def titles(figure):

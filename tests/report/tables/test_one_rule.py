@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from stored_results import METHODS, rows_of_protocol, write_results
-from test_store import begin, identity
+from test_store import begin, identity, protocol
 
-from bench.leaderboard import declared
 from bench.leaderboard.columns import csv_columns
-from bench.leaderboard.declared import Statistic
 from bench.leaderboard.table import leaderboard
+from bench.metrics.protocol import Protocol
+from bench.metrics.statistic import Statistic
 from bench.report.html import write_report
 from bench.report.tables import to_csv, to_latex, to_markdown, to_text
 from bench.report.tables.table import leaderboard_tables
@@ -27,8 +27,8 @@ AREA = Statistic("extent", "Extent", higher_is_better=None, is_main=False, digit
 @pytest.fixture
 def made_up(monkeypatch):
     """Two statistics that no shipped metric has: one that is tested, one that is a number alone."""
-    known = declared.StoredProtocol.statistics.func
-    values = declared.StoredProtocol.values
+    known = Protocol.statistics.fget
+    values, summary = Protocol.values, Protocol.summary
 
     def read(protocol, statistic, rows, auc=None):
         if statistic not in (SHARPNESS, AREA):
@@ -36,9 +36,15 @@ def made_up(monkeypatch):
         curves = np.stack(rows["insertion_curve"].tolist()).astype(np.float64)
         return curves.std(axis=1) * (1 if statistic == SHARPNESS else 100)
 
+    def mean(protocol, statistic, rows, auc=None):
+        if statistic in (SHARPNESS, AREA):
+            return float(read(protocol, statistic, rows).mean())
+        return summary(protocol, statistic, rows, auc)
+
     with_both = property(lambda protocol: [*known(protocol), SHARPNESS, AREA])
-    monkeypatch.setattr(declared.StoredProtocol, "statistics", with_both)
-    monkeypatch.setattr(declared.StoredProtocol, "values", read)
+    monkeypatch.setattr(Protocol, "statistics", with_both)
+    monkeypatch.setattr(Protocol, "values", read)
+    monkeypatch.setattr(Protocol, "summary", mean)
 
 
 @pytest.fixture
@@ -51,9 +57,7 @@ def published(tmp_path):
             "deviations": [], "unverified": [],
         }  # fmt: skip
         dataset = identity()["dataset"] | {"num_images": 9}
-        parts = {"steps": 2, "max_fraction": 1, "baseline": {"kind": "ZeroBaseline"}}
-        curves = {"insertion": parts, "deletion": parts}
-        settings = identity()["protocol"] | {"ties": "stable", **curves}
+        settings = protocol(insertion={"steps": 2}, deletion={"steps": 2})
         run = begin(tmp_path, method=method, dataset=dataset, protocol=settings)
         run.set_label("board", name, repeats)
         for image in "abcdefghi":

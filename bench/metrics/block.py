@@ -1,0 +1,142 @@
+"""Scores of images and baselines, which all maps of a block share, and metrics' answers."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.attribution.scorer import OutputScorer
+from bench.errors import BenchError
+from bench.metrics.baseline import Baseline, Inputs
+from bench.metrics.finite import not_finite
+from bench.metrics.metric import Block, Maps, Metric, to_array
+from bench.metrics.score import check_outputs, predicted_classes
+
+
+class EndPoints:
+    """Scores clean images and baselines; a constant baseline is passed through once in all.
+
+    Args:
+        scorer: Inputs and targets to scores.
+        metrics: Their baselines are scored with each block, before a map is made.
+    """
+
+    def __init__(self, scorer: OutputScorer, metrics: Collection[Metric]) -> None:
+        self.scorer = scorer
+        self._baselines: dict[Baseline, str] = {}
+        for metric in metrics:
+            for baseline in metric.baselines:
+                self._baselines.setdefault(baseline, metric.name)
+        self._constant: dict[Baseline, Tensor] = {}
+
+    def __call__(self, inputs: Inputs, targets: Tensor) -> Block:
+        """Scores a block.
+
+        Raises:
+            BenchError: A target is no class of the network, or its outputs cannot give the score.
+        """
+        network = self.scorer.backbone
+        outputs = self.scorer.outputs_in_batches(inputs.x)
+        check_outputs(outputs, self.scorer.score, network.output_kind, network.dtype)
+        _check_targets(targets, outputs.shape[1])
+        # With NaN among the outputs it is not known which class is the prediction.
+        clean = self.scorer.select(outputs, targets).masked_fill(
+            outputs.isnan().any(dim=1), torch.nan
+        )
+        scored: dict[Baseline, tuple[Tensor, Tensor]] = {}
+        block = Block(
+            inputs=inputs,
+            targets=targets,
+            predictions=predicted_classes(outputs, targets, network.output_kind),
+            clean_scores=clean,
+            scorer=self.scorer,
+            score_baseline=partial(self._scored, scored, inputs, targets),
+        )
+        for baseline in self._baselines:
+            block.score_baseline(baseline)
+        return block
+
+    def not_finite(self, block: Block) -> dict[int, str]:
+        """Image -> which of its scores is NaN or infinite; one copy to the host for all."""
+        scores = {"clean score": block.clean_scores}
+        for baseline, metric in self._baselines.items():
+            _, scores[f"score of the {metric} baseline"] = block.score_baseline(baseline)
+        together = torch.stack([score.float() for score in scores.values()], dim=1)
+        return not_finite(together.cpu().numpy(), list(scores).__getitem__)
+
+    def _scored(
+        self,
+        scored: dict[Baseline, tuple[Tensor, Tensor]],
+        inputs: Inputs,
+        targets: Tensor,
+        baseline: Baseline,
+    ) -> tuple[Tensor, Tensor]:
+        if baseline not in scored:
+            pixels = baseline(inputs)
+            outputs = self._outputs(baseline, pixels, inputs.x)
+            scored[baseline] = pixels, self.scorer.select(outputs, targets)
+        return scored[baseline]
+
+    def _outputs(self, baseline: Baseline, pixels: Tensor, x: Tensor) -> Tensor:
+        if baseline.depends_on_image:
+            return self.scorer.outputs_in_batches(pixels.expand(x.shape))
+        if baseline not in self._constant:
+            image = pixels.expand(1, *x.shape[1:])
+            self._constant[baseline] = self.scorer.outputs_in_batches(image)
+        return self._constant[baseline].expand(len(x), -1)
+
+
+def _check_targets(targets: Tensor, classes: int) -> None:
+    outside = ((targets < 0) | (targets >= classes)).nonzero()[:, 0].tolist()
+    if outside:
+        raise BenchError(
+            f"target {targets[outside[0]]} of image {outside[0]} is outside the model's "
+            f"classes 0..{classes - 1}"
+        )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a metric found of N maps.
+
+    Attributes:
+        columns: Arrays (N,) or (N, points) by the names that the metric declares.
+        not_finite: Map -> which of its scores is NaN or infinite.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    not_finite: Mapping[int, str]
+
+
+def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
+    """Asks a metric its question of maps, and holds the answer against what it declares.
+
+    Args:
+        metric: The metric.
+        block: The maps' images.
+        maps: N maps; what another metric found of them is left out of account.
+
+    Raises:
+        BenchError: The metric gives other columns than it declares.
+    """
+    maps.not_finite = {}
+    columns = {name: to_array(found) for name, found in metric(block, maps).items()}
+    _, _, height, width = block.inputs.x.shape
+    expected = metric.columns((height, width))
+    if set(columns) != set(expected):
+        raise BenchError(
+            f"metric '{metric.name}': expected the columns {', '.join(sorted(expected))}, found "
+            f"{', '.join(sorted(columns))}"
+        )
+    for name, points in expected.items():
+        shape = (len(maps),) if points is None else (len(maps), points)
+        if columns[name].shape != shape:
+            raise BenchError(
+                f"metric '{metric.name}', column '{name}': expected an array of shape {shape}, "
+                f"found {columns[name].shape}"
+            )
+    return Measured(columns, maps.not_finite)

@@ -1,0 +1,209 @@
+"""The contract of a metric: one question, asked of maps."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.attribution.scorer import OutputScorer
+from bench.metrics.baseline import Baseline, Inputs
+from bench.metrics.finite import not_finite
+from bench.metrics.perturbation import order_pixels, tied_fraction
+from bench.metrics.statistic import Statistic
+
+
+@dataclass(frozen=True)
+class Block:
+    """Images, and what all their maps share.
+
+    Attributes:
+        inputs: What baselines may look at; `inputs.x` are the network's inputs (B, C, H, W).
+        targets: (B,) int64, the classes whose scores are asked for.
+        predictions: (B,) int64.
+        clean_scores: (B,) scores of the images as they are.
+        scorer: Inputs and targets to scores.
+        score_baseline: A baseline to its pixels, which broadcast to `inputs.x`, and scores (B,).
+    """
+
+    inputs: Inputs
+    targets: Tensor
+    predictions: Tensor
+    clean_scores: Tensor
+    scorer: OutputScorer
+    score_baseline: Callable[[Baseline], tuple[Tensor, Tensor]]
+
+
+class Maps:
+    """Maps of a block's images, and what all metrics need of them, computed once.
+
+    Attributes:
+        values: (N, H, W) float32 or float64, higher = more important.
+        images: (N,) int64, the image in 0..B-1 that each map belongs to.
+        ties: A key of `bench.metrics.perturbation.TIE_RULES`.
+        not_finite: Map -> which of its scores is NaN or infinite; see `check`.
+    """
+
+    def __init__(self, values: Tensor, images: Tensor, ties: str) -> None:
+        self.values = values
+        self.images = images
+        self.ties = ties
+        self.not_finite: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def order(self) -> Tensor:
+        """(N, H*W) int32 pixels, the most important first; see `order_pixels`."""
+        return order_pixels(self.values, self.ties)
+
+    @cached_property
+    def tied_fraction(self) -> Tensor:
+        """(N,) float32; see `bench.metrics.perturbation.tied_fraction`."""
+        return tied_fraction(self.values, self.order)
+
+    @property
+    def is_constant(self) -> Tensor:
+        """(N,) bool, whether a map has one value everywhere."""
+        return (self.values == self.values[:, :1, :1]).flatten(1).all(dim=1)
+
+    def part(self, positions: Tensor) -> "Maps":
+        """Some of the maps (n,), in the order of `positions`."""
+        part = Maps(self.values[positions], self.images[positions], self.ties)
+        if "order" in self.__dict__:
+            part.__dict__["order"] = self.order[positions]
+        return part
+
+    def check(self, scores: NDArray[np.floating], name: Callable[[int], str]) -> None:
+        """Makes a failure of each map that has a score which is NaN or infinite.
+
+        Args:
+            scores: (N, P).
+            name: A column 0..P-1 to what its score is called, as "score at mask 3 of 200".
+        """
+        self.not_finite = not_finite(scores, name) | self.not_finite
+
+
+@dataclass(frozen=True)
+class Metric(ABC):
+    """One question, asked of a map: a frozen dataclass whose fields are its settings.
+
+    `metric(block, maps)` gives raw columns, one value or curve a map; they are stored as they are.
+    What tables show, `statistics`, is read off the stored columns.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Center(Metric):
+        ...     name: str = "center"
+        ...     uses_scores = False
+        ...
+        ...     @property
+        ...     def statistics(self):
+        ...         return (Statistic(self.name, "Share in the center", higher_is_better=None),)
+        ...
+        ...     def __call__(self, block, maps):
+        ...         magnitudes = maps.values.abs()
+        ...         _, height, width = magnitudes.shape
+        ...         rows, columns = slice(height // 4, -height // 4), slice(width // 4, -width // 4)
+        ...         inside = magnitudes[:, rows, columns].sum(dim=(1, 2))
+        ...         return {self.name: inside / magnitudes.sum(dim=(1, 2))}
+
+    Attributes:
+        name: What it is called in a protocol; its columns begin with it.
+        version: Raised whenever its numbers change; part of its rows' identity.
+        citation: As "Author et al. 2020, arXiv 2001.00001".
+        uses_scores: Whether the network's scores decide its values.
+        uses_order: Whether the order of a map's pixels, so the tie rule, decides its values.
+    """
+
+    version: ClassVar[int] = 1
+    citation: ClassVar[str] = ""
+    uses_scores: ClassVar[bool] = True
+    uses_order: ClassVar[bool] = False
+    name: str = field(default="", kw_only=True)
+
+    @property
+    @abstractmethod
+    def statistics(self) -> tuple[Statistic, ...]:
+        """What tables show of it."""
+
+    @abstractmethod
+    def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:
+        """Asks its question of N maps.
+
+        Returns:
+            Arrays or tensors, (N,) or (N, points), by the names of `columns`. NaN says that the
+            question does not apply to a map; a score that is not finite is told by `maps.check`.
+        """
+
+    def columns(self, size: tuple[int, int]) -> dict[str, int | None]:
+        """What it stores: by column, the points of a curve, or None for one number a map.
+
+        Args:
+            size: Height and width of the network's inputs.
+        """
+        return {statistic.column: None for statistic in self.statistics}
+
+    def values(self, statistic: Statistic, rows: pd.DataFrame, auc: str) -> NDArray[np.float64]:
+        """A statistic's value (n,) of each image.
+
+        Args:
+            statistic: One of `statistics`.
+            rows: n stored rows.
+            auc: The rule for areas under curves, a key of `bench.metrics.auc.AUC_RULES`.
+        """
+        return rows[statistic.column].to_numpy(np.float64)
+
+    def summary(self, statistic: Statistic, rows: pd.DataFrame, auc: str) -> float:
+        """A statistic of a set of images: the mean of their values, NaN where there are none.
+
+        Args:
+            statistic: See `values`.
+            rows: See `values`.
+            auc: See `values`.
+        """
+        values = self.values(statistic, rows, auc)
+        return float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else np.nan
+
+    @property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """The baselines that it asks the network about, which are scored before any map is made."""
+        return ()
+
+    def passes_per_map(self, size: tuple[int, int]) -> int:
+        """Forward passes for each map of an image of a size; its baselines' are not counted."""
+        return 0
+
+    def passes_per_image(self, size: tuple[int, int]) -> int:
+        """Forward passes for each image of a size, which all its maps share."""
+        return 0
+
+    def in_words(self, auc: str) -> list[str]:
+        """Sentences on what it asks, for reports.
+
+        Args:
+            auc: See `values`.
+        """
+        return []
+
+    def settings(self) -> dict[str, Any]:
+        """Its fields but for the name, ready for JSON."""
+        return {
+            own.name: _plain(getattr(self, own.name)) for own in fields(self) if own.name != "name"
+        }
+
+
+def _plain(value: Any) -> Any:
+    return value.settings() if hasattr(value, "settings") else value
+
+
+def to_array(values: Any) -> NDArray[Any]:
+    """A column of a metric as an array on the host."""
+    return values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)

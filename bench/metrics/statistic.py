@@ -1,0 +1,39 @@
+"""What tables show of a metric."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A number that tables show of a metric.
+
+    Attributes:
+        name: Unique within a protocol. Columns that belong to it begin with it:
+            `<name>_ci_low`, `<name>_letters`, `<name>_delta`, ...
+        title: In tables and figures, as "Insertion".
+        higher_is_better: None where neither is: then nothing is marked, tested or ranked by it.
+        column: Of the number itself; `name` by default.
+        short: In tables of a terminal, as "ins"; `title` by default.
+        quantity: On axes, as "insertion AUC"; `title` in lower case by default.
+        digits: After the decimal point.
+        is_main: Whether it has an interval, tests and figures; others are a number alone.
+        published: Its column in the published tables, if there is one.
+        is_area: Whether it depends on the rule for areas under curves.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool | None
+    column: str = ""
+    short: str = ""
+    quantity: str = ""
+    digits: int = 4
+    is_main: bool = True
+    published: str = ""
+    is_area: bool = False
+
+    def __post_init__(self) -> None:
+        defaults = {"column": self.name, "short": self.title, "quantity": self.title.lower()}
+        for attribute, default in defaults.items():
+            if not getattr(self, attribute):
+                object.__setattr__(self, attribute, default)
