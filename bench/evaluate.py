@@ -90,17 +90,15 @@ def evaluate_runs(
     with closing(read_ahead(reads, workers, ahead=block_size)) as read:
         for block, missing in blocks:
             wanted = {r: places for r, places in missing.items() if not explainer.has_given_up(r)}
-            images = list(islice(read, len(block)))
+            found = list(islice(read, len(block)))
             if not wanted:
                 continue
-            for image in images:
-                if isinstance(image, BenchError):
-                    raise image
+            images = _images(found)
             with ExitStack() as claims:
                 wanted = _claimed(block, wanted, claims)
                 evaluated = partial(
-                    _evaluate_block, block, images, wanted, explainer, end_points,
-                    protocol=protocol, device=device, seed=seed,
+                    _evaluate_block, block, images, wanted, explainer,
+                    scorer=scorer, end_points=end_points, protocol=protocol, device=device, seed=seed,
                 )  # fmt: skip
                 while wanted:
                     try:
@@ -112,6 +110,16 @@ def evaluate_runs(
                     break
             if all(map(explainer.has_given_up, runs)):
                 return
+
+
+def _images(found: Sequence[NDArray[np.uint8] | BenchError]) -> list[NDArray[np.uint8]]:
+    """The images that were read; raises what kept one from being read."""
+    images = []
+    for image in found:
+        if isinstance(image, BenchError):
+            raise image
+        images.append(image)
+    return images
 
 
 def _claimed(
@@ -144,14 +152,14 @@ def _evaluate_block(
     images: Sequence[NDArray[np.uint8]],
     wanted: Mapping[MethodRun, Sequence[int]],
     explainer: Explainer,
-    end_points: EndPoints,
     *,
+    scorer: Scorer,
+    end_points: EndPoints,
     protocol: Protocol,
     device: torch.device,
     seed: int,
 ) -> Iterator[Evaluated | Failed]:
     """What methods give for the images of one block, and what their maps are worth."""
-    scorer = end_points.scorer
     ids = [sample.image_id for sample in block]
     x = inputs_explained = scorer.backbone.preprocess(images).to(device)
     if explainer.scorer.backbone is not scorer.backbone:

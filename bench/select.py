@@ -130,7 +130,8 @@ def predict(dataset: Dataset, scorer: Scorer, device: torch.device, workers: int
                     problems.add("images that cannot be read", str(error))
             if problems.lines():  # the rest is only read to tell all that is wrong
                 continue
-            x = scorer.backbone.preprocess(block).to(device)
+            read = [image for image in block if not isinstance(image, BenchError)]
+            x = scorer.backbone.preprocess(read).to(device)
             while True:
                 try:
                     outputs = scorer.outputs_in_batches(x)
