@@ -97,8 +97,8 @@ def evaluate_runs(
             with ExitStack() as claims:
                 wanted = _claimed(block, wanted, claims)
                 evaluated = partial(
-                    _evaluate_block, block, images, wanted, explainer,
-                    scorer=scorer, end_points=end_points, protocol=protocol, device=device, seed=seed,
+                    _evaluate_block, block, images, wanted, explainer, scorer=scorer,
+                    end_points=end_points, protocol=protocol, device=device, seed=seed,
                 )  # fmt: skip
                 while wanted:
                     try:
