@@ -17,7 +17,7 @@ _FOLDER = re.compile(r"(/(?:home|Users)/[^/\s'\"]+|/root|[A-Z]:\\Users\\[^\\\s'\
 
 
 @dataclass(frozen=True)
-class Cited:
+class Citation:
     """A citation.
 
     Attributes:
@@ -42,7 +42,7 @@ class MethodFacts:
     """
 
     name: str
-    cited: list[Cited]
+    cited: list[Citation]
     settings: list[str]
     seed: int
     key: str
@@ -77,13 +77,13 @@ def method_facts(name: str, run: Run) -> MethodFacts:
     )
 
 
-def _cited(citation: str) -> list[Cited]:
+def _cited(citation: str) -> list[Citation]:
     """Citations, with links to where the record says they are."""
     texts = [text.strip() for text in citation.split(";") if text.strip()]
-    return [Cited(text, _link(entry.fields)) for text in texts for entry in entries(text)]
+    return [Citation(text, _link(entry.fields)) for text in texts for entry in entries(text)]
 
 
-def cited_by_all(runs: Mapping[str, Run]) -> list[tuple[str, list[Cited]]]:
+def cited_by_all(runs: Mapping[str, Run]) -> list[tuple[str, list[Citation]]]:
     """What data set, network and protocol cite."""
     found = []
     for part, term in (("dataset", "Data set"), ("backbone", "Network"), ("protocol", "Protocol")):

@@ -30,7 +30,7 @@ from bench.report.figures import (
 )
 from bench.report.figures.style import marks_of
 from bench.report.provenance import (
-    Cited,
+    Citation,
     MethodFacts,
     MissingImages,
     cited_by_all,
@@ -140,7 +140,7 @@ class Section:
     marks: Mapping[str, Swatch]
     methods: list[MethodFacts]
     protocol: list[str]
-    cited: list[tuple[str, list[Cited]]]
+    cited: list[tuple[str, list[Citation]]]
     bibliography: tuple[str, str]
     provenance: list[tuple[str, list[str]]]
     missing: list[MissingImages]
