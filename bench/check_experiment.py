@@ -47,7 +47,7 @@ def check_experiment(
 
     Args:
         name: The experiment's.
-        settings: Its own, as `bench run` would have them; assets may be missing.
+        settings: Its settings, as `bench run` would have them; assets may be missing.
         sources: Asset -> where it comes from.
         console: Where the findings go.
 
@@ -77,9 +77,9 @@ class _Doctor:
     """The steps of a check; each tells what it finds, and keeps what is wrong.
 
     Args:
-        name: See `check_experiment`.
-        settings: See there.
-        console: See there.
+        name: The experiment's name.
+        settings: Its settings, as `bench run` would have them; assets may be missing.
+        console: Where the findings go.
     """
 
     def __init__(self, name: str, settings: RunSettings, console: Console) -> None:
@@ -140,7 +140,7 @@ class _Doctor:
             return None
         self.judge(True, f"images: all {len(dataset):,} can be read", "")
         if self.repeated is not None:
-            self._check_list(self.repeated, identity["list_sha256"])
+            self._check_list(self.repeated, str(identity["list_sha256"]))
         return dataset
 
     def _check_list(self, repeated: Reproduces, sha256: str) -> None:

@@ -95,8 +95,8 @@ def compare(stored: pd.DataFrame, again: pd.DataFrame) -> list[str]:
     """How far two runs' rows of the same images are apart, in lines.
 
     Args:
-        stored: Rows as `Run.rows` gives them.
-        again: Likewise.
+        stored: Rows of the run then, as `Run.rows` gives them.
+        again: Rows of the run now, as `Run.rows` gives them.
     """
     both = stored.merge(again, on="image_id", suffixes=("_then", "_now"))
     if not len(both):
@@ -126,7 +126,7 @@ def _configuration(run: Run, path: Path) -> dict[str, Any]:
     name = method.get("name") if isinstance(method, dict) else None
     methods = config.get("method") if isinstance(config, dict) else None
     node = methods.get(name) if isinstance(methods, dict) and isinstance(name, str) else None
-    if not isinstance(node, dict):
+    if not isinstance(config, dict) or not isinstance(node, dict):
         raise BenchError(
             f"'{path}': expected the resolved configuration of method '{name}' under config, "
             "found none; it is written by `bench run`"
@@ -172,7 +172,7 @@ def _foreign(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _foreign_settings(node: Any, key: str, targets: set[str]) -> Iterator[tuple[str, Any]]:
-    """Likewise, of a place where one of some classes and functions may be built.
+    """What the shipped configuration does not have in a place where a class may be built.
 
     Args:
         node: What stands there.
@@ -250,8 +250,10 @@ def _changed(config: Mapping[str, Any], arguments: Sequence[str]) -> Composed:
 def _has_cache(node: Any) -> bool:
     """Whether a network writes to a folder, even where its settings do not say to which."""
     target = node.get("_target_") if isinstance(node, Mapping) else None
-    names = shipped().settings[target].names if target in shipped().settings else ()
-    return target is not None and ("cache" in names or "cache" in node)
+    if not isinstance(target, str):
+        return False
+    settings = shipped().settings.get(target)
+    return "cache" in node or (settings is not None and "cache" in settings.names)
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -261,7 +263,7 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str 
         then, now = there.get(key), here.get(key)
         if isinstance(then, Mapping) and isinstance(now, Mapping):
             lines += _differences(then, now, f"{prefix}{key}.")
-        elif key == "numpy_cpu_features" and isinstance(then, list):
+        elif key == "numpy_cpu_features" and isinstance(then, list) and isinstance(now, list):
             lines += [
                 f"{prefix}{key}: only {where} {', '.join(map(repr, only))}"
                 for where, only in (("there", set(then) - set(now)), ("here", set(now) - set(then)))
