@@ -125,13 +125,18 @@ class Explainer:
             if self.has_given_up(run):
                 break
             alone.append(self(run, _part(batch, [position])))
-        positions = [i for i, own in enumerate(alone) if own.maps is not None]
-        failures = [failure for own in alone for failure in own.failures]
+        positions = [i for i, explanation in enumerate(alone) if explanation.maps is not None]
+        failures = [failure for explanation in alone for failure in explanation.failures]
         if not positions:
             return Explanation(failures=failures)
-        maps = torch.cat([own.maps for own in alone if own.maps is not None])
+        maps = torch.cat(
+            [explanation.maps for explanation in alone if explanation.maps is not None]
+        )
         return Explanation(
-            positions, maps, np.concatenate([own.seconds for own in alone]), failures
+            positions,
+            maps,
+            np.concatenate([explanation.seconds for explanation in alone]),
+            failures,
         )
 
     def _explain(self, run: MethodRun, batch: Batch) -> tuple[Tensor, NDArray[np.float32]]:

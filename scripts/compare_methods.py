@@ -305,7 +305,7 @@ def compare(name: str, work: Work, task: Task, repeats: int) -> list[str]:
     """Times one method and its peers; returns a table's lines."""
     images, lines, runs, passes = len(task.batch.x), [], {}, {}
     peers = {"bench": partial(ours, method=work.method), **work.peers}
-    own = None
+    first_maps = None
     agreement = {}
     for who, prepare in peers.items():
         try:
@@ -322,8 +322,8 @@ def compare(name: str, work: Work, task: Task, repeats: int) -> list[str]:
             lines.append(f"| {name} | {images} | {who} | fails: {reason} | | | |")
             continue
         runs[who], passes[who] = run, sum(sizes)
-        own = maps if own is None else own
-        agreement[who] = np.mean([_spearman(a, b) for a, b in zip(own, maps, strict=True)])
+        first_maps = maps if first_maps is None else first_maps
+        agreement[who] = np.mean([_spearman(a, b) for a, b in zip(first_maps, maps, strict=True)])
     seconds: dict[str, list[float]] = {who: [] for who in runs}
     for _ in range(repeats):
         for who, run in runs.items():

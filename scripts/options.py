@@ -58,11 +58,11 @@ def main() -> None:
     print("|---|---|---|---|---|")
     base = statistics.median(times["fp32"])
     for name, network in networks.items():
-        own = times[name]
+        timings = times[name]
         change = np.abs(_areas(network, samples, batch_size, device) - exact)
         print(
-            f"| {name} | {statistics.median(own):.2f} | {min(own):.2f}..{max(own):.2f} "
-            f"| {base / statistics.median(own):.2f} | {change.mean():.1e}, {change.max():.1e} |"
+            f"| {name} | {statistics.median(timings):.2f} | {min(timings):.2f}..{max(timings):.2f} "
+            f"| {base / statistics.median(timings):.2f} | {change.mean():.1e}, {change.max():.1e} |"
         )
 
 

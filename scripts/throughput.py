@@ -110,7 +110,7 @@ def measure_curves(
     for _ in range(given.repeats):
         times["engine"].append(_seconds(engine, device))
         times["plain"].append(_seconds(lambda: plain(backbone, x, batch_size, batches), device))
-    medians = {name: statistics.median(own) for name, own in times.items()}
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     passes = batches * batch_size
     print(f"{backbone.name}, {protocol.name}, {device}, batch {batch_size}, {passes} passes a run")
     for name, seconds in medians.items():
@@ -196,7 +196,9 @@ def measure_methods(
 
 def make_method(name: str, settings: list[str]) -> Method:
     """A shipped method with some settings changed."""
-    config = compose_run([f"method=[{name}]", *(f"method.{name}.{own}" for own in settings)])
+    config = compose_run(
+        [f"method=[{name}]", *(f"method.{name}.{setting}" for setting in settings)]
+    )
     name_other_methods(config)
     return build_method(read_settings(config).methods[name])
 
@@ -229,14 +231,14 @@ def time_method(
     batches = max(min(timed.forward // batch_size, 16), 4)
     for _ in range(repeats):
         timed.seconds.append(_seconds(lambda: method(scorer, batch), device))
-        for own, backward in ((timed.forward_seconds, False), (timed.both_seconds, True)):
+        for measured, backward in ((timed.forward_seconds, False), (timed.both_seconds, True)):
             if backward and not timed.backward:
-                own.append(0)
+                measured.append(0)
                 continue
             seconds = _seconds(
                 lambda way=backward: plain(backbone, batch.x, batch_size, batches, way), device
             )
-            own.append(seconds / batches / batch_size)
+            measured.append(seconds / batches / batch_size)
     return timed
 
 

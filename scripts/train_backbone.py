@@ -121,10 +121,10 @@ def main() -> None:
         "--evaluate", action="append", default=[], metavar="KEY=VALUE",
         help="a setting that the images for the accuracy differ by, as dataset.list=FILE",
     )  # fmt: skip
-    for own in fields(Recipe):
-        flag, default = f"--{own.name.replace('_', '-')}", own.default
+    for option in fields(Recipe):
+        flag, default = f"--{option.name.replace('_', '-')}", option.default
         kind, shown = (float, "") if default is None else (type(default), f" ({default})")
-        parser.add_argument(flag, type=kind, default=default, help=own.metadata["help"] + shown)
+        parser.add_argument(flag, type=kind, default=default, help=option.metadata["help"] + shown)
     given = parser.parse_intermixed_args()
     try:
         _run(given)
@@ -240,8 +240,10 @@ class Training:
         targets = torch.tensor([self.samples[row].target for row in order])
         try:
             with closing(read_ahead(views, self.workers, 2 * self.batch_size)) as images:
-                for number, own in enumerate(targets.split(self.batch_size)):
-                    total += self._step(list(islice(images, len(own))), own, number)
+                for number, batch_targets in enumerate(targets.split(self.batch_size)):
+                    total += self._step(
+                        list(islice(images, len(batch_targets))), batch_targets, number
+                    )
                     yield
         except torch.OutOfMemoryError:
             raise BenchError(
@@ -299,14 +301,14 @@ def count_right(
     """How many images the network, as `bench run` uses it, predicts the label of."""
     backbone.module.eval()
     found = predict(test, Scorer(backbone, "output", batch_size), device, workers)
-    return sum(own == sample.target for own, sample in zip(found, test.samples, strict=True))
+    return sum(top == sample.target for top, sample in zip(found, test.samples, strict=True))
 
 
 def _run(given: argparse.Namespace) -> None:
     if given.output.suffix != ".safetensors":
         raise BenchError(f"output: expected a name that ends in .safetensors: '{given.output}'")
     console = Console()
-    recipe = Recipe(**{own.name: getattr(given, own.name) for own in fields(Recipe)})
+    recipe = Recipe(**{option.name: getattr(given, option.name) for option in fields(Recipe)})
     settings, train, test = _data(given.settings, given.evaluate, console)
     device = resolve_device(settings.device)
     recipe = recipe.on(device)
@@ -413,7 +415,7 @@ def _split(settings: RunSettings, name: str) -> list[str]:
 
 
 def _keys(settings: Sequence[str]) -> dict[str, str]:
-    return {own.partition("=")[0]: own for own in settings}
+    return {setting.partition("=")[0]: setting for setting in settings}
 
 
 def _compose(settings: Sequence[str]) -> RunSettings:
@@ -426,7 +428,7 @@ def _compose(settings: Sequence[str]) -> RunSettings:
 
 def _check_apart(train: Dataset, test: Dataset) -> None:
     """Refuses accuracies that would say nothing."""
-    both = {own.path for own in train.samples} & {own.path for own in test.samples}
+    both = {sample.path for sample in train.samples} & {sample.path for sample in test.samples}
     if both:
         raise BenchError(
             f"evaluate: {len(both)} images are trained on and tested on, '{min(both)}' for one; "
@@ -434,7 +436,9 @@ def _check_apart(train: Dataset, test: Dataset) -> None:
         )
     theirs, ours = train.class_names, test.class_names
     known = {sample.target for sample in train.samples}
-    if (theirs and ours and theirs != ours) or not known & {own.target for own in test.samples}:
+    if (theirs and ours and theirs != ours) or not known & {
+        sample.target for sample in test.samples
+    }:
         raise BenchError(
             f"evaluate: '{test.name}' is tested on other classes than those trained on: expected "
             "the same"
@@ -471,8 +475,11 @@ def _initial(
 def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     parameters = list(module.parameters())
     groups = [
-        {"params": [own for own in parameters if own.ndim > 1]},
-        {"params": [own for own in parameters if own.ndim <= 1], "weight_decay": 0.0},
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+        {
+            "params": [parameter for parameter in parameters if parameter.ndim <= 1],
+            "weight_decay": 0.0,
+        },
     ]
     usual = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "adamw":
@@ -540,8 +547,8 @@ def _check_same(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in nested.items():
-        own = f"{prefix}{name}"
-        flat |= _flat(value, f"{own}.") if isinstance(value, Mapping) else {own: value}
+        key = f"{prefix}{name}"
+        flat |= _flat(value, f"{key}.") if isinstance(value, Mapping) else {key: value}
     return flat
 
 
@@ -550,7 +557,9 @@ def _write(
 ) -> Mapping[str, Any]:
     """Weights first, then the record that says they are finished; returns the record."""
     module = training.module
-    state = {name: own.detach().cpu().contiguous() for name, own in module.state_dict().items()}
+    state = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()
+    }
     write_atomically(output, save(state))
     right = training.history[-1]["right"]
     result = {
@@ -573,7 +582,7 @@ def _as_backbone(given: argparse.Namespace, num_classes: int) -> str:
     chosen |= _keys([f"backbone.weights={given.output}", f"backbone.num_classes={num_classes}"])
     del chosen["dataset"]
     chosen.pop("backbone.sha256", None)
-    return shlex.join(own for key, own in chosen.items() if key.startswith("backbone"))
+    return shlex.join(setting for key, setting in chosen.items() if key.startswith("backbone"))
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def visualise(
     for index in classes:
         if not 0 <= index < scorer.backbone.num_classes:
             raise BenchError(f"class: expected 0..{scorer.backbone.num_classes - 1}, found {index}")
-    device = next((own.device for own in scorer.backbone.module.parameters()), None)
+    device = next((parameter.device for parameter in scorer.backbone.module.parameters()), None)
     size = scorer.backbone.preprocessing.size
     x = torch.zeros(len(classes), 3, size, size, device=device)
     x = x.contiguous(memory_format=torch.channels_last)
@@ -121,7 +121,7 @@ def _draw(given: argparse.Namespace) -> None:
             scorer, given.classes, given.steps, given.learning_rate, given.regularisation,
             advance=lambda: progress.advance(task),
         )  # fmt: skip
-    before, after = (scorer.outputs_in_batches(own) for own in (torch.zeros_like(x), x))
+    before, after = (scorer.outputs_in_batches(batch) for batch in (torch.zeros_like(x), x))
     for row, index in enumerate(given.classes):
         path = given.output / f"{file_name(backbone.name)}_class_{index}.png"
         write_atomically(path, _png(backbone, x[row]))

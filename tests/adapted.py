@@ -26,11 +26,11 @@ class GradCam:
 
     def __call__(self, input_tensor, targets, negative=False):
         outputs = self.model(input_tensor)
-        sum(own(output) for own, output in zip(targets, outputs, strict=True)).backward()
+        sum(target(output) for target, output in zip(targets, outputs, strict=True)).backward()
         weights = self.gradients.mean(dim=(2, 3), keepdim=True)
         small = (weights * self.activations).sum(dim=1).relu().numpy() ** self.power
         size = tuple(input_tensor.shape[3:1:-1])
-        maps = np.stack([scaled(cv2.resize(scaled(own), size)) for own in small])
+        maps = np.stack([scaled(cv2.resize(scaled(cam), size)) for cam in small])
         return -maps if negative else maps
 
 

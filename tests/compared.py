@@ -39,26 +39,28 @@ def comparison(
     count = len(next(iter(insertion.values())))
     for method, curves in insertion.items():
         target = "bench.attribution.control.X" if method in controls else "x.X"
-        settings = {"name": method, "version": 1, "settings": {"_target_": target, "own": method}}
-        own = identity(method=settings)
-        own["dataset"]["num_images"] = count
+        settings = {"name": method, "version": 1, "settings": {"_target_": target, "tag": method}}
+        run_identity = identity(method=settings)
+        run_identity["dataset"]["num_images"] = count
         for part, changes in parts.items():
-            own[part] = protocol(**changes) if part == "protocol" else own[part] | changes
+            run_identity[part] = (
+                protocol(**changes) if part == "protocol" else run_identity[part] | changes
+            )
         known = dict(zip(("forward", "backward"), (passes or {}).get(method, ()), strict=False))
-        run = open_run(folder, own, {}, {"passes": known})
+        run = open_run(folder, run_identity, {}, {"passes": known})
         run.set_label("board", method)
         images = [chr(ord("a") + number) for number in range(count)]
         stored = rows(*images)
         stored["insertion_curve"] = list(np.float32(curves))
         stored["deletion_curve"] = list(np.float32((deletion or insertion)[method]))
-        if "confidence" in own["protocol"]["metrics"]:
-            points = own["protocol"]["metrics"]["confidence"]["steps"] + 1
+        if "confidence" in run_identity["protocol"]["metrics"]:
+            points = run_identity["protocol"]["metrics"]["confidence"]["steps"] + 1
             stored["confidence_curve"] = [np.zeros(points, np.float32)] * count
         run.append(stored)
         for image_id, saliency_map in (maps or {}).get(method, {}).items():
             run.save_map(image_id, saliency_map)
     found = comparisons(stored_runs(folder, "board"), "board")
-    return next(own for own in found if set(own.runs) == set(insertion))
+    return next(candidate for candidate in found if set(candidate.runs) == set(insertion))
 
 
 def drawn_curves(methods: str, images: int = 5, points: int = 6) -> dict[str, NDArray]:

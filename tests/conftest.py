@@ -89,7 +89,7 @@ def toy_conf(tmp_path: Path) -> Path:
     conf = tmp_path / "conf"
     files = {
         "backbone/toy.yaml": "_target_: toy.backbone\nclasses: 4\noutput_kind: logits\n",
-        "dataset/own.yaml": "# Three drawn images\n_target_: toy.OwnData\ncount: 3\n",
+        "dataset/drawn.yaml": "# Three drawn images\n_target_: toy.DrawnData\ncount: 3\n",
         "dataset/no_data.yaml": "_target_: toy.Constant\n",
         "method/flat.yaml": "# One value everywhere\nflat:\n  _target_: toy.Constant\n",
         "method/slow.yaml": "slow:\n  _target_: toy.Slow\n",

@@ -65,7 +65,7 @@ CELEBA = ((2880, 0), (2937, 0), (8692, 1), (5805, 2), (1, 2))
 
 
 def celeba(root: Path, anno: str = "", evaluation: str = "", images: str = "") -> Path:
-    numbered = [(f"{i:06d}.jpg", *own) for i, own in enumerate(CELEBA, start=1)]
+    numbered = [(f"{i:06d}.jpg", *row) for i, row in enumerate(CELEBA, start=1)]
     lines = (f"{file} {identity}" for file, identity, _ in numbered)
     write_lines(root / anno / "identity_CelebA.txt", *lines)
     lines = (f"{file} {part}" for file, _, part in numbered)

@@ -30,7 +30,7 @@ def image(name="image", size=8, channels=3):
 
 def functional(layers, output, name="model"):
     """A Functional model's entry; its inputs are its InputLayers."""
-    inputs = [[own["name"], 0, 0] for own in layers if own["class_name"] == "InputLayer"]
+    inputs = [[layer["name"], 0, 0] for layer in layers if layer["class_name"] == "InputLayer"]
     outputs = [[output, 0, 0]] if isinstance(output, str) else output
     config = {"name": name, "layers": layers, "input_layers": inputs, "output_layers": outputs}
     return {"class_name": "Functional", "name": name, "config": config}
@@ -41,10 +41,10 @@ def write_h5(path, model, arrays):
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps(model)
         weights = file.create_group("model_weights")
-        weights.attrs["layer_names"] = [own["name"] for own in model["config"]["layers"]]
-        for own in model["config"]["layers"]:
-            group = weights.create_group(own["name"])
-            found = arrays.get(own["name"], {})
+        weights.attrs["layer_names"] = [layer["name"] for layer in model["config"]["layers"]]
+        for layer in model["config"]["layers"]:
+            group = weights.create_group(layer["name"])
+            found = arrays.get(layer["name"], {})
             group.attrs["weight_names"] = list(found)
             for name, values in found.items():
                 group[name] = np.asarray(values)
@@ -66,7 +66,9 @@ def small_model(size=8, **changes):
         "predictions": {"kernel": (4, 3), "bias": (3,)},
     }
     arrays = {
-        own: {f"{own}/{name}:0": draw(shape).astype(np.float32) for name, shape in named.items()}
-        for own, named in shapes.items()
+        layer: {
+            f"{layer}/{name}:0": draw(shape).astype(np.float32) for name, shape in named.items()
+        }
+        for layer, named in shapes.items()
     }
     return functional(layers, "predictions"), arrays

@@ -30,7 +30,8 @@ def board(**columns):
         "insertion_letters": ["a", "b", "b", "a"], "deletion_letters": ["ab", "a", "b", "a"],
     } | columns  # fmt: skip
     empty = pd.DataFrame(
-        columns=[own for own in csv_columns(STATISTICS) if own not in given], index=range(4)
+        columns=[column for column in csv_columns(STATISTICS) if column not in given],
+        index=range(4),
     )
     return pd.concat([pd.DataFrame(given, index=range(4)), empty.astype(object)], axis=1)
 

@@ -77,12 +77,14 @@ def check(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
 
     def run(*arguments, offset=0, assets=("root=data", "weights=weights"), known=True):
         """The list's labels are the network's predictions plus an offset."""
-        listed = [f"{name} {(own + offset) % 4}" for name, own in zip(names, top, strict=True)]
+        listed = [f"{name} {(label + offset) % 4}" for name, label in zip(names, top, strict=True)]
         (image_folder / "list.txt").write_text("\n".join(listed))
         entries = hashlib.sha256("".join(f"{line}\n" for line in listed).encode()).hexdigest()
-        lists = [replace(own, entries_sha256=entries * known) for own in PUBLISHED_LISTS]
+        lists = [
+            replace(published, entries_sha256=entries * known) for published in PUBLISHED_LISTS
+        ]
         monkeypatch.setattr(bench.check_experiment, "PUBLISHED_LISTS", lists)
-        given = [f"assets.{own}" for own in assets]
+        given = [f"assets.{asset}" for asset in assets]
         try:
             main(
                 ["check", "--config-dir", str(toy_conf), "experiment=doctored", *given, *arguments]
@@ -231,7 +233,7 @@ def test_every_experiment_of_the_paper_says_where_its_assets_come_from(
 def test_the_subsets_on_record():
     tables = ("celeba", "vggface2", "cub", "cub_errors")
     subsets = ["correct", "correct", "correct", "misclassified"]
-    assert [published_subset(own) for own in tables] == subsets
+    assert [published_subset(table) for table in tables] == subsets
 
 
 def test_an_experiment_without_assets(tmp_path, monkeypatch, capsys):

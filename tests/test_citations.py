@@ -38,8 +38,8 @@ def parsed(text):
             rest = rest.lstrip()
             assert rest[0] == "{"
             depth = close = 0
-            for close, own in enumerate(rest):  # noqa: B007
-                depth += {"{": 1, "}": -1}.get(own, 0)
+            for close, character in enumerate(rest):  # noqa: B007
+                depth += {"{": 1, "}": -1}.get(character, 0)
                 if not depth:
                     break
             fields[name.strip()] = rest[1:close]
@@ -53,7 +53,7 @@ def test_the_shipped_file_parses_and_its_keys_are_unique():
     shipped = parsed(BIB)
     assert len(shipped) > 30
     assert [(key, fields) for _, key, fields in shipped] == [
-        (own.key, dict(own.fields)) for own in references()
+        (entry.key, dict(entry.fields)) for entry in references()
     ]
     keys = [key for _, key, _ in shipped]
     assert len(set(keys)) == len(keys)
@@ -78,7 +78,7 @@ def test_the_shipped_file_parses_and_its_keys_are_unique():
 
 def citations():
     for path in sorted((ROOT / "conf/method").glob("*.yaml")):
-        (node,) = (own for own in OmegaConf.load(path).values() if OmegaConf.is_dict(own))
+        (node,) = (value for value in OmegaConf.load(path).values() if OmegaConf.is_dict(value))
         target = node["_target_"]
         if not target.startswith("bench.attribution.control") and path.stem not in (
             "function", "stored",
@@ -104,7 +104,7 @@ def citations():
 def test_everything_shipped_has_an_entry(name, citation):
     found = entries(citation)
     assert found, name
-    assert all(own in references() for own in found), citation
+    assert all(entry in references() for entry in found), citation
     for line, entry in zip(citation.split(";"), found, strict=True):
         first, year = line.split()[0], re.search(r"\b(?:19|20)\d\d\b", line)[0]
         assert entry.fields["author"].startswith(first)
@@ -116,26 +116,26 @@ def test_everything_shipped_has_an_entry(name, citation):
 def test_networks_of_timm_are_cited_by_their_names(name):
     settings = {"weights": "random", "preprocessing": {}}
     found = entries(timm_model(name, **settings).citation)
-    assert [own.key for own in found] == ["he2016deep", "wightman2019timm"]
+    assert [entry.key for entry in found] == ["he2016deep", "wightman2019timm"]
     other = timm_model("mobilenetv3_small_050", **settings)
-    assert [own.key for own in entries(other.citation)] == ["wightman2019timm"]
+    assert [entry.key for entry in entries(other.citation)] == ["wightman2019timm"]
 
 
 def test_entries_are_found_by_their_ids_alone():
     found = entries(
         "anybody, see arxiv:1806.07421v3; https://github.com/jacobgil/pytorch-grad-cam/"
     )
-    assert [own.key for own in found] == ["petsiuk2018rise", "gildenblat2021pytorch"]
-    (own,) = entries("a fork 2022, github.com/jacobgil/pytorch-grad-cam-2")
-    assert own not in references()
+    assert [entry.key for entry in found] == ["petsiuk2018rise", "gildenblat2021pytorch"]
+    (entry,) = entries("a fork 2022, github.com/jacobgil/pytorch-grad-cam-2")
+    assert entry not in references()
 
 
 def test_other_lines_become_entries_that_say_no_more():
-    (own,) = entries("Somebody et al. 2026, arXiv 2601.00001")
-    assert (own.key, own.fields["author"]) == ("arxiv:2601.00001", "Somebody and others")
-    assert (own.fields["eprint"], own.fields["year"]) == ("2601.00001", "2026")
-    ((kind, key, fields),) = parsed(own.text)
-    assert (kind, key, fields) == ("misc", own.key, dict(own.fields))
+    (entry,) = entries("Somebody et al. 2026, arXiv 2601.00001")
+    assert (entry.key, entry.fields["author"]) == ("arxiv:2601.00001", "Somebody and others")
+    assert (entry.fields["eprint"], entry.fields["year"]) == ("2601.00001", "2026")
+    ((kind, key, fields),) = parsed(entry.text)
+    assert (kind, key, fields) == ("misc", entry.key, dict(entry.fields))
     one, two = entries("Our handbook, 3rd edition; Our handbook, 4th edition")
     assert one.key != two.key
     assert "eprint" not in one.fields
@@ -175,7 +175,7 @@ def test_methods_cite_those_that_they_call():
 
 def test_protocols_cite_their_parts_and_their_hash_knows_nothing_of_it():
     protocol = load_protocol("xplique-mufidelity")
-    keys = [own.key for line in protocol.citations for own in entries(line)]
+    keys = [entry.key for line in protocol.citations for entry in entries(line)]
     assert keys == ["petsiuk2018rise", "bhatt2020evaluating", "fel2022xplique"]
     assert "citation" not in protocol.settings()
 

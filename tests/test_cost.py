@@ -35,12 +35,12 @@ def clock(monkeypatch):
 
 
 def test_seconds_are_passes_times_what_one_takes(clock):
-    own, other = clock(backbone(), 1), clock(other_backbone(), 10)
+    network, other = clock(backbone(), 1), clock(other_backbone(), 10)
     cost = Cost(curves=100, forward=7, backward=3, map_bytes=0)
-    assert estimate_seconds(cost, own, own, batch_size=4, device=CPU) == pytest.approx(
+    assert estimate_seconds(cost, network, network, batch_size=4, device=CPU) == pytest.approx(
         107 * 1 + 3 * 5
     )
-    assert estimate_seconds(cost, own, other, batch_size=4, device=CPU) == pytest.approx(
+    assert estimate_seconds(cost, network, other, batch_size=4, device=CPU) == pytest.approx(
         100 + 70 + 3 * 5
     )
     assert cost.passes == 110

@@ -53,7 +53,7 @@ def write_the_method_of_contributing():
 
 def shell_of_contributing(heading):
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (section,) = [own for own in text.split("\n## ") if own.startswith(heading)]
+    (section,) = [section for section in text.split("\n## ") if section.startswith(heading)]
     (commands,) = re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)
     return commands
 
@@ -69,7 +69,7 @@ def test_adding_a_method_as_contributing_tells(tmp_path, monkeypatch, capsys):
     assert table["n_missing"].tolist() == [0]
     capsys.readouterr()
     main(["list", "methods", "--config-dir", "my_conf"])
-    (line,) = [own for own in capsys.readouterr().out.splitlines() if "smooth_saliency" in own]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "smooth_saliency" in line]
     assert line.split()[:5] == ["smooth_saliency", "my_conf", "1", "+", "1"]
     assert "Somebody et al. 2026, arXiv 2601.00001  " in line
     assert line.rstrip().endswith("  Saliency, averaged over a window")
@@ -95,7 +95,7 @@ def test_shipping_a_package_as_contributing_tells(tmp_path, monkeypatch):
         ["bash", "-ec", "\n".join(commands)], env=environment, capture_output=True, text=True,
         check=True,
     ).stdout  # fmt: skip
-    (line,) = [own for own in out.splitlines() if own.startswith("smooth_saliency ")]
+    (line,) = [line for line in out.splitlines() if line.startswith("smooth_saliency ")]
     assert line.split()[1:6] == ["smooth-saliency", "1.0", "1", "+", "1"]
     assert sorted(path.name for path in Path().iterdir()) == ["results", "site", "smooth-saliency"]
     table = pd.read_csv("results/leaderboards/demo.csv")
@@ -136,8 +136,12 @@ def test_the_commands_of_the_road_to_the_tables_can_be_composed(tmp_path, monkey
     for program, *arguments in commands:
         if program == "python":
             assert (ROOT / arguments[0]).exists()
-            settings = [own for own in arguments if "=" in own]
-            data = [] if any(own.startswith("dataset=") for own in settings) else ["dataset=cub200"]
+            settings = [argument for argument in arguments if "=" in argument]
+            data = (
+                []
+                if any(setting.startswith("dataset=") for setting in settings)
+                else ["dataset=cub200"]
+            )
             arguments = ["run", *data, *settings]  # birds are what is trained on by default
         if program != "awk" and arguments[0] in ("run", "check", "select"):
             composed.append(compose_run(arguments[1:]))
@@ -170,7 +174,7 @@ NETWORKS = {
 """Side of the input and channels of the CAM layer, where they are not ResNet-101's."""
 
 
-@pytest.mark.parametrize("name", [own for own in known_names("experiment") if "paper/" in own])
+@pytest.mark.parametrize("name", [name for name in known_names("experiment") if "paper/" in name])
 def test_the_passes_of_an_experiment_are_those_that_the_docs_tell(name):
     config = compose_run([f"experiment={name}"])
     name_other_methods(config)
@@ -182,15 +186,19 @@ def test_the_passes_of_an_experiment_are_those_that_the_docs_tell(name):
         methods[method] = build_method(component)
     network = Network(*NETWORKS.get(name, (224, 2048)))
     protocol = protocol_from_mapping(settings.protocol)
-    runs = [MethodRun(own, method, method.passes(network)) for own, method in methods.items()]
+    runs = [MethodRun(name, method, method.passes(network)) for name, method in methods.items()]
     cost = count_cost([Sample("a", Path("a"), 0)], runs, protocol, network.preprocessing.size)
     maps = sum(not run.is_free for run in runs)
-    (images,) = (own.num_images for own in PUBLISHED_LISTS if own.name == settings.reproduces.list)
+    (images,) = (
+        published.num_images
+        for published in PUBLISHED_LISTS
+        if published.name == settings.reproduces.list
+    )
     forward, size = cost.curves + cost.forward, network.preprocessing.size
     row = f"| {forward:,} | {cost.backward} | {forward * images / 1e6:.1f} | "
     row += f"{maps * images * 4 * size**2 / 1e9:.1f} |"
     docs = (ROOT / "docs/reproduce.md").read_text(encoding="utf-8")
-    (line,) = [own for own in docs.splitlines() if own.endswith("|") and row in own]
+    (line,) = [line for line in docs.splitlines() if line.endswith("|") and row in line]
     assert f"`{name}`" in line
 
 

@@ -137,9 +137,9 @@ def test_every_row_equals_a_slow_loop(samples, seed):
         evaluate_runs(samples, scorer, runs, UNLIKE, device=CPU, seed=seed, block_size=4)
     )
     found = {
-        (r.method, row["image_id"]): (row, own)
+        (r.method, row["image_id"]): (row, saliency)
         for r in results
-        for row, own in zip(r.rows.to_dict("records"), r.maps, strict=True)
+        for row, saliency in zip(r.rows.to_dict("records"), r.maps, strict=True)
     }
     assert len(found) == 4 * 7 - 5
     for sample in samples:
@@ -152,9 +152,9 @@ def test_every_row_equals_a_slow_loop(samples, seed):
             if sample.image_id in done.get(name, ()):
                 assert (name, sample.image_id) not in found
                 continue
-            row, own = found[name, sample.image_id]
+            row, saliency = found[name, sample.image_id]
             (expected,) = method(scorer, batch)
-            assert torch.equal(own, expected)
+            assert torch.equal(saliency, expected)
             order = argsort_numpy_1_23(expected.flatten().numpy())[::-1]
             for direction, start, end in [
                 ("insertion", blur[0], x[0]),
@@ -470,8 +470,8 @@ class TestInsertionDeletion:
 
         before = self.x.clone()
         found, expected = (
-            insertion_deletion(own(self.model).eval(), self.x, self.targets, self.maps)
-            for own in (InPlace, Copies)
+            insertion_deletion(kind(self.model).eval(), self.x, self.targets, self.maps)
+            for kind in (InPlace, Copies)
         )
         assert torch.equal(self.x, before)
         assert (found.insertion == expected.insertion).all()
@@ -672,5 +672,5 @@ def test_nothing_more_is_read_when_all_methods_have_failed(samples):
     Noted.asked.clear()
     noted = [Noted(s.image_id, s.path, s.target) for s in samples]
     failures = run(noted, {"wrong": WrongShape()}, block_size=1)
-    assert [type(own) for own in failures] == [Failed] * GIVE_UP
+    assert [type(failure) for failure in failures] == [Failed] * GIVE_UP
     assert len(Noted.asked) <= GIVE_UP + 1

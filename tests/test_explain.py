@@ -26,7 +26,7 @@ def other_backbone():
 
 
 def stores(folder, dtype="float32", methods=METHODS):
-    keys = {own.image_id: image_key(own, "pixels") for own in SAMPLES}
+    keys = {sample.image_id: image_key(sample, "pixels") for sample in SAMPLES}
     identity = {"backbone": {"name": "toy"}}
     return {
         name: open_maps(folder, identity | {"method": {"name": name, "is": name}}, dtype, keys)
@@ -59,8 +59,11 @@ def maps_of(results):
 
 def rows_of(results):
     columns = ["insertion_curve", "deletion_curve", "tied_fraction", "clean_score"]
-    return [result.rows[columns].map(lambda own: str(list(own)) if hasattr(own, "__len__") else own)
-            for result in results]  # fmt: skip
+
+    def text(value):
+        return str(list(value)) if hasattr(value, "__len__") else value
+
+    return [result.rows[columns].map(text) for result in results]
 
 
 def test_kept_maps_change_no_bit_and_save_the_methods_passes(tmp_path):
@@ -70,8 +73,8 @@ def test_kept_maps_change_no_bit_and_save_the_methods_passes(tmp_path):
     for name in METHODS:
         for kept in (first, second):
             assert torch.equal(maps_of(kept[name]), maps_of(plain[name]))
-            for own, expected in zip(rows_of(kept[name]), rows_of(plain[name]), strict=True):
-                assert own.equals(expected)
+            for rows, expected in zip(rows_of(kept[name]), rows_of(plain[name]), strict=True):
+                assert rows.equals(expected)
     cost = cost_of(stores(tmp_path))
     assert (cost.forward, cost.backward, cost.map_bytes) == (0, 0, 0)
     # What is left are the curves and, in full batches of 4, the end points of two blocks.
@@ -93,7 +96,7 @@ def test_only_what_is_not_kept_is_made(tmp_path):
 
     methods = {"saliency": Watched()}
     found = run(methods=methods, kept=stores(tmp_path, methods=methods))
-    assert explained == [own.image_id for own in SAMPLES if own not in SAMPLES[1:3]]
+    assert explained == [sample.image_id for sample in SAMPLES if sample not in SAMPLES[1:3]]
     assert torch.equal(maps_of(found["saliency"]), maps_of(run()["saliency"]))
 
 
@@ -126,13 +129,13 @@ def test_float64_maps_give_the_same_rows_the_first_and_the_second_time(tmp_path,
     first, second = (run(methods=methods, kept=stores(tmp_path, dtype, methods)) for _ in range(2))
     plain = run(methods=methods)
     for name in methods:
-        for own, again, unkept in zip(*map(rows_of, (first[name], second[name], plain[name])),
+        for rows, again, unkept in zip(*map(rows_of, (first[name], second[name], plain[name])),
                                       strict=True):  # fmt: skip
-            assert own.equals(again)
-            assert own.equals(unkept) or dtype == "float16"
-    for own, coarse in zip(plain["fine"], plain["saliency"], strict=True):
-        assert own.maps.dtype == torch.float64
-        assert own.rows["tied_fraction"].tolist() == coarse.rows["tied_fraction"].tolist()
+            assert rows.equals(again)
+            assert rows.equals(unkept) or dtype == "float16"
+    for fine, coarse in zip(plain["fine"], plain["saliency"], strict=True):
+        assert fine.maps.dtype == torch.float64
+        assert fine.rows["tied_fraction"].tolist() == coarse.rows["tied_fraction"].tolist()
 
 
 @pytest.mark.parametrize("score", ["probability", "logit"])
@@ -142,10 +145,10 @@ def test_methods_explain_what_they_are_told_to(score):
     for name, method in METHODS.items():
         blocks = [SAMPLES[:4], SAMPLES[4:]]
         for result, block in zip(found[name], blocks, strict=True):
-            images = [own.read() for own in block]
+            images = [sample.read() for sample in block]
             x = explained.backbone.preprocess(images)
-            targets = torch.tensor([own.target for own in block])
-            batch = Batch(x, targets, [own.image_id for own in block], images)
+            targets = torch.tensor([sample.target for sample in block])
+            batch = Batch(x, targets, [sample.image_id for sample in block], images)
             assert torch.equal(result.maps, method(explained, batch))
     clean = [result.rows["clean_score"].tolist() for result in found["saliency"]]
     assert clean == [result.rows["clean_score"].tolist() for result in run()["saliency"]]

@@ -60,7 +60,7 @@ def test_an_exception_of_a_plug_in_keeps_its_traceback(bench):
     (run,) = [run for run in stored_runs(Path("results")) if "raises" in run.folder.name]
     record = json.loads((run.folder / "failures.json").read_text())
     assert len(record) == 3  # and then it was asked no more
-    assert all("ZeroDivisionError" in own["trace"] for own in record.values())
+    assert all("ZeroDivisionError" in failure["trace"] for failure in record.values())
     assert len(load_rows("results")) == 7
 
 
@@ -168,7 +168,7 @@ def test_out_of_memory_halves_the_method_s_own_batch_only():
     scorer, results = run({"hungry": Hungry(5), "rise": Rise(5)}, sizes)
     assert sizes == {"hungry": 4}
     assert scorer.batch_size == 16
-    assert not [own for own in results if isinstance(own, Failed)]
+    assert not [result for result in results if isinstance(result, Failed)]
     asked = []
 
     class Watched(Hungry):
@@ -183,10 +183,10 @@ def test_out_of_memory_halves_the_method_s_own_batch_only():
 @pytest.mark.parametrize("may_shrink", [True, False])
 def test_out_of_memory_for_good_is_a_failure_like_others(may_shrink):
     _, results = run({"hungry": Hungry(0), "random": Random()}, {}, may_shrink)
-    failures = [own for own in results if isinstance(own, Failed)]
-    assert {own.method for own in failures} == {"hungry"}
-    assert all("out of memory at batch_size=" in own.reason for own in failures)
-    assert sum(len(own.rows) for own in results if not isinstance(own, Failed)) == 4
+    failures = [result for result in results if isinstance(result, Failed)]
+    assert {failure.method for failure in failures} == {"hungry"}
+    assert all("out of memory at batch_size=" in failure.reason for failure in failures)
+    assert sum(len(result.rows) for result in results if not isinstance(result, Failed)) == 4
 
 
 def test_the_rest_of_a_block_has_the_same_bits_as_without_the_failure():
@@ -196,7 +196,7 @@ def test_the_rest_of_a_block_has_the_same_bits_as_without_the_failure():
     def rows(methods):
         scorer = Scorer(backbone(), protocol.score, 4)
         found = evaluate_runs(samples, scorer, method_runs(methods), protocol, device=CPU)
-        (result,) = [own for own in found if not isinstance(own, Failed)]
+        (result,) = [result for result in found if not isinstance(result, Failed)]
         return result.rows.set_index("image_id")["insertion_curve"].map(list)
 
     class Fails(Random):
@@ -252,5 +252,7 @@ def test_nan_is_found_alone():
     scorer = Scorer(backbone(), protocol.score, 4)
     methods = {"nan": NotFinite(samples[2].image_id)}
     results = list(evaluate_runs(samples, scorer, method_runs(methods), protocol, device=CPU))
-    assert [own.image_id for own in results if isinstance(own, Failed)] == [samples[2].image_id]
-    assert sum(len(own.rows) for own in results if not isinstance(own, Failed)) == 3
+    assert [result.image_id for result in results if isinstance(result, Failed)] == [
+        samples[2].image_id
+    ]
+    assert sum(len(result.rows) for result in results if not isinstance(result, Failed)) == 3

@@ -55,7 +55,7 @@ def test_files_follow_the_umask_and_the_folder_s_group(tmp_path, umask):
         write_atomically(tmp_path / "new" / "file.txt", b"one")
     finally:
         os.umask(before)
-    folder, file = (own.stat() for own in (tmp_path / "new", tmp_path / "new/file.txt"))
+    folder, file = (path.stat() for path in (tmp_path / "new", tmp_path / "new/file.txt"))
     assert stat.S_IMODE(file.st_mode) == 0o666 & ~umask
     assert stat.S_IMODE(folder.st_mode) & 0o777 == 0o777 & ~umask
     assert file.st_gid == folder.st_gid == tmp_path.stat().st_gid
@@ -63,11 +63,11 @@ def test_files_follow_the_umask_and_the_folder_s_group(tmp_path, umask):
 
 def test_long_names_are_cut_and_stay_apart(tmp_path):
     names = [letter * 300 + end for letter in ("a", "é", "/", "深") for end in ("1", "2")]
-    short = [file_name(own) for own in names]
+    short = [file_name(name) for name in names]
     assert len(set(short)) == len(names)
-    assert max(len(own.encode()) for own in short) <= LONGEST_NAME
-    for own in short:
-        (tmp_path / own).write_text("")
+    assert max(len(name.encode()) for name in short) <= LONGEST_NAME
+    for name in short:
+        (tmp_path / name).write_text("")
     assert file_name("a" * LONGEST_NAME) == "a" * LONGEST_NAME
     assert file_name("\ud800" * 300) == "unnamed"
 
@@ -79,6 +79,6 @@ def test_broken_files_and_folders_are_set_aside_one_beside_the_other(tmp_path):
         assert "/broken-" in set_aside(BrokenFileError(path, "a reason"))
     path.mkdir()
     assert set_aside(BrokenFileError(path, "a folder")).endswith("(a folder)")
-    names = {f"{own}-part-a.parquet" for own in ("broken", "broken-2", "broken-3", "broken-4")}
-    assert {own.name for own in tmp_path.iterdir()} == names
+    names = {f"{name}-part-a.parquet" for name in ("broken", "broken-2", "broken-3", "broken-4")}
+    assert {path.name for path in tmp_path.iterdir()} == names
     set_aside(BrokenFileError(path, "a folder"))  # another process was faster

@@ -73,7 +73,7 @@ def run(samples, module, protocol="xplique-probability", block_size=3, methods=M
         for image_id in result.rows["image_id"]
     ]
     failures = [result for result in results if not isinstance(result, Evaluated)]
-    return rows, {(own.method, own.image_id): own.reason for own in failures}
+    return rows, {(failure.method, failure.image_id): failure.reason for failure in failures}
 
 
 def test_a_clean_score_that_is_nan_fails_the_image_for_all_methods(samples):
@@ -106,8 +106,8 @@ def test_nan_of_another_class_leaves_no_prediction(samples):
             samples[:3], scorer, method_runs(METHODS), load_protocol("smdl-face"), device=CPU
         )
     )
-    failures = [own for own in results if not isinstance(own, Evaluated)]
-    assert {own.image_id for own in failures} == {"class 0/photo 0.png"}
+    failures = [result for result in results if not isinstance(result, Evaluated)]
+    assert {failure.image_id for failure in failures} == {"class 0/photo 0.png"}
     assert "clean score is NaN" in failures[0].reason
 
 
@@ -147,7 +147,7 @@ def test_a_point_of_a_curve_fails_that_map_and_no_other(samples):
 
 def test_methods_are_not_given_up_for_the_networks_fault(samples):
     """Three images in a row fail, and the method goes on."""
-    bad = backbone().preprocess([own.read() for own in samples[:4]])
+    bad = backbone().preprocess([sample.read() for sample in samples[:4]])
 
     def rule(x):
         return (x[:, None] == bad[None]).flatten(2).all(dim=2).any(dim=1)
@@ -165,8 +165,8 @@ def test_drops_of_mufidelity_and_the_curve_of_confidence(samples):
     protocol = replace(protocol, metrics={**protocol.metrics, "mufidelity": less})
     rows, failures = run(samples[:2], Where(backbone().module, few), protocol)
     assert rows == []
-    assert all(" score at mask " in own and " of 9 (MuFidelity) is NaN" in own
-               for own in failures.values())  # fmt: skip
+    assert all(" score at mask " in reason and " of 9 (MuFidelity) is NaN" in reason
+               for reason in failures.values())  # fmt: skip
 
     black = -torch.tensor([120.0, 110.0, 100.0]) / torch.tensor([60.0, 61.0, 62.0])
 
@@ -176,7 +176,9 @@ def test_drops_of_mufidelity_and_the_curve_of_confidence(samples):
 
     rows, failures = run(samples[:2], Where(backbone().module, on_black), "smdl-cub-errors")
     assert rows == []
-    assert all("confidence score at point 1 of 25 (21 pixels)" in own for own in failures.values())
+    assert all(
+        "confidence score at point 1 of 25 (21 pixels)" in reason for reason in failures.values()
+    )
 
 
 def test_a_probability_that_underflows_has_no_logarithm(samples):
@@ -191,9 +193,9 @@ def test_a_probability_that_underflows_has_no_logarithm(samples):
     results = list(
         evaluate_runs(samples, scorer, [MethodRun("random", Random())], protocol, device=CPU)
     )
-    rows = [own for own in results if isinstance(own, Evaluated)]
-    failures = [own for own in results if not isinstance(own, Evaluated)]
-    assert [set(own.rows["target"]) for own in rows] == [{1}]
+    rows = [result for result in results if isinstance(result, Evaluated)]
+    failures = [result for result in results if not isinstance(result, Evaluated)]
+    assert [set(result.rows["target"]) for result in rows] == [{1}]
     assert len(failures) == 5
     assert "clean score is -infinity" in failures[0].reason
     assert "score `probability` instead" in failures[0].reason

@@ -70,9 +70,9 @@ def here():
 
 def assert_as_one_process_would_have_it(bench):
     assert bench("results_dir=whole")[0] == 0
-    whole, shards = (load_rows(own).drop(columns="seconds") for own in ("whole", "results"))
+    whole, shards = (load_rows(folder).drop(columns="seconds") for folder in ("whole", "results"))
     pd.testing.assert_frame_equal(whole, shards, check_exact=True)
-    boards = [Path(own) / BOARD.relative_to("results") for own in ("whole", "results")]
+    boards = [Path(folder) / BOARD.relative_to("results") for folder in ("whole", "results")]
     assert boards[0].read_bytes() == boards[1].read_bytes()
 
 
@@ -138,7 +138,7 @@ def test_slurm(bench, elsewhere, tmp_path, monkeypatch):
         path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     asked = ["partition=gpu", "gpus_per_node=1", "cpus_per_task=8", "mem_gb=32", "timeout_min=240"]
-    settings = [f"hydra.launcher.{own}" for own in asked]
+    settings = [f"hydra.launcher.{setting}" for setting in asked]
     code, _, err = elsewhere("submitit_slurm", SHARDS, *settings)
     assert code == 0, err
     script = Path("submitted.sh").read_text()

@@ -43,11 +43,11 @@ def test_maps_come_back_to_the_bit_in_any_order(tmp_path):
     store.save(["a", "b"], first, 1.5)
     store.save(["c"], second, 2.5)
     assert [name in store for name in "abcd"] == [True, True, True, False]
-    for own in (store, opened(tmp_path)):  # in this process, and in the next
-        found = own.load(["c", "b", "d", "a"], SIZE)
+    for reader in (store, opened(tmp_path)):  # in this process, and in the next
+        found = reader.load(["c", "b", "d", "a"], SIZE)
         assert found.keys() == {"a", "b", "c"}
         assert all(kept.values.dtype == np.float32 for kept in found.values())
-        maps = loaded(own, "c", "b", "a")
+        maps = loaded(reader, "c", "b", "a")
         assert np.array_equal(maps, np.concatenate([second, first[::-1]]))
         assert [found[name].seconds for name in "cba"] == [2.5, 1.5, 1.5]
 
@@ -90,8 +90,8 @@ def test_float16_keeps_large_and_small_maps_to_three_digits(tmp_path):
     found = loaded(store, "a", "b", "c")
     assert found.dtype == np.float32
     assert np.array_equal(found, [given[name].values for name in "abc"])  # what is kept is given
-    for own, expected in zip(found, maps, strict=True):
-        assert np.abs(own - expected).max() <= 2**-11 * np.abs(expected).max()
+    for saliency, expected in zip(found, maps, strict=True):
+        assert np.abs(saliency - expected).max() <= 2**-11 * np.abs(expected).max()
     (part,) = store.folder.glob("part-*")
     with safe_open(part, framework="numpy") as file:
         assert file.get_tensor("maps").dtype == np.float16
@@ -103,13 +103,13 @@ def test_float64_maps_keep_what_float32_cannot_hold(tmp_path, dtype):
     store = opened(tmp_path, dtype)
     store.save(["a"], small, 0)
     store.save(["b"], noise(1), 0)
-    for own in (store, opened(tmp_path, dtype)):
-        found = loaded(own, "a")
+    for reader in (store, opened(tmp_path, dtype)):
+        found = loaded(reader, "a")
         assert found.dtype == np.float64
         tolerance = 0 if dtype == "float32" else 2**-11 * np.abs(small).max()
         assert np.abs(found - small).max() <= tolerance
-        assert loaded(own, "b").dtype == np.float32
-        assert loaded(own, "b", "a").dtype == np.float64
+        assert loaded(reader, "b").dtype == np.float32
+        assert loaded(reader, "b", "a").dtype == np.float64
 
 
 def test_the_folder_says_what_it_holds(tmp_path):
@@ -127,11 +127,11 @@ def tensors(**changes):
         "maps": noise(2), "scales": np.ones(2, np.float32), "seconds": np.ones(2, np.float32),
         **changes,
     }  # fmt: skip
-    return {name: own for name, own in kept.items() if own is not None}
+    return {name: kept_map for name, kept_map in kept.items() if kept_map is not None}
 
 
 def part(keys=("a", "b"), **changes):
-    words = json.dumps([KEYS.get(own, own) for own in keys])
+    words = json.dumps([KEYS.get(key, key) for key in keys])
     return safetensors_bytes(tensors(**changes), {"keys": words})
 
 

@@ -58,7 +58,7 @@ def rows_of(samples, module, kind="logits", block_size=5):
         )
     )
     assert all(isinstance(result, Evaluated) for result in results)
-    rows = pd.concat([own.rows.assign(method=own.method) for own in results])
+    rows = pd.concat([result.rows.assign(method=result.method) for result in results])
     return rows.set_index(["method", "image_id"]).sort_index()
 
 
@@ -93,8 +93,8 @@ def test_one_logit_gives_the_rows_of_two(samples):
     two.load_state_dict(
         one.state_dict()
         | {
-            f"head.{name}": torch.cat([torch.zeros_like(own), own])
-            for name, own in one.head.state_dict().items()
+            f"head.{name}": torch.cat([torch.zeros_like(tensor), tensor])
+            for name, tensor in one.head.state_dict().items()
         }
     )
     found, expected = rows_of(samples, one), rows_of(samples, two)
@@ -152,9 +152,11 @@ def test_a_run_tells_what_kind_of_network_it_is(tmp_path, capsys):
     assert "has one output: a binary classifier of classes 0 and 1" in out
     assert out.count("cannot take channels-last inputs") == 1
     manifests = [
-        json.loads(own.read_text()) for own in tmp_path.glob("results/runs/**/manifest.json")
+        json.loads(path.read_text()) for path in tmp_path.glob("results/runs/**/manifest.json")
     ]
-    assert {own["provenance"]["memory_format"] for own in manifests} == {"contiguous_format"}
+    assert {manifest["provenance"]["memory_format"] for manifest in manifests} == {
+        "contiguous_format"
+    }
     write_list(tmp_path, [0, 1, 2])
     with pytest.raises(SystemExit):
         run(tmp_path, *overrides)
@@ -169,7 +171,7 @@ def test_accuracy_of_several_labels_says_what_it_counts(tmp_path, capsys):
     assert "target's probability above 1/2 on " in out
     assert "(target's probability above 1/2)" in out  # of the table's title
     (table,) = tmp_path.glob("results/leaderboards/*-probability.csv")
-    rows = pd.concat([pd.read_parquet(own) for own in tmp_path.glob("results/runs/**/*.parquet")])
+    rows = pd.concat([pd.read_parquet(path) for path in tmp_path.glob("results/runs/**/*.parquet")])
     right = rows["clean_score"] > 0.5
     assert (right == (rows["prediction"] == rows["target"])).all()
     assert pd.read_csv(table)["clean_accuracy"].unique() == pytest.approx(right.mean())

@@ -67,7 +67,7 @@ def test_an_entry_point_that_leads_nowhere_costs_nothing_else(install, value, ca
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
     assert line.startswith(f"bench: warning: bench.configs: '{value}' of other 1.2 is no folder")
-    (line,) = [own for own in out.splitlines() if own.startswith("wing ")]
+    (line,) = [line for line in out.splitlines() if line.startswith("wing ")]
     assert line.split() == "wing birdlib 1.2 0 + 0 Control: looks at wings".split()
 
 

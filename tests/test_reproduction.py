@@ -54,8 +54,10 @@ def repeat(toy_conf, image_folder, tmp_path, monkeypatch, capsys):
     lines = (image_folder / "list.txt").read_text().splitlines()
     entries = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
     lists = [
-        replace(own, entries_sha256=entries, num_images=7) if own.name.endswith("r-resnet") else own
-        for own in PUBLISHED_LISTS
+        replace(published, entries_sha256=entries, num_images=7)
+        if published.name.endswith("r-resnet")
+        else published
+        for published in PUBLISHED_LISTS
     ]
     monkeypatch.setattr(bench.reproduction, "PUBLISHED_LISTS", lists)
     Path("assets.yaml").write_text(f"root: {image_folder}\nweights: {image_folder}/weights.h5\n")

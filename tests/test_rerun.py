@@ -52,7 +52,7 @@ def test_the_same_rows_again(bench, rerun):
             assert f"Rerun:   {line}\n" in out
     assert "Differs: " not in out
     (again,) = stored_runs(Path("rerun"))
-    (stored,) = (own for own in stored_runs(Path("results")) if "rise" in own.folder.name)
+    (stored,) = (run for run in stored_runs(Path("results")) if "rise" in run.folder.name)
     assert again.identity == stored.identity
     assert again.manifest["provenance"]["command"][0] == "bench rerun"
     assert {path.name for path in Path("rerun").iterdir()} == {

@@ -50,9 +50,9 @@ def wait_for(condition, process, seconds=120):
 
 
 def assert_same_rows(first, second):
-    frames = [load_rows(own).drop(columns="seconds") for own in (first, second)]
+    frames = [load_rows(folder).drop(columns="seconds") for folder in (first, second)]
     pd.testing.assert_frame_equal(*frames, check_exact=True)
-    boards = [(own / BOARD).read_bytes() for own in (first, second)]
+    boards = [(folder / BOARD).read_bytes() for folder in (first, second)]
     assert boards[0] == boards[1]
 
 
@@ -76,7 +76,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_stopped(start, tmp_path):
             finish()
             broken, before = tmp_path / f"broken {number}", {}
         process = start(f'"{broken}"')
-        wait_for(lambda own=broken, was=before: len(parts(own)) > len(was), process)
+        wait_for(lambda folder=broken, was=before: len(parts(folder)) > len(was), process)
         time.sleep(draws.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -41,7 +41,11 @@ def test_same_bits(bench, expected, changes):
     if "then" in changes:
         assert bench(METHODS, *FEWER, *changes[:-1], "results_dir=maps_only")[0] == 0
         changes = ["maps.folder=maps_only/maps"]
-    given = [own for own in (METHODS, *FEWER) if not (own[:7] == changes[0][:7] == "method=")]
+    given = [
+        argument
+        for argument in (METHODS, *FEWER)
+        if not (argument[:7] == changes[0][:7] == "method=")
+    ]
     assert bench(*given, *changes, "results_dir=other")[0] == 0
     pd.testing.assert_frame_equal(rows("other"), expected, check_exact=True)
 
@@ -74,7 +78,7 @@ def test_same_within_a_millionth(bench, expected, change):
     found = rows("other")
     assert found["image_id"].equals(expected["image_id"])
     for curve in CURVES:
-        ours, theirs = (np.stack(own[curve].tolist()) for own in (found, expected))
+        ours, theirs = (np.stack(rows[curve].tolist()) for rows in (found, expected))
         assert np.abs(ours - theirs).max() <= 1e-6
 
 

@@ -192,14 +192,14 @@ def test_a_manifest_writes_nothing_elsewhere(bench, manifest, tmp_path):
     path = manifest()
     content = json.loads(Path(path).read_text())
     content["config"] |= {
-        key: str(tmp_path / "outside" / own) if isinstance(own, str) else own
-        for key, own in places.items()
+        key: str(tmp_path / "outside" / place) if isinstance(place, str) else place
+        for key, place in places.items()
     }
     content["config"]["maps"]["folder"] = str(tmp_path / "outside/maps")
     Path(path).write_text(json.dumps(content))
     assert bench(path, "results_dir=mine", command="rerun")[0] == 0
     assert not (tmp_path / "outside").exists()
-    assert {own.name for own in Path().iterdir()} == {"results", "mine"}
+    assert {path.name for path in Path().iterdir()} == {"results", "mine"}
     assert_refused(bench(manifest("config.name", "../../x"), command="rerun"), "name: '../../x'")
 
 
@@ -223,7 +223,7 @@ def test_what_is_shipped_is_listed_by_whole_paths_and_places():
     assert settings["bench.attribution.masking.Rise"].names == {
         "label", "published", "num_masks", "grid_size", "probability",
     }  # fmt: skip
-    assert all(own.startswith("bench.") for own in settings)
+    assert all(name.startswith("bench.") for name in settings)
 
 
 SFACE = {
@@ -371,7 +371,7 @@ def test_what_is_not_used_does_not_harm(bench, manifest, outside, tmp_path):
 def test_prototypes_lie_in_the_folder_that_is_given(manifest, tmp_path, cache):
     """Also where the manifest leaves their folder out: the default is in the working directory."""
     path = manifest()
-    network = {key: own for key, own in SFACE.items() if key != "cache"}
+    network = {key: value for key, value in SFACE.items() if key != "cache"}
     for place in ("backbone", "explain.backbone"):
         rewrite(path, place, network | ({"cache": cache} if cache else {}), tmp_path)
     config = json.loads(Path(path).read_text())["config"]
@@ -423,12 +423,14 @@ def test_hostile_names_in_leaderboards(bench, tmp_path):
     markdown = to_markdown(table, remarks)
     assert "<" not in markdown
     assert "\x1b" not in markdown
-    for own in ("|", "[", "]", "`", "*"):
+    for character in ("|", "[", "]", "`", "*"):
         inside = [line for line in markdown.splitlines() if "script" in line]
         assert len(inside) == 4  # heading, title, row, remark: no line was added
         for line in inside:
-            bare = len(re.findall(rf"(?<!\\)(?:\\\\)*{re.escape(own)}", line))
-            assert bare == (0 if own != "|" or not line.startswith("| ") else line.count(" | ") + 2)
+            bare = len(re.findall(rf"(?<!\\)(?:\\\\)*{re.escape(character)}", line))
+            assert bare == (
+                0 if character != "|" or not line.startswith("| ") else line.count(" | ") + 2
+            )
     latex = to_latex(table, remarks)
     assert not re.search(r"^(?!%).*\\input", latex, flags=re.MULTILINE)
     assert not re.search(r"^new", latex, flags=re.MULTILINE)

@@ -18,7 +18,7 @@ BOARD = Path("results/leaderboards/list_toy_xplique-probability.csv")
 def test_every_image_is_in_one_shard(count):
     samples = [Sample(f"{number}", Path(f"{number}"), 0) for number in range(11)]
     shares = [read_shard(f"{number + 1}/{count}").choose(samples) for number in range(count)]
-    assert sorted((own for share in shares for own in share), key=samples.index) == samples
+    assert sorted((sample for share in shares for sample in share), key=samples.index) == samples
     assert {len(share) for share in shares} <= {11 // count, 11 // count + 1}
     assert shares[0] == samples[::count]
 
@@ -48,11 +48,13 @@ def test_shards_are_the_whole_bit_for_bit(bench):
     assert table["insertion_auc"].isna().all()
     assert out.count("2 of 7 images missing") == 3
     assert bench(*settings, "shard=2/4")[0] == 0
-    whole, shards = (load_rows(own).drop(columns="seconds") for own in ("whole", "results"))
+    whole, shards = (load_rows(folder).drop(columns="seconds") for folder in ("whole", "results"))
     pd.testing.assert_frame_equal(whole, shards, check_exact=True)
-    boards = [Path(own) / BOARD.relative_to("results") for own in ("whole", "results")]
+    boards = [Path(folder) / BOARD.relative_to("results") for folder in ("whole", "results")]
     assert boards[0].read_bytes() == boards[1].read_bytes()
-    kept = [sorted(p.name for p in Path(own).rglob("map-*.npy")) for own in ("whole", "results")]
+    kept = [
+        sorted(p.name for p in Path(folder).rglob("map-*.npy")) for folder in ("whole", "results")
+    ]
     assert kept[0] == kept[1]
     assert len(kept[0]) > 9  # the first three images of each method, and its extremes
 

@@ -58,7 +58,7 @@ def train(birds, monkeypatch, capsys):
     return run
 
 
-def record(name="own"):
+def record(name="net"):
     return json.loads(Path(f"{name}.json").read_text())
 
 
@@ -68,7 +68,7 @@ def same(one, other):
 
 
 def test_a_network_learns_and_is_what_the_benchmark_takes(train, capsys):
-    stopped, out = train("own.safetensors", *SETTINGS)
+    stopped, out = train("net.safetensors", *SETTINGS)
     assert stopped == 0, stopped
     told = record()
     losses = [each["loss"] for each in told["history"]]
@@ -80,11 +80,15 @@ def test_a_network_learns_and_is_what_the_benchmark_takes(train, capsys):
     assert f"epoch 6: loss {losses[-1]:.4f}, accuracy {told['accuracy']:.1%}" in out
     assert told["made_of"]["trained on"]["num_images"] == 36
     assert told["made_of"]["recipe"]["precision"] == "fp32"
-    assert sorted(own.name for own in Path().iterdir()) == ["birds", "own.json", "own.safetensors"]
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "birds",
+        "net.json",
+        "net.safetensors",
+    ]
 
     settings = re.search(r"^bench run (.*)$", out, flags=re.MULTILINE)[1].split()
     assert settings == [
-        "backbone=resnet101", "backbone.weights=own.safetensors", "backbone.name=test_resnet",
+        "backbone=resnet101", "backbone.weights=net.safetensors", "backbone.name=test_resnet",
         "backbone.preprocessing.size=32", "backbone.num_classes=3",
     ]  # fmt: skip
     main(["run", *settings, "dataset=cub200", "dataset.root=birds", "method=[center]", "gallery=0"])
@@ -94,12 +98,12 @@ def test_a_network_learns_and_is_what_the_benchmark_takes(train, capsys):
     assert f"file sha256 {told['file_sha256']}" in checked
     assert f"weights sha256 {told['weights_sha256']}" in checked
 
-    stamp = Path("own.safetensors").stat().st_mtime_ns
-    assert train("own.safetensors", *SETTINGS)[0] == 0  # finished: nothing is done again
-    assert Path("own.safetensors").stat().st_mtime_ns == stamp
-    stopped, _ = train("own.safetensors", *SETTINGS, "--epochs", "7")
+    stamp = Path("net.safetensors").stat().st_mtime_ns
+    assert train("net.safetensors", *SETTINGS)[0] == 0  # finished: nothing is done again
+    assert Path("net.safetensors").stat().st_mtime_ns == stamp
+    stopped, _ = train("net.safetensors", *SETTINGS, "--epochs", "7")
     assert stopped == (
-        "train_backbone: error: 'own.json' is of another training (recipe.epochs: now 7, there 6): "
+        "train_backbone: error: 'net.json' is of another training (recipe.epochs: now 7, there 6): "
         "use its settings, or another output file"
     )
 
@@ -119,32 +123,32 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(optimizer, train, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "write_atomically", stop_after_the_third)
-        stopped, _ = train("own.safetensors", *settings)
+        stopped, _ = train("net.safetensors", *settings)
     assert "interrupted; the same command goes on" in stopped
-    assert not Path("own.safetensors").exists()
+    assert not Path("net.safetensors").exists()
 
-    stopped, _ = train("own.safetensors", *settings, "--label-smoothing", "0.2")
+    stopped, _ = train("net.safetensors", *settings, "--label-smoothing", "0.2")
     assert "recipe.label_smoothing: now 0.2, there 0.1" in stopped
-    stopped, out = train("own.safetensors", *settings)
+    stopped, out = train("net.safetensors", *settings)
     assert stopped == 0
     assert "Going on after epoch 2" in out
     assert "epoch 2:" not in out
-    assert same("own.safetensors", "whole.safetensors")
+    assert same("net.safetensors", "whole.safetensors")
     assert record()["history"] == record("whole")["history"]
     assert not list(Path().glob("*.pt"))
 
 
 def test_killed_at_any_time(train):
     assert train("whole.safetensors", *SETTINGS)[0] == 0
-    command = [sys.executable, str(SCRIPT), "own.safetensors", *SETTINGS]
+    command = [sys.executable, str(SCRIPT), "net.safetensors", *SETTINGS]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-    while not Path("own.training.pt").exists() and process.poll() is None:
+    while not Path("net.training.pt").exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert train("own.safetensors", *SETTINGS)[0] == 0
-    assert same("own.safetensors", "whole.safetensors")
+    assert train("net.safetensors", *SETTINGS)[0] == 0
+    assert same("net.safetensors", "whole.safetensors")
 
 
 def test_a_checkpoint_of_other_classes_gets_a_new_classifier(train):
@@ -154,13 +158,13 @@ def test_a_checkpoint_of_other_classes_gets_a_new_classifier(train):
     save_file(state, "five.safetensors")
     start = ("--epochs", "1", "--learning-rate", "1e-12", "--weight-decay", "0")
     weights = ("backbone.weights=five.safetensors",)
-    stopped, out = train("own.safetensors", *SETTINGS, *start, *weights)
+    stopped, out = train("net.safetensors", *SETTINGS, *start, *weights)
     assert stopped == 0
     assert "The classifier of 'five.safetensors' is of other classes: it is made anew" in out
-    own = load_file("own.safetensors")
-    assert own["fc.weight"].shape == (3, 96)
-    assert own["fc.weight"].std() > 0
-    torch.testing.assert_close(own["layer4.0.conv1.weight"], state["layer4.0.conv1.weight"])
+    trained = load_file("net.safetensors")
+    assert trained["fc.weight"].shape == (3, 96)
+    assert trained["fc.weight"].std() > 0
+    torch.testing.assert_close(trained["layer4.0.conv1.weight"], state["layer4.0.conv1.weight"])
 
 
 def test_the_learning_rate_rises_and_falls():
@@ -205,7 +209,7 @@ def test_precision_by_device(device, monkeypatch):
 
 
 def test_bfloat16_learns_too(train):
-    assert train("own.safetensors", *SETTINGS, "--precision", "bf16", "--epochs", "2")[0] == 0
+    assert train("net.safetensors", *SETTINGS, "--precision", "bf16", "--epochs", "2")[0] == 0
     told = record()
     assert told["history"][1]["loss"] < told["history"][0]["loss"]
     assert told["made_of"]["recipe"]["precision"] == "bf16"
@@ -214,32 +218,32 @@ def test_bfloat16_learns_too(train):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["own.pth"], "output: expected a name that ends in .safetensors: 'own.pth'"),
+        (["net.pth"], "output: expected a name that ends in .safetensors: 'net.pth'"),
         (["birds.safetensors"], "output: 'birds.safetensors' is there, but not from here"),
-        (["own.safetensors", "--optimizer", "adam"], "optimizer: unknown name 'adam'. Did you"),
-        (["own.safetensors", "--epochs", "0"], "epochs: expected an integer >= 1, found 0"),
-        (["own.safetensors", "--batch-size", "1"], "batch_size: expected an integer >= 2"),
-        (["own.safetensors", "--label-smoothing", "1"], "label_smoothing: expected a number in [0"),
-        (["own.safetensors", "--min-area", "0"], "min_area: expected a number in (0, 1]"),
-        (["own.safetensors", "--precision", "fp16"], "precision: expected fp32 or bf16 on cpu"),
-        (["own.safetensors", "--learning-rate", "1e30"], "learning_rate: at 1e+30 the loss of ep"),
-        (["own.safetensors", "dataset.root=gone"], "'gone'"),
-        (["own.safetensors", "dataset.split=all"], "evaluate: 12 images are trained on and tested"),
-        (["own.safetensors", "backbone=sface"], "backbone: expected backbone=resnet101 with"),
-        (["own.safetensors", "backbone.weights=gone.pth"], "weights: 'gone.pth' is missing"),
-        (["own.safetensors", "backbone.num_classes=2"], "outside the model's classes 0..1"),
-        (["birds/images.txt/own.safetensors"], "cannot write 'birds/images.txt/own.training.pt'"),
-        (["own.safetensors", "dataset.split=tset"], "dataset.split: unknown name 'tset'"),
+        (["net.safetensors", "--optimizer", "adam"], "optimizer: unknown name 'adam'. Did you"),
+        (["net.safetensors", "--epochs", "0"], "epochs: expected an integer >= 1, found 0"),
+        (["net.safetensors", "--batch-size", "1"], "batch_size: expected an integer >= 2"),
+        (["net.safetensors", "--label-smoothing", "1"], "label_smoothing: expected a number in [0"),
+        (["net.safetensors", "--min-area", "0"], "min_area: expected a number in (0, 1]"),
+        (["net.safetensors", "--precision", "fp16"], "precision: expected fp32 or bf16 on cpu"),
+        (["net.safetensors", "--learning-rate", "1e30"], "learning_rate: at 1e+30 the loss of ep"),
+        (["net.safetensors", "dataset.root=gone"], "'gone'"),
+        (["net.safetensors", "dataset.split=all"], "evaluate: 12 images are trained on and tested"),
+        (["net.safetensors", "backbone=sface"], "backbone: expected backbone=resnet101 with"),
+        (["net.safetensors", "backbone.weights=gone.pth"], "weights: 'gone.pth' is missing"),
+        (["net.safetensors", "backbone.num_classes=2"], "outside the model's classes 0..1"),
+        (["birds/images.txt/net.safetensors"], "cannot write 'birds/images.txt/net.training.pt'"),
+        (["net.safetensors", "dataset.split=tset"], "dataset.split: unknown name 'tset'"),
         (
-            ["own.safetensors", "dataset=list", "dataset.list=birds/list.txt"],
+            ["net.safetensors", "dataset=list", "dataset.list=birds/list.txt"],
             "evaluate: dataset 'list' has no splits: name the images that the accuracy is measured",
         ),
         (
-            ["own.safetensors", "--evaluate", "dataset.max_images=0"],
+            ["net.safetensors", "--evaluate", "dataset.max_images=0"],
             "dataset.max_images: expected an integer >= 1",
         ),
         (
-            ["own.safetensors", "dataset.max_images=12", "--evaluate", "dataset.list=third.txt"],
+            ["net.safetensors", "dataset.max_images=12", "--evaluate", "dataset.list=third.txt"],
             "evaluate: 'cub200' is tested on other classes than those trained on",
         ),
     ],
@@ -257,7 +261,7 @@ def test_bad_arguments(arguments, message, train):
 
 
 def test_a_state_that_is_broken(train):
-    Path("own.training.pt").write_bytes(b"half of it")
-    stopped, _ = train("own.safetensors", *SETTINGS)
-    assert "'own.training.pt' is broken (" in stopped
+    Path("net.training.pt").write_bytes(b"half of it")
+    stopped, _ = train("net.safetensors", *SETTINGS)
+    assert "'net.training.pt' is broken (" in stopped
     assert stopped.endswith("remove it to begin anew")

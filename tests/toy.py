@@ -244,7 +244,7 @@ class _Face(Sample):
         return torch.randint(0, 256, (20, 17, 3), generator=draws, dtype=torch.uint8).numpy()
 
 
-class OwnData(Dataset):
+class DrawnData(Dataset):
     """A data set of a user's own, that draws its images."""
 
     def __init__(self, count: int = 3) -> None:
@@ -254,4 +254,4 @@ class OwnData(Dataset):
             path = folder / f"{number}.png"
             cv2.imwrite(str(path), np.full((9, 8, 3), 40 * number, np.uint8))
             samples.append(Sample(path.name, path, number))
-        super().__init__("own", samples, notes=["Drawn just now"])
+        super().__init__("drawn", samples, notes=["Drawn just now"])

@@ -196,7 +196,9 @@ class Metric(ABC):
     def settings(self) -> dict[str, Any]:
         """Its fields but for the name, ready for JSON."""
         return {
-            own.name: _plain(getattr(self, own.name)) for own in fields(self) if own.name != "name"
+            setting.name: _plain(getattr(self, setting.name))
+            for setting in fields(self)
+            if setting.name != "name"
         }
 
 

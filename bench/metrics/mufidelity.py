@@ -169,8 +169,8 @@ def correlate(
         (N,) Spearman correlations in [-1, 1]; 0 where undefined.
     """
     correlations = np.zeros(len(maps))
-    for row, (own, drop) in enumerate(zip(maps, drops, strict=True)):
-        weights = own.ravel().astype(np.float64)
+    for row, (saliency, drop) in enumerate(zip(maps, drops, strict=True)):
+        weights = saliency.ravel().astype(np.float64)
         per_cell = np.bincount(cells.ravel(), weights, minlength=replaced.shape[1])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", stats.ConstantInputWarning)

@@ -93,7 +93,7 @@ class Protocol:
     @property
     def statistics(self) -> list[Statistic]:
         """What tables show, metric by metric; the first one ranks methods."""
-        found = [own for metric in self.metrics.values() for own in metric.statistics]
+        found = [statistic for metric in self.metrics.values() for statistic in metric.statistics]
         return [*found, SRG] if self._opposites else found
 
     def values(
@@ -165,14 +165,14 @@ class Protocol:
         }
 
     def _metric_of(self, statistic: Statistic) -> Metric:
-        return next(own for own in self.metrics.values() if statistic in own.statistics)
+        return next(metric for metric in self.metrics.values() if statistic in metric.statistics)
 
     @property
     def _opposites(self) -> tuple[AreaUnderCurve, AreaUnderCurve] | None:
         """The first area that should be large and the first that should be small."""
-        areas = [own for own in self.metrics.values() if isinstance(own, AreaUnderCurve)]
-        up = [own for own in areas if own.higher_is_better]
-        down = [own for own in areas if not own.higher_is_better]
+        areas = [metric for metric in self.metrics.values() if isinstance(metric, AreaUnderCurve)]
+        up = [metric for metric in areas if metric.higher_is_better]
+        down = [metric for metric in areas if not metric.higher_is_better]
         return (up[0], down[0]) if up and down else None
 
     @property
@@ -242,8 +242,8 @@ def _build(settings: Mapping[str, Any]) -> Protocol:
         )
     require_settings("protocol.metrics", given["metrics"])
     metrics = {
-        name: metric_from_settings(name, own, f"protocol.metrics.{name}")
-        for name, own in given["metrics"].items()
-        if own is not None  # as a command line takes one out
+        name: metric_from_settings(name, settings, f"protocol.metrics.{name}")
+        for name, settings in given["metrics"].items()
+        if settings is not None  # as a command line takes one out
     }
     return Protocol(**{**given, "metrics": metrics})

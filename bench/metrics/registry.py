@@ -26,7 +26,7 @@ def shipped_files(group: str) -> list[dict[str, Any]]:
 
 def shipped_metrics() -> dict[str, dict[str, Any]]:
     """Settings of the metrics in `bench.conf`, by name, with the class as `_target_`."""
-    return {name: own for file in shipped_files("metric") for name, own in file.items()}
+    return {name: settings for file in shipped_files("metric") for name, settings in file.items()}
 
 
 def kind_of(metric: Metric) -> str:
@@ -36,7 +36,7 @@ def kind_of(metric: Metric) -> str:
     """
     kind = type(metric)
     if kind.__module__.split(".")[0] == "bench":
-        return str(next(own.default for own in fields(kind) if own.name == "name"))
+        return str(next(setting.default for setting in fields(kind) if setting.name == "name"))
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -63,7 +63,7 @@ def metric_from_settings(name: str, settings: Mapping[str, Any], key: str) -> Me
     if "baseline" in given:
         require_settings(f"{key}.baseline", given["baseline"])
         given["baseline"] = make_baseline(**given["baseline"])
-    known = [own.name for own in fields(kind) if own.name != "name"]
+    known = [setting.name for setting in fields(kind) if setting.name != "name"]
     for setting in given:
         require_known(key, setting, known)
     if "baseline" in known and "baseline" not in given and kind.__dataclass_fields__:

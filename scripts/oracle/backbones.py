@@ -62,8 +62,8 @@ class NormDense(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """What a file says of the layer, with the options of the original."""
-        own = {"loss_top_k": 1, "append_norm": False, "partial_fc_split": 0}
-        return super().get_config() | {"units": self.units, "kernel_regularizer": None} | own
+        defaults = {"loss_top_k": 1, "append_norm": False, "partial_fc_split": 0}
+        return super().get_config() | {"units": self.units, "kernel_regularizer": None} | defaults
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "NormDense":
@@ -80,12 +80,12 @@ def shrink(model: keras.Model, factor: int) -> keras.Model:
     config = model.get_config()
     for layer in config["layers"]:
         layer.pop("build_config", None)  # Keras 3's note of the old shapes
-        own = layer["config"]
-        if own.get("filters"):
-            own["filters"] = max(own["filters"] // factor, 1)
-        if "target_shape" in own:  # of squeeze and excitation
-            *sides, channels = own["target_shape"]
-            own["target_shape"] = (*sides, max(channels // factor, 1))
+        settings = layer["config"]
+        if settings.get("filters"):
+            settings["filters"] = max(settings["filters"] // factor, 1)
+        if "target_shape" in settings:  # of squeeze and excitation
+            *sides, channels = settings["target_shape"]
+            settings["target_shape"] = (*sides, max(channels // factor, 1))
     return keras.Model.from_config(config)
 
 
@@ -222,9 +222,9 @@ def nested(body: keras.Model, tiny: bool) -> keras.Model:
 
 def sequential(body: keras.Model, tiny: bool) -> keras.Model:
     """The body and further layers, one after the other; PReLU after a Dense layer."""
-    own = [layers.Flatten(), layers.Dense(6, name="dense"), layers.PReLU()]
+    head = [layers.Flatten(), layers.Dense(6, name="dense"), layers.PReLU()]
     last = layers.Softmax()
-    return keras.Sequential([body, *own, layers.Dense(_classes(tiny), name="predictions"), last])
+    return keras.Sequential([body, *head, layers.Dense(_classes(tiny), name="predictions"), last])
 
 
 def face(body: keras.Model, tiny: bool, head: str) -> keras.Model:
@@ -417,8 +417,8 @@ def _draw(
 
 def scaled(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """Pixels to inputs: (pixel - 127.5) / 127.5, unless the model rescales them itself."""
-    own = any(isinstance(layer, layers.Rescaling) for layer in _leaves(model))
-    return x if own else (x - np.float32(127.5)) / np.float32(127.5)
+    rescales = any(isinstance(layer, layers.Rescaling) for layer in _leaves(model))
+    return x if rescales else (x - np.float32(127.5)) / np.float32(127.5)
 
 
 def results(model: keras.Model, kept: tuple[str, ...], count: int = 2) -> dict[str, Any]:
@@ -463,7 +463,7 @@ def exact(
     keras.backend.set_floatx("float64")
     double = keras.models.model_from_json(model.to_json().replace('"float32"', '"float64"'))
     double.set_weights(model.get_weights())
-    layer_outputs = [double.get_layer(own).output for own in kept]
+    layer_outputs = [double.get_layer(name).output for name in kept]
     probe = keras.Model(double.inputs, [double.outputs[0], *layer_outputs])
     inputs = tf.constant(x, tf.float64)
     with tf.GradientTape() as tape:

@@ -44,10 +44,10 @@ def build_network() -> tf.keras.Model:
         gain = 0.8 if layer.name == "head" else 0.3  # so that scores react, but not saturate
         layer.set_weights(
             [
-                random.uniform(0.3, 1.2, own.shape)
-                if "gamma" in own.name or "variance" in own.name
-                else gain * random.standard_normal(own.shape)
-                for own in layer.weights
+                random.uniform(0.3, 1.2, weight.shape)
+                if "gamma" in weight.name or "variance" in weight.name
+                else gain * random.standard_normal(weight.shape)
+                for weight in layer.weights
             ]
         )
     return model
@@ -151,15 +151,16 @@ def surrogate_maps(model: tf.keras.Model, x: np.ndarray, hot: np.ndarray) -> Arr
         arrays[name] = explainer(x, hot).numpy()
         if not name.startswith("many"):
             arrays[f"{name}_segments"] = np.array(segments, dtype=np.int16)
-            for image, own in enumerate(draws):
-                arrays[f"{name}_draws_{image}"] = own.numpy().astype(bool)
+            for image, masks in enumerate(draws):
+                arrays[f"{name}_draws_{image}"] = masks.numpy().astype(bool)
     return arrays
 
 
 def report(arrays: Arrays) -> None:
     """Prints what the maps are like."""
-    for name, own in arrays.items():
-        print(f"{name}: {own.dtype} {own.shape}, spread over {own.max() * 1.0 - own.min():.3g}")
+    for name, array in arrays.items():
+        spread = array.max() * 1.0 - array.min()
+        print(f"{name}: {array.dtype} {array.shape}, spread over {spread:.3g}")
 
 
 def main() -> None:

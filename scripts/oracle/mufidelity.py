@@ -87,7 +87,7 @@ def grid_masks(metric: MuFidelity) -> np.ndarray:
     """
     enlarged = metric.subset_masks.numpy()[..., 0].astype(np.uint8)
     rows, columns = (cells(size) for size in SHAPE[:2])
-    first_row, first_column = (np.searchsorted(own, range(GRID)) for own in (rows, columns))
+    first_row, first_column = (np.searchsorted(numbers, range(GRID)) for numbers in (rows, columns))
     masks = enlarged[:, first_row[:, None], first_column]
     if not np.array_equal(masks[:, rows[:, None], columns], enlarged):
         raise RuntimeError("the masks are enlarged in another way")
@@ -156,13 +156,13 @@ def golden_mufidelity() -> dict[str, Any]:
                 run(model, x[n, None], TARGETS[n, None], maps[n, None], baseline)
                 for n in range(len(x))
             ]
-            own = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-            arrays[f"fidelity_{kind}_{i}"] = own["fidelity"]
+            stacked = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+            arrays[f"fidelity_{kind}_{i}"] = stacked["fidelity"]
             arrays[f"mean_{kind}_{i}"] = np.float64(
                 make_metric(model, x, TARGETS, baseline).evaluate(maps[..., None])
             )
-            arrays |= {f"scores_{i}": own["scores"], f"digests_{i}": own["digests"]}
-            arrays |= {"base_scores": own["base"], f"sums_{kind}": own["sums"]}
+            arrays |= {f"scores_{i}": stacked["scores"], f"digests_{i}": stacked["digests"]}
+            arrays |= {"base_scores": stacked["base"], f"sums_{kind}": stacked["sums"]}
     return arrays
 
 

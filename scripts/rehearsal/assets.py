@@ -112,11 +112,11 @@ def write_birds(root: Path, correct: int, mistaken: int, classes: int) -> list[L
     for number, (label, image, _) in enumerate(images):
         files.append(Path(folders[label]) / f"Bird_{label + 1}_{number:04d}_{7 * number}.jpg")
         write_image(root / "images" / files[-1], image)
-    own = [(f"{1 + n}", *each) for n, each in enumerate(zip(files, images, strict=True))]
-    write_lines(root / "images.txt", [f"{n} {file}" for n, file, _ in own])
-    write_lines(root / "image_class_labels.txt", [f"{n} {each[0] + 1}" for n, _, each in own])
-    write_lines(root / "train_test_split.txt", [f"{n} {each[2]}" for n, _, each in own])
-    write_lines(root / "bounding_boxes.txt", [f"{n} 1.0 1.0 8.0 8.0" for n, _, _ in own])
+    numbered = [(f"{1 + n}", *each) for n, each in enumerate(zip(files, images, strict=True))]
+    write_lines(root / "images.txt", [f"{n} {file}" for n, file, _ in numbered])
+    write_lines(root / "image_class_labels.txt", [f"{n} {each[0] + 1}" for n, _, each in numbered])
+    write_lines(root / "train_test_split.txt", [f"{n} {each[2]}" for n, _, each in numbered])
+    write_lines(root / "bounding_boxes.txt", [f"{n} 1.0 1.0 8.0 8.0" for n, _, _ in numbered])
     write_lines(root / "classes.txt", [f"{n} {name}" for n, name in enumerate(folders, 1)])
     tested = [*zip(files, (label for label, _, _ in images), strict=True)][classes:]
     return [
@@ -212,11 +212,11 @@ def write_network(folder: Path, network: Network, listed: list[Listed], full: bo
         warnings.simplefilter("ignore")  # that the format is legacy: it is the authors'
         model.save(file)
     outputs, labels = model.predict(x, verbose=0), np.array([each.label for each in listed])
-    own = outputs[np.arange(len(x)), labels]
+    label_scores = outputs[np.arange(len(x)), labels]
     blank = model.predict(0 * x[:1], verbose=0)[0, labels]
     mistaken = outputs.argmax(axis=1) != labels
     megabytes = file.stat().st_size / 1e6
-    scores = f"labels' scores {own.round(2)}, of empty images {blank.round(2)}"
+    scores = f"labels' scores {label_scores.round(2)}, of empty images {blank.round(2)}"
     print(f"{network.file}: {megabytes:.1f} MB, {scores}", flush=True)
     if mistaken.tolist() != [each.is_mistaken for each in listed]:
         raise RuntimeError(f"{network.file}: does not know its images: {mistaken}")
@@ -242,8 +242,8 @@ def main() -> None:
     root = folder / "CUB_200_2011"
     images["cub"] = write_birds(root, counts["paper/cub"], mistaken, classes["resnet101"])
     for each in EXPERIMENTS:
-        own = [one.line for one in images[each.data] if one.is_mistaken == each.shows_on_black]
-        write_lines(folder / "lists" / each.list, own[: counts[each.name]])
+        lines = [one.line for one in images[each.data] if one.is_mistaken == each.shows_on_black]
+        write_lines(folder / "lists" / each.list, lines[: counts[each.name]])
     for name, network in NETWORKS.items():
         write_network(folder / "weights", network, images.get(name, images["cub"]), full)
 

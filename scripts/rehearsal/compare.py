@@ -134,7 +134,7 @@ class Rehearsal:
         """Whether a method's map is compared in float64."""
         return self.full and method in GRADIENTS
 
-    def run(self, own: Sequence[str], stored: Mapping[str, Path], *more: str) -> pd.DataFrame:
+    def run(self, methods: Sequence[str], stored: Mapping[str, Path], *more: str) -> pd.DataFrame:
         """Runs methods and others that read maps, name -> folder; returns all rows so far.
 
         Raises:
@@ -149,20 +149,20 @@ class Rehearsal:
                 smooth = SMOOTH[root.parent.name]
                 node[name] |= {"layout": "regions", "smooth": smooth}
             file.write_text(json.dumps(node), encoding="utf-8")  # JSON is YAML
-        exact = [name for name in own if self.is_exact(name)]
+        exact = [name for name in methods if self.is_exact(name)]
         for name in exact:
             file = conf / "method" / f"{EXACT}{name}.yaml"
             file.parent.mkdir(parents=True, exist_ok=True)
             of = {"method": name, **settings(name, True)}
             node = {f"{EXACT}{name}": {"_target_": "exact.Exact", "of": of}}
             file.write_text(json.dumps(node), encoding="utf-8")  # JSON is YAML
-        sizes = {name: settings(name, True) for name in own} if self.full else {}
+        sizes = {name: settings(name, True) for name in methods} if self.full else {}
         arguments = [
             "run",
             *self.arguments(),
-            f"method=[{','.join([*own, *(EXACT + name for name in exact), *stored])}]",
+            f"method=[{','.join([*methods, *(EXACT + name for name in exact), *stored])}]",
             *(f"method.{name}.{k}={v}" for name, each in sizes.items() for k, v in each.items()),
-            *(setting for name in own if name in SMOOTH for setting in self.searched(name)),
+            *(setting for name in methods if name in SMOOTH for setting in self.searched(name)),
             f'results_dir="{self.results}"',
             "gallery=1000",
             "device=cpu",
@@ -201,37 +201,37 @@ class Rehearsal:
         that rounding alone puts in an order.
         """
         folder, references = self.results / "settled" / method, self.reference(method)
-        for image_id, own in self.maps(f"{EXACT * self.is_exact(method)}{method}").items():
+        for image_id, ours in self.maps(f"{EXACT * self.is_exact(method)}{method}").items():
             theirs = references[image_id]
-            own, theirs = (_scaled(each) if method in SCALED else each for each in (own, theirs))
-            same = np.abs(own - theirs) <= ROUNDING * np.abs(theirs).max()
+            ours, theirs = (_scaled(each) if method in SCALED else each for each in (ours, theirs))
+            same = np.abs(ours - theirs) <= ROUNDING * np.abs(theirs).max()
             path = (folder / image_id).with_suffix(".npy")
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, np.where(same, theirs, own))
+            np.save(path, np.where(same, theirs, ours))
         return folder
 
-    def compare(self, own: Sequence[str], *more: str) -> list[Finding]:
+    def compare(self, methods: Sequence[str], *more: str) -> list[Finding]:
         """Runs and compares some methods."""
         references = {
             f"{REFERENCE}{name}": self.expected / name / ("regions" if name in SMOOTH else "maps")
-            for name in own
+            for name in methods
         }
-        self.run(own, references, *more)
-        settled = {f"{SETTLED}{name}": self.settle(name) for name in own}
+        self.run(methods, references, *more)
+        settled = {f"{SETTLED}{name}": self.settle(name) for name in methods}
         rows = self.run([], settled, *more)
-        return [self._finding(name, rows) for name in own]
+        return [self._finding(name, rows) for name in methods]
 
     def _finding(self, method: str, rows: pd.DataFrame) -> Finding:
         finding = Finding(self.experiment.name, method)
         pairs = self._pairs(method)
         is_drawn = method in self.experiment.drawn
         if is_drawn:
-            ranks = [spearmanr(own.ravel(), ref.ravel())[0] for own, ref in pairs]
+            ranks = [spearmanr(ours.ravel(), ref.ravel())[0] for ours, ref in pairs]
             finding.figures["maps"] = float(np.mean(ranks))
         else:
             tolerance = CUBIC_TOLERANCE if method in CUBIC else MAP_TOLERANCE
-            for own, ref in pairs:
-                deviations = _deviations(own, ref)
+            for ours, ref in pairs:
+                deviations = _deviations(ours, ref)
                 most = np.quantile(deviations, FLIP_FREE) if method in GRADIENTS else 0.0
                 finding.check("maps", float(most), tolerance, "most of a map")
                 largest = FLIP_TOLERANCE if method in GRADIENTS else tolerance
@@ -239,8 +239,8 @@ class Rehearsal:
             if self.is_exact(method):
                 rounded = self.maps(method)
                 moved = (
-                    _deviations(rounded[i], own).max()
-                    for i, own in self.maps(EXACT + method).items()
+                    _deviations(rounded[i], exact).max()
+                    for i, exact in self.maps(EXACT + method).items()
                 )
                 finding.figures["float32"] = float(max(moved))
         expected = self.figures[method]
@@ -270,16 +270,16 @@ class Rehearsal:
             raise RuntimeError(f"{method}: maps of {[*ours]}, expected those of {[*theirs]}")
         pairs = [(ours[image_id], theirs[image_id]) for image_id in theirs]
         if method in SCALED:
-            pairs = [(_scaled(own), _scaled(ref)) for own, ref in pairs]
+            pairs = [(_scaled(ours), _scaled(ref)) for ours, ref in pairs]
         return pairs
 
 
-def _scaled(own: NDArray[np.float32]) -> NDArray[np.float32]:
-    return own / (own.max() or 1)
+def _scaled(saliency: NDArray[np.float32]) -> NDArray[np.float32]:
+    return saliency / (saliency.max() or 1)
 
 
-def _deviations(own: NDArray[np.float32], ref: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.abs(own - ref) / (np.abs(ref).max() or 1)
+def _deviations(ours: NDArray[np.float32], ref: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.abs(ours - ref) / (np.abs(ref).max() or 1)
 
 
 @dataclass(frozen=True)
@@ -410,9 +410,9 @@ def main() -> None:
         write_mistaken_list(assets)
         for number, mistake in enumerate(MISTAKES):
             if mistake.experiment in chosen:
-                own = results / "mistakes" / str(number)
+                folder = results / "mistakes" / str(number)
                 experiment = chosen[mistake.experiment]
-                rehearsal = Rehearsal(experiment, assets, expected, own, full=False)
+                rehearsal = Rehearsal(experiment, assets, expected, folder, full=False)
                 overrides = [each.replace("{assets}", str(assets)) for each in mistake.overrides]
                 (seen[mistake.what],) = rehearsal.compare(["saliency"], *overrides)
         console.print(table_of_mistakes(seen))

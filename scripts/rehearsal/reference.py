@@ -132,16 +132,16 @@ def score_cam(model: Model, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
     channels = keras.Model(model.input, layer.output).predict(x, verbose=0)
     predicted = model.predict(x, verbose=0).argmax(axis=1)
     maps = []
-    for image, own, label in zip(x, channels, predicted, strict=True):
-        weights = np.zeros(own.shape[-1], np.float32)
-        spans = np.ptp(own, axis=(0, 1))
+    for image, activation, label in zip(x, channels, predicted, strict=True):
+        weights = np.zeros(activation.shape[-1], np.float32)
+        spans = np.ptp(activation, axis=(0, 1))
         used = np.flatnonzero(spans)
         for start in range(0, len(used), batch_size):
             part = used[start : start + batch_size]
-            masks = np.stack([cv2.resize(own[..., each], size[::-1]) for each in part])
+            masks = np.stack([cv2.resize(activation[..., each], size[::-1]) for each in part])
             masks /= np.ptp(masks, axis=(1, 2), keepdims=True)
             weights[part] = model(image * masks[..., None]).numpy()[:, label]
-        small = np.maximum((own * weights).sum(axis=-1), 0)
+        small = np.maximum((activation * weights).sum(axis=-1), 0)
         maps.append(cv2.resize(small / max(small.max(), 1e-30), size[::-1]))
     return np.array(maps, np.float32)
 
@@ -161,10 +161,12 @@ def explain(method: str, model: Model, x: np.ndarray, hot: np.ndarray, full: boo
     """Maps (N, H, W) float32 of inputs (N, H, W, 3) with one-hot targets (N, classes)."""
     if method == "score_cam_paper":
         return score_cam(model, x)
-    own = {XPLIQUES_WORDS.get(key, key): value for key, value in settings(method, full).items()}
+    arguments = {
+        XPLIQUES_WORDS.get(key, key): value for key, value in settings(method, full).items()
+    }
     tf.random.set_seed(0)
     warnings.filterwarnings("ignore", message="You set a number of perturbed samples")
-    maps = np.asarray(EXPLAINERS[method](model, **own)(x, hot), np.float32)
+    maps = np.asarray(EXPLAINERS[method](model, **arguments)(x, hot), np.float32)
     return maps.mean(axis=-1) if maps.ndim == 4 else maps
 
 
@@ -201,11 +203,11 @@ def confidences_on_black(
     """
     pixels = images.reshape(len(images), -1, 3)
     curves = []
-    for own, label, order in zip(pixels, labels, orders, strict=True):
-        shown = np.zeros((SHOWN_STEPS - 1, *own.shape), np.uint8)
+    for photo, label, order in zip(pixels, labels, orders, strict=True):
+        shown = np.zeros((SHOWN_STEPS - 1, *photo.shape), np.uint8)
         for row, step in zip(shown, range(1, SHOWN_STEPS), strict=True):
-            first = order[: int(len(own) * step / SHOWN_STEPS)]
-            row[first] = own[first]
+            first = order[: int(len(photo) * step / SHOWN_STEPS)]
+            row[first] = photo[first]
         x = preprocess(shown.reshape(-1, *images.shape[1:]), kind)
         curves.append(model.predict(x, batch_size=16, verbose=0)[:, label])
     return np.array(curves)
@@ -214,8 +216,8 @@ def confidences_on_black(
 def load(folder: Path, network: str) -> Model:
     """Loads one of the authors' files."""
     file = folder / "weights" / "keras_model" / NETWORKS[network].file
-    own = {"keras_insightface>NormDense": NormDense}
-    return keras.models.load_model(file, own, compile=False)
+    classes = {"keras_insightface>NormDense": NormDense}
+    return keras.models.load_model(file, classes, compile=False)
 
 
 def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
@@ -227,7 +229,7 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
     if experiment.explained != experiment.scored:
         explained = load(folder, experiment.explained)
     entries = read_list(folder / "lists" / experiment.list)
-    ids, labels = [image_id for image_id, _ in entries], np.array([own for _, own in entries])
+    ids, labels = [image_id for image_id, _ in entries], np.array([label for _, label in entries])
     size = scored.input_shape[1]
     files = find_files(folder, experiment.data, ids)
     images = np.stack([read_image(path, size) for path in files])
@@ -244,7 +246,9 @@ def write(experiment: Experiment, folder: Path, out: Path, full: bool) -> None:
             regions = searched(method, explained, preprocessing, images, labels, priors=priors)
             save(out / experiment.name / method / "priors", ids, priors)
             save(out / experiment.name / method / "regions", ids, regions)
-            maps = np.stack([region_map(own, SEARCHES[method].smooth) for own in regions])
+            maps = np.stack(
+                [region_map(image_regions, SEARCHES[method].smooth) for image_regions in regions]
+            )
         else:
             maps = explain(method, exactly, explained_x, hot, full)
         times[method] = time.perf_counter() - began

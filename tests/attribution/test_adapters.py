@@ -78,7 +78,7 @@ def assert_close(found, expected, tolerance=1e-4):
             1,
         ),
     ],
-    ids=lambda own: type(own).__name__ if not isinstance(own, dict) else "",
+    ids=lambda value: type(value).__name__ if not isinstance(value, dict) else "",
 )
 def test_our_methods_equal_captums(network, ours, captum, factor, batched):
     scorer, batch = network
@@ -111,8 +111,8 @@ def test_our_grad_cams_equal_the_package_grad_cams(name):
         pixels = gradients[0, 0].numel()
         weights = GradCAMPlusPlus()._weights(gradients * pixels, activations)
     maps = (weights * activations).sum(dim=1).relu().numpy()
-    for own, expected in zip(maps, golden[f"maps {name}"], strict=True):
-        found = adapted.scaled(cv2.resize(adapted.scaled(own), (SIZE, SIZE)))
+    for saliency, expected in zip(maps, golden[f"maps {name}"], strict=True):
+        found = adapted.scaled(cv2.resize(adapted.scaled(saliency), (SIZE, SIZE)))
         assert np.abs(found - expected).max() <= 1e-3
 
 
@@ -122,8 +122,8 @@ def test_the_module_gives_the_scores_of_all_classes(score):
         outputs = torch.rand(3, 5, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
         every = class_scores(outputs, score, kind)
         for label in range(5):
-            own = target_scores(outputs, torch.full((3,), label), score, kind)
-            torch.testing.assert_close(every[:, label], own)
+            selected = target_scores(outputs, torch.full((3,), label), score, kind)
+            torch.testing.assert_close(every[:, label], selected)
     scorer, batch = Scorer(backbone(), "probability", 4), make_batch()
     maps = Function("adapted.scores", channels="sum")(scorer, batch)
     torch.testing.assert_close(maps, torch.ones_like(maps))  # probabilities
@@ -188,9 +188,9 @@ def test_classes_of_the_package_grad_cam(network, batched):
     weights = GradCAM()._weights(gradients, activations)
     small = (weights * activations).sum(dim=1).relu().numpy()
     side = batch.x.shape[2]
-    for own, cam in zip(maps.numpy(), small, strict=True):
+    for saliency, cam in zip(maps.numpy(), small, strict=True):
         expected = adapted.scaled(cv2.resize(adapted.scaled(cam), (side, side)))
-        assert np.abs(own - expected).max() <= 1e-4
+        assert np.abs(saliency - expected).max() <= 1e-4
     negative = GradCamPackage("adapted.GradCam", call={"negative": True}, batched=batched)
     assert torch.equal(negative(scorer, batch), -maps)
     squared = GradCamPackage("adapted.GradCam", arguments={"power": 2}, batched=batched)
@@ -241,8 +241,10 @@ def test_what_others_leave_on_the_network_is_taken_off():
     with pytest.raises(ValueError, match="no maps today"):
         Function("adapted.fails")(scorer, batch)
     assert torch.equal(batch.x, x)
-    assert not any(own._forward_hooks or own.training for own in module.modules())
-    assert not any(own.requires_grad or own.grad is not None for own in module.parameters())
+    assert not any(layer._forward_hooks or layer.training for layer in module.modules())
+    assert not any(
+        parameter.requires_grad or parameter.grad is not None for parameter in module.parameters()
+    )
 
 
 def global_states():

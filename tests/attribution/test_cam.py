@@ -18,10 +18,12 @@ def test_grad_cam_pp_pixel_by_pixel():
     for image in range(len(weights)):
         for channel in range(weights.shape[1]):
             g, a = gradients[image, channel].numpy(), activations[image, channel].numpy()
-            own = [
+            alphas = [
                 0 if v == 0 else v**2 / (2 * v**2 + v**3 * a.mean()) * max(v, 0) for v in g.ravel()
             ]
-            assert weights[image, channel].item() == pytest.approx(np.mean(own), rel=1e-4, abs=1e-9)
+            assert weights[image, channel].item() == pytest.approx(
+                np.mean(alphas), rel=1e-4, abs=1e-9
+            )
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
@@ -35,12 +37,12 @@ def test_score_cam_channel_by_channel(weight_of, scaling, batch_size):
     with torch.no_grad():
         activations = module.last(torch.relu(module.norm(module.first(batch.x)))).numpy()
     found = ScoreCAM(weight_of, scaling)(scorer, batch).numpy()
-    for image, own in enumerate(activations):
+    for image, channels in enumerate(activations):
         target = batch.targets[image : image + 1]
         if weight_of == "prediction":
             target = module(batch.x[image : image + 1]).argmax(dim=1)
-        total = np.zeros(own.shape[1:], dtype=np.float32)
-        for channel in own:
+        total = np.zeros(channels.shape[1:], dtype=np.float32)
+        for channel in channels:
             mask = cv2.resize(channel, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
             if np.ptp(mask) == 0:
                 continue

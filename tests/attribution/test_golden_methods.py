@@ -78,9 +78,9 @@ def golden(request):
 
 
 def assert_equal(maps, expected, tolerance=EXACT):
-    for found, own in zip(maps, expected, strict=True):
-        assert np.ptp(own) > 0
-        assert np.abs(found - own).max() <= tolerance * np.abs(own).max()
+    for found, reference in zip(maps, expected, strict=True):
+        assert np.ptp(reference) > 0
+        assert np.abs(found - reference).max() <= tolerance * np.abs(reference).max()
 
 
 @pytest.mark.parametrize("name", DETERMINISTIC)
@@ -108,8 +108,8 @@ def test_rise_equals_xpliques_given_its_masks(golden, image, monkeypatch):
             self.offsets = torch.from_numpy(golden["rise_offsets"][image])
 
     monkeypatch.setattr(masking, "_Masks", Replayed)
-    own = slice(image, image + 1)
-    assert_equal(golden.maps(Rise(80, grid_size=5), own), golden["rise"][own])
+    chosen = slice(image, image + 1)
+    assert_equal(golden.maps(Rise(80, grid_size=5), chosen), golden["rise"][chosen])
 
 
 @pytest.mark.parametrize("name", SURROGATES)
@@ -131,4 +131,7 @@ def test_segments_equal_xpliques(golden, name):
 @pytest.mark.parametrize("name", MANY)
 def test_maps_of_many_draws_rank_pixels_as_xpliques_do(golden, name):
     pairs = zip(golden.maps(MANY[name]), golden[f"many_{name}"], strict=True)
-    assert np.mean([spearmanr(found.ravel(), own.ravel())[0] for found, own in pairs]) >= 0.95
+    assert (
+        np.mean([spearmanr(found.ravel(), reference.ravel())[0] for found, reference in pairs])
+        >= 0.95
+    )

@@ -26,8 +26,8 @@ def scorer(batch_size=4, score="logit"):
 def gradient(x, target, score="logit"):
     """Of one image (C, H, W)."""
     x = x[None].clone().requires_grad_()
-    own = scorer(score=score)
-    own.select(own.backbone.module(x), target[None]).sum().backward()
+    target_scorer = scorer(score=score)
+    target_scorer.select(target_scorer.backbone.module(x), target[None]).sum().backward()
     return x.grad[0]
 
 
@@ -87,11 +87,13 @@ def test_other_activations_are_left_alone():
 
 def test_integrated_gradients_are_complete():
     """The parts add up to the difference from the zero input's score."""
-    batch, own = make_batch(), scorer(score="probability")
+    batch, target_scorer = make_batch(), scorer(score="probability")
     batch = replace(batch, x=20 * batch.x)
-    maps = IntegratedGradients(steps=400)(own, batch)
+    maps = IntegratedGradients(steps=400)(target_scorer, batch)
     with torch.no_grad():
-        difference = own(batch.x, batch.targets) - own(torch.zeros_like(batch.x), batch.targets)
+        difference = target_scorer(batch.x, batch.targets) - target_scorer(
+            torch.zeros_like(batch.x), batch.targets
+        )
     assert difference.abs().max() > 0.01
     assert (3 * maps.sum(dim=(1, 2)) - difference).abs().max() <= 1e-3 * difference.abs().max()
 
@@ -120,7 +122,7 @@ def test_noisy_gradients_equal_a_slow_loop(method, batch_size):
     noise = _Noise(0.3, batch)(torch.arange(7))
     expected = []
     for x, target in zip(batch.x, batch.targets, strict=True):
-        gradients = [gradient(x + own, target, "probability") for own in noise]
+        gradients = [gradient(x + draw, target, "probability") for draw in noise]
         expected.append(STATISTICS[method](torch.stack(gradients).numpy(), axis=0).mean(axis=0))
     found = method(7, 0.3)(scorer(batch_size, "probability"), batch).numpy()
     expected = np.stack(expected)
@@ -128,14 +130,16 @@ def test_noisy_gradients_equal_a_slow_loop(method, batch_size):
 
 
 def test_a_linear_model_has_the_same_gradient_everywhere():
-    own, module = linear_scorer()
+    target_scorer, module = linear_scorer()
     batch = make_batch()
     weight = module.weight[batch.targets]
-    assert torch.allclose(SmoothGrad(7)(own, batch), weight.mean(dim=1), atol=1e-6)
-    assert torch.allclose(SquareGrad(7)(own, batch), weight.square().mean(dim=1), atol=1e-6)
-    assert VarGrad(7)(own, batch).abs().max() <= 1e-12
+    assert torch.allclose(SmoothGrad(7)(target_scorer, batch), weight.mean(dim=1), atol=1e-6)
+    assert torch.allclose(
+        SquareGrad(7)(target_scorer, batch), weight.square().mean(dim=1), atol=1e-6
+    )
+    assert VarGrad(7)(target_scorer, batch).abs().max() <= 1e-12
     integrated = (batch.x * weight).mean(dim=1)
-    assert torch.allclose(IntegratedGradients(3)(own, batch), integrated, atol=1e-6)
+    assert torch.allclose(IntegratedGradients(3)(target_scorer, batch), integrated, atol=1e-6)
 
 
 def test_noise_is_gaussian_keyed_by_seed_and_sample():

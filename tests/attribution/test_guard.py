@@ -142,8 +142,8 @@ HARMLESS = [
     "old = net.act; net.act = nn.Sigmoid(); net(x); net.act = old",
     "net.train(); net.eval()",
     "net.head.weight.data = net.head.weight.data.clone()",
-    "state = {key: own.clone() for key, own in net.state_dict().items()};"
-    "[own.add_(1) for own in net.parameters()]; net.load_state_dict(state)",
+    "state = {key: value.clone() for key, value in net.state_dict().items()};"
+    "[value.add_(1) for value in net.parameters()]; net.load_state_dict(state)",
     "net.double().float()",
     "scorer.batch_size = 1",
     "__import__('os').chdir('/')",
@@ -157,19 +157,21 @@ def everything(scorer):
     backends = torch.backends
     parts = [module, *module.modules(), *module.parameters(), *module.buffers()]
     return {
-        "objects": [(name, id(own)) for name, own in module.named_modules()],
-        "tensors": [(id(own), own.data_ptr(), own.stride()) for own in parts[1:] if _is(own)],
-        "attributes": [sorted(vars(own)) for own in module.modules()],
-        "hooks": [len(value) for own in module.modules()
-                  for key, value in vars(own).items() if "hook" in key and isinstance(value, dict)],
-        "marks": [own._is_full_backward_hook for own in module.modules()],
-        "global hooks": [(key, str(own)) for key, own in vars(nn.modules.module).items()
+        "objects": [(name, id(layer)) for name, layer in module.named_modules()],
+        "tensors": [(id(tensor), tensor.data_ptr(), tensor.stride())
+                    for tensor in parts[1:] if _is(tensor)],
+        "attributes": [sorted(vars(layer)) for layer in module.modules()],
+        "hooks": [len(value) for layer in module.modules() for key, value in vars(layer).items()
+                  if "hook" in key and isinstance(value, dict)],
+        "marks": [layer._is_full_backward_hook for layer in module.modules()],
+        "global hooks": [(key, str(value)) for key, value in vars(nn.modules.module).items()
                          if key.startswith("_global_")],
-        "modes": [own.training for own in module.modules()],
-        "gradients": [(own.requires_grad, own.grad) for own in module.parameters()],
-        "tensor hooks": [own._backward_hooks for own in module.parameters()],
+        "modes": [layer.training for layer in module.modules()],
+        "gradients": [(parameter.requires_grad, parameter.grad)
+                      for parameter in module.parameters()],
+        "tensor hooks": [parameter._backward_hooks for parameter in module.parameters()],
         "weights": state_sha256(module),
-        "loose": (module.scale.tolist(), [float(own) for own in module.shifts]),
+        "loose": (module.scale.tolist(), [float(shift) for shift in module.shifts]),
         "torch": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.rand(1).dtype,
                   torch.get_default_device(), torch.get_num_threads(), torch.is_anomaly_enabled(),
                   torch.get_float32_matmul_precision(), torch.is_autocast_enabled("cpu"),
@@ -181,7 +183,7 @@ def everything(scorer):
                      backends.cuda.math_sdp_enabled(),
                      getattr(backends.cuda.matmul, "fp32_precision", None)),
         "generators": (generators.tolist(), str(np.random.get_state()), random.getstate()),  # noqa: NPY002
-        "class": [type(own) for own in module.modules()],
+        "class": [type(layer) for layer in module.modules()],
         "functions": (nn.ReLU.forward, nn.Conv2d._conv_forward, functional.relu, torch.relu,
                       torch.Tensor.mean),
         "scorer": (scorer.score, scorer.backbone.precision),
@@ -189,8 +191,8 @@ def everything(scorer):
     }  # fmt: skip
 
 
-def _is(own):
-    return isinstance(own, torch.Tensor)
+def _is(value):
+    return isinstance(value, torch.Tensor)
 
 
 def call(scorer, method, x, **settings):
@@ -268,7 +270,9 @@ def test_what_torch_compile_replaces_is_no_change(monkeypatch):
     scorer, x, init = make_scorer(), make_batch().x, nn.Module.__init__
 
     def method(scorer, x):
-        monkeypatch.setattr(nn.Module, "__init__", lambda *own, **named: init(*own, **named))
+        monkeypatch.setattr(
+            nn.Module, "__init__", lambda *arguments, **named: init(*arguments, **named)
+        )
 
     assert call(scorer, method, x) == []
 

@@ -54,8 +54,8 @@ def shipped_method(name):
     node = OmegaConf.to_container(config.method[name])
     few = {"num_masks": 11, "num_samples": 11, "steps": 11, "num_designs": 8}
     few |= {"grid_size": 3, "set_size": 2}
-    for own in (node, node.get("prior") or {}):
-        own |= {key: value for key, value in few.items() if key in own}
+    for settings in (node, node.get("prior") or {}):
+        settings |= {key: value for key, value in few.items() if key in settings}
     return instantiate(node)
 
 
@@ -134,9 +134,9 @@ def test_grad_cam_by_hand():
     gradients = module.head.weight[batch.targets][:, :, None, None] / raw[0, 0].numel() * (raw > 0)
     small = (gradients.mean(dim=(2, 3), keepdim=True) * raw).sum(dim=1).relu().numpy()
     maps = GradCAM()(scorer, batch).numpy()
-    for own, cam in zip(maps, small, strict=True):
+    for saliency, cam in zip(maps, small, strict=True):
         expected = cv2.resize(cam, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
-        assert np.abs(own - expected).max() <= 1e-4 * np.abs(expected).max()
+        assert np.abs(saliency - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
 def slow_rise(scorer, batch, method):
@@ -244,10 +244,10 @@ def test_inverted_and_blurred_change_the_other_methods_maps():
     batch, noise = make_batch(), Random()(None, make_batch())
     assert torch.equal(Inverted(Random())(None, batch), -noise)
     sigma = 0.05 * SIZE
-    for own, map_ in zip(Blurred(Random(), 0.05)(None, batch), noise, strict=True):
+    for blurred, map_ in zip(Blurred(Random(), 0.05)(None, batch), noise, strict=True):
         side = 2 * int(3 * sigma + 0.5) + 1
         expected = cv2.GaussianBlur(map_.numpy(), (side, side), sigma)
-        assert np.abs(own.numpy() - expected).max() <= 1e-5
+        assert np.abs(blurred.numpy() - expected).max() <= 1e-5
 
 
 @pytest.mark.parametrize("control", [Inverted, Blurred])
@@ -259,8 +259,12 @@ def test_a_changed_method_is_known_by_the_other_one(control):
         def identity(self, image_ids):
             return {"count": len(image_ids)}
 
-    own = control(Other())
-    assert (own.version, own.passes(backbone()), own.identity(["a"])) == (7, (3, 0), {"count": 1})
+    made = control(Other())
+    assert (made.version, made.passes(backbone()), made.identity(["a"])) == (
+        7,
+        (3, 0),
+        {"count": 1},
+    )
     with pytest.raises(BenchError, match="of: expected the name of a method, found 'saliency'"):
         control("saliency")
 
@@ -268,10 +272,10 @@ def test_a_changed_method_is_known_by_the_other_one(control):
 def test_edge_is_the_sobel_magnitude():
     batch = make_batch()
     maps = Edge()(None, batch).numpy()
-    for own, x in zip(maps, batch.x.mean(dim=1).numpy(), strict=True):
+    for edges, x in zip(maps, batch.x.mean(dim=1).numpy(), strict=True):
         across = cv2.Sobel(x, cv2.CV_32F, 1, 0, scale=1 / 8)
         down = cv2.Sobel(x, cv2.CV_32F, 0, 1, scale=1 / 8)
-        assert np.abs(own - np.hypot(across, down)).max() <= 1e-5
+        assert np.abs(edges - np.hypot(across, down)).max() <= 1e-5
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def test_sobol_equals_jansens_estimator_point_by_point(batch_size):
     scorer, batch = Scorer(backbone(), "probability", batch_size), make_batch()
     scores = slow_scores(scorer, batch, np.concatenate(designs), side)
     maps = Sobol(side, n)(scorer, batch).numpy()
-    for own, found in zip(scores, maps, strict=True):
-        f_a, *f_mixed = own.reshape(-1, n)[[0, *range(2, side**2 + 2)]]
+    for image_scores, found in zip(scores, maps, strict=True):
+        f_a, *f_mixed = image_scores.reshape(-1, n)[[0, *range(2, side**2 + 2)]]
         indices = [((f_a - f) ** 2).sum() / (2 * n * f_a.var(ddof=1)) for f in f_mixed]
         expected = enlarged(indices, side)
         assert np.abs(found - expected).max() <= 1e-3 * np.abs(expected).max()
@@ -58,8 +58,10 @@ def test_hsic_equals_its_definition(batch_size):
     scores = slow_scores(scorer, batch, masks, side)
     maps = Hsic(side, n)(scorer, batch).numpy()
     centre = np.eye(n) - 1 / n
-    for own, found in zip(scores, maps, strict=True):
-        outputs = np.exp(-((own[:, None] - own) ** 2) / (2 * np.median(own) ** 2))
+    for image_scores, found in zip(scores, maps, strict=True):
+        outputs = np.exp(
+            -((image_scores[:, None] - image_scores) ** 2) / (2 * np.median(image_scores) ** 2)
+        )
         indices = []
         for cell in masks.T.astype(np.float64):
             inputs = 1 + (0.5 - (cell[:, None] - cell) ** 2)
@@ -85,7 +87,7 @@ def test_sobol_of_an_additive_score_is_each_cells_share_of_the_variance():
     maps = Sobol(side, 1024)(scorer, batch)
     corners = maps[:, [0, 0, -1, -1], [0, -1, 0, -1]].view(-1, side, side)
     # The corners of a cubic enlargement overshoot a little.
-    expected = np.stack([enlarged(own, side)[[0, 0, -1, -1], [0, -1, 0, -1]] for own in shares])
+    expected = np.stack([enlarged(share, side)[[0, 0, -1, -1], [0, -1, 0, -1]] for share in shares])
     assert np.abs(corners.flatten(1).numpy() - expected).max() <= 0.02
 
 

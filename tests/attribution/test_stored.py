@@ -21,9 +21,9 @@ def folder(tmp_path):
 def test_channels_are_averaged(folder):
     maps = Stored(str(folder))(None, make_batch())
     assert maps.dtype == torch.float64
-    for own, image_id in zip(maps.numpy(), IDS, strict=True):
+    for saliency, image_id in zip(maps.numpy(), IDS, strict=True):
         array = np.load(folder / f"{image_id}.npy")
-        assert np.array_equal(own, array if array.ndim == 2 else array.mean(axis=2))
+        assert np.array_equal(saliency, array if array.ndim == 2 else array.mean(axis=2))
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ WEIGHTS = ("confidence", "effectiveness", "consistency", "collaboration")
 
 def network(output_kind="logits"):
     """More classes and a steeper head than the toy's, so that scores differ well."""
-    own = backbone(6, output_kind=output_kind, feature_layer="last")
-    own.module.head.weight.mul_(5)
-    return own
+    model = backbone(6, output_kind=output_kind, feature_layer="last")
+    model.module.head.weight.mul_(5)
+    return model
 
 
 def uncertainty_network(seed=1):
@@ -44,25 +44,30 @@ def photos(count=3):
     return images
 
 
-def batch_of(images, own):
+def batch_of(images, model):
     ids = IDS[: len(images)]
-    return Batch(own.preprocess(images), torch.arange(len(images)) + 1, ids, images)
+    return Batch(model.preprocess(images), torch.arange(len(images)) + 1, ids, images)
 
 
-def slow_maps(method, own, score, batch):
+def slow_maps(method, model, score, batch):
     """The maps, by loops over images, rounds, candidates and members, from uint8 images."""
     priors = None if method.prior is None else method.prior(None, batch).numpy()
     return np.stack(
         [
             slow_map(
-                method, own, score, image, int(target), prior=None if priors is None else priors[n]
+                method,
+                model,
+                score,
+                image,
+                int(target),
+                prior=None if priors is None else priors[n],
             )
             for n, (image, target) in enumerate(zip(batch.images, batch.targets, strict=True))
         ]
     )
 
 
-def slow_map(method, own, score, image, target, *, prior):
+def slow_map(method, model, score, image, target, *, prior):
     n, d, k = method.grid_size, method.set_size, method.rounds
     side = method.cut_size or SIZE
     square = cv2.resize(image, (side, side))
@@ -79,12 +84,12 @@ def slow_map(method, own, score, image, target, *, prior):
 
     @torch.no_grad()
     def outputs(pixels):
-        (found,) = own.outputs(own.preprocess([pixels])).double()
+        (found,) = model.outputs(model.preprocess([pixels])).double()
         return found.softmax(dim=0).numpy() if score == "probability" else found.numpy()
 
     @torch.no_grad()
     def embedding(pixels):
-        return own.features(own.preprocess([pixels]))[0].numpy()
+        return model.features(model.preprocess([pixels]))[0].numpy()
 
     def angle(a, b):
         cosine = (a / np.linalg.norm(a)) @ (b / np.linalg.norm(b))
@@ -151,10 +156,10 @@ def settings(only=None, uncertainty=None, **others):
 
 
 def check(method, batch_size=4, score="probability", count=2):
-    own = network()
-    batch = batch_of(photos(count), own)
-    found = method(Scorer(own, score, batch_size), batch).numpy()
-    expected = slow_maps(method, own, score, batch)
+    model = network()
+    batch = batch_of(photos(count), model)
+    found = method(Scorer(model, score, batch_size), batch).numpy()
+    expected = slow_maps(method, model, score, batch)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() <= 1e-5
     return found
@@ -196,9 +201,9 @@ def test_equals_a_slow_search_of_either_class(score, score_of):
 
 
 def test_target_and_prediction_differ_here():
-    own = network()
-    batch = batch_of(photos(), own)
-    assert (own.outputs(batch.x).argmax(dim=1) != batch.targets).any()
+    model = network()
+    batch = batch_of(photos(), model)
+    assert (model.outputs(batch.x).argmax(dim=1) != batch.targets).any()
 
 
 @pytest.mark.parametrize("rounds", [None, 1, 9])
@@ -208,11 +213,15 @@ def test_equals_a_slow_search_without_a_prior(rounds):
 
 
 def test_network_and_uncertainty_network_may_differ_in_size():
-    own = network()
+    model = network()
     larger = uncertainty_network()
     larger.preprocessing = Preprocessing(2 * SIZE, (127.5,) * 3, (127.5,) * 3, resize="cv2_linear")
     method = Smdl(Random(), 4, 2, **settings(uncertainty=larger))
-    assert method(Scorer(own, "probability", 4), batch_of(photos(), own)).shape == (3, SIZE, SIZE)
+    assert method(Scorer(model, "probability", 4), batch_of(photos(), model)).shape == (
+        3,
+        SIZE,
+        SIZE,
+    )
 
 
 @pytest.mark.parametrize("only", ["consistency", "collaboration"])
@@ -222,8 +231,8 @@ def test_a_linear_model_shows_its_largest_contributions_first(only):
     method = Smdl(None, 4, 1, **settings(only))
     cells = np.arange(SIZE) * 4 // SIZE
     products = (batch.x * module.weight[batch.targets]).sum(dim=1).numpy()
-    for own, found in zip(products, method(scorer, batch).numpy(), strict=True):
-        sums = [own[cells == i][:, cells == j].sum() for i in range(4) for j in range(4)]
+    for product, found in zip(products, method(scorer, batch).numpy(), strict=True):
+        sums = [product[cells == i][:, cells == j].sum() for i in range(4) for j in range(4)]
         ranks = np.argsort(np.argsort(sums))  # the smallest, never chosen, counts 0
         expected = ranks.reshape(4, 4)[cells][:, cells]
         assert np.abs(found - expected).max() <= 1e-5
@@ -236,17 +245,17 @@ def test_where_all_ties_the_prior_decides_and_then_numpy_1_23(prior):
     batch = make_batch()
     maps = Smdl(prior, 5, 2, **settings("consistency"))(scorer, batch).numpy()
     cells = np.arange(SIZE) * 5 // SIZE
-    for own, found in zip(prior(None, batch).numpy(), maps, strict=True):
+    for prior_map, found in zip(prior(None, batch).numpy(), maps, strict=True):
         counts = np.zeros(25)
-        order = argsort_numpy_1_23(-cv2.resize(own, (5, 5)).ravel())
+        order = argsort_numpy_1_23(-cv2.resize(prior_map, (5, 5)).ravel())
         counts[order[:24]] = np.repeat(np.arange(11, -1, -1), 2)
         assert np.abs(found - counts.reshape(5, 5)[cells][:, cells]).max() <= 1e-5
 
 
 @pytest.mark.parametrize("smooth", [7, 28])
 def test_smoothed_maps(smooth):
-    own = network()
-    scorer, batch = Scorer(own, "probability", 4), batch_of(photos(), own)
+    model = network()
+    scorer, batch = Scorer(model, "probability", 4), batch_of(photos(), model)
     weights = settings()
     sharp = Smdl(Random(), 5, 2, **weights)(scorer, batch).numpy()
     found = Smdl(Random(), 5, 2, **weights, smooth=smooth)(scorer, batch).numpy()
@@ -274,20 +283,20 @@ def test_cells_are_enlarged_as_the_scripts_do(grid_size, side):
     "others", [{}, {"consistency_of": "embedding"}, {"score_of": "prediction"}]
 )
 def test_scores_without_weight_cost_nothing(only, others):
-    own, passes = network(), []
+    model, passes = network(), []
     method = Smdl(Random(), 4, 2, **settings(only, uncertainty_network(), **others))
-    method(Scorer(own, "probability", 1, on_forward=passes.append), batch_of(photos(1), own))
-    assert method.passes(own) == (sum(passes), 0)
+    method(Scorer(model, "probability", 1, on_forward=passes.append), batch_of(photos(1), model))
+    assert method.passes(model) == (sum(passes), 0)
 
 
 def test_cosines_and_networks_without_features():
-    own = network("cosines")
-    batch = batch_of(photos(), own)
-    assert Smdl(None, 3, 1)(Scorer(own, "output", 4), batch).isfinite().all()
-    own.feature_layer = None
-    assert Smdl(None, 3, 1, effectiveness=0)(Scorer(own, "output", 4), batch).isfinite().all()
+    model = network("cosines")
+    batch = batch_of(photos(), model)
+    assert Smdl(None, 3, 1)(Scorer(model, "output", 4), batch).isfinite().all()
+    model.feature_layer = None
+    assert Smdl(None, 3, 1, effectiveness=0)(Scorer(model, "output", 4), batch).isfinite().all()
     with pytest.raises(BenchError, match="names no feature layer"):
-        Smdl(None, 3, 1)(Scorer(own, "output", 4), batch)
+        Smdl(None, 3, 1)(Scorer(model, "output", 4), batch)
 
 
 def test_prior_and_uncertainty_network_are_part_of_its_identity():

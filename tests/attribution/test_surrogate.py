@@ -28,7 +28,7 @@ def segments_of(x, method):
 
 def segment_sums(values, segments):
     """Values (H, W) summed over each segment, (M,)."""
-    return np.array([values[segments == own].sum() for own in range(segments.max() + 1)])
+    return np.array([values[segments == segment].sum() for segment in range(segments.max() + 1)])
 
 
 def assert_close(found, expected, tolerance=1e-4):
@@ -54,10 +54,10 @@ def test_a_linear_model_gives_each_segment_its_part(method):
     scorer, module = linear_scorer()
     batch = make_batch()
     parts = ((batch.x - 0.3) * module.weight[batch.targets]).sum(dim=1).numpy()
-    for found, own, x in zip(method(scorer, batch).numpy(), parts, batch.x, strict=True):
+    for found, part, x in zip(method(scorer, batch).numpy(), parts, batch.x, strict=True):
         segments = segments_of(x, method)
         assert segments.max() > 8
-        assert_close(found, segment_sums(own, segments)[segments])
+        assert_close(found, segment_sums(part, segments)[segments])
 
 
 def slow_maps(method, draws_of, coefficients_of, scorer, batch):
@@ -68,8 +68,8 @@ def slow_maps(method, draws_of, coefficients_of, scorer, batch):
         name = type(method).__name__
         draws = draws_of(segments.max() + 1, generator(batch.seed, name, image_id)).numpy()
         scores, distances = [], []
-        for own in draws:
-            shown = torch.from_numpy(own[segments])
+        for draw in draws:
+            shown = torch.from_numpy(draw[segments])
             perturbed = torch.where(shown, x, method.fill)
             with torch.no_grad():
                 scores.append(scorer(perturbed[None], target[None]).item())

@@ -14,8 +14,8 @@ def insightface_shapes():
     shapes = {"conv1.weight": (64, 3, 3, 3), "prelu.weight": (64,)}
 
     def norm(name, channels):
-        for own in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"{name}.{own}"] = (channels,)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{name}.{part}"] = (channels,)
         shapes[f"{name}.num_batches_tracked"] = ()
 
     norm("bn1", 64)
@@ -100,15 +100,19 @@ X = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(2)) * 2 -
 def test_backbone_pth_loads_and_gives_cosines(tmp_path, saved, embeddings):
     classes = torch.randn(7, 512, generator=torch.Generator().manual_seed(1))
     torch.save({"state_dict_softmax_fc": {"weight": classes}}, tmp_path / "head.pt")
-    own = arcface_r100(saved, head=str(tmp_path / "head.pt"))
+    network = arcface_r100(saved, head=str(tmp_path / "head.pt"))
     with torch.inference_mode():
-        features, outputs = own.features(X), own.outputs(X)
+        features, outputs = network.features(X), network.outputs(X)
     assert (features - embeddings).abs().max() <= 1e-5 * embeddings.abs().max()
     cosines = functional.normalize(embeddings) @ functional.normalize(classes).T
     assert (outputs - cosines).abs().max() <= 1e-5
-    assert (own.output_kind, own.num_classes) == ("cosines", 7)
-    assert own.layer().weight.shape == (512, 512, 3, 3)
-    assert own.to_input(torch.tensor([0.0, 127.5, 255])).tolist() == [-127.5 / 128, 0, 127.5 / 128]
+    assert (network.output_kind, network.num_classes) == ("cosines", 7)
+    assert network.layer().weight.shape == (512, 512, 3, 3)
+    assert network.to_input(torch.tensor([0.0, 127.5, 255])).tolist() == [
+        -127.5 / 128,
+        0,
+        127.5 / 128,
+    ]
 
 
 def test_edl_networks_have_a_linear_head(tmp_path, state, embeddings):
@@ -118,14 +122,14 @@ def test_edl_networks_have_a_linear_head(tmp_path, state, embeddings):
     linear = {"fc2.weight": weight, "fc2.bias": bias}
     wrapped = {f"module.{name}": value for name, value in (state | linear).items()}
     torch.save(wrapped, tmp_path / "edl.pth")
-    own = arcface_r100(str(tmp_path / "edl.pth"))
+    network = arcface_r100(str(tmp_path / "edl.pth"))
     with torch.inference_mode():
         expected = embeddings @ linear["fc2.weight"].T + linear["fc2.bias"]
         scale = (embeddings.abs() @ weight.T.abs()).max()  # what rounding is relative to
-        assert (own.outputs(X) - expected).abs().max() <= 1e-5 * scale
-    assert (own.output_kind, own.num_classes) == ("logits", 9)
+        assert (network.outputs(X) - expected).abs().max() <= 1e-5 * scale
+    assert (network.output_kind, network.num_classes) == ("logits", 9)
     edl = edl_r100(str(tmp_path / "edl.pth"))  # the same network, prepared as its authors do
-    assert edl.identity()["weights_sha256"] == own.identity()["weights_sha256"]
+    assert edl.identity()["weights_sha256"] == network.identity()["weights_sha256"]
     image = np.random.default_rng(0).integers(0, 256, (130, 120, 3), dtype=np.uint8)
     resized = np.asarray(Image.fromarray(image).resize((112, 112), Image.Resampling.BILINEAR))
     expected = (resized / 255 - 0.5) / 0.5
@@ -134,12 +138,12 @@ def test_edl_networks_have_a_linear_head(tmp_path, state, embeddings):
 
 def test_prototypes_serve_where_there_is_no_head(tmp_path, state):
     torch.save({"state_dict_backbone": state, "epoch": 1}, tmp_path / "checkpoint.pt")
-    own = arcface_r100(str(tmp_path / "checkpoint.pt"), gallery=Faces(2), cache=str(tmp_path))
-    assert (own.output_kind, own.num_classes, len(own.enrolled)) == ("cosines", 2, 4)
+    network = arcface_r100(str(tmp_path / "checkpoint.pt"), gallery=Faces(2), cache=str(tmp_path))
+    assert (network.output_kind, network.num_classes, len(network.enrolled)) == ("cosines", 2, 4)
 
 
 def test_another_network_is_refused_by_name(tmp_path, state):
-    small = {name: own for name, own in state.items() if not name.startswith("layer3.29")}
+    small = {name: tensor for name, tensor in state.items() if not name.startswith("layer3.29")}
     torch.save(small, tmp_path / "backbone.pth")
     with pytest.raises(BenchError, match=r"missing \(layer3\.29\.bn1\.weight"):
         arcface_r100(str(tmp_path / "backbone.pth"), gallery=Faces(2))
@@ -153,5 +157,5 @@ def test_smaller_ones_by_the_same_code():
 def test_a_gallery_takes_the_place_of_the_networks_own_head(tmp_path, state):
     linear = {"fc2.weight": torch.zeros(9, 512), "fc2.bias": torch.zeros(9)}
     torch.save(state | linear, tmp_path / "edl.pth")
-    own = arcface_r100(str(tmp_path / "edl.pth"), gallery=Faces(2), cache=str(tmp_path))
-    assert (own.output_kind, own.num_classes) == ("cosines", 2)
+    network = arcface_r100(str(tmp_path / "edl.pth"), gallery=Faces(2), cache=str(tmp_path))
+    assert (network.output_kind, network.num_classes) == ("cosines", 2)

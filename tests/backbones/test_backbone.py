@@ -19,10 +19,10 @@ def test_preprocessing_is_cv2_resize_then_normalise():
     x = PREPROCESSING(images)
     assert x.dtype == torch.float32
     assert x.is_contiguous(memory_format=torch.channels_last)
-    for own, image in zip(x, images, strict=True):
+    for preprocessed, image in zip(x, images, strict=True):
         resized = cv2.resize(image, (8, 8)).astype(np.float32)
         expected = (resized - [10, 20, 30]) / [2, 4, 5]
-        assert np.abs(own.permute(1, 2, 0).numpy() - expected).max() <= 1e-5
+        assert np.abs(preprocessed.permute(1, 2, 0).numpy() - expected).max() <= 1e-5
 
 
 def test_colours_go_to_input_values_and_back():
@@ -82,9 +82,9 @@ def test_bad_preprocessing(changes, message):
 
 
 def test_features_are_a_layers_output_and_differentiable():
-    own = backbone(feature_layer="last")
+    model = backbone(feature_layer="last")
     x = X.clone().requires_grad_()
-    features = own.features(x)
+    features = model.features(x)
     assert features.shape == (4, 8 * 12 * 12)
     features.sum().backward()
     assert x.grad.abs().sum() > 0

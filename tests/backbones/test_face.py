@@ -39,9 +39,12 @@ def vectors(classes=5, features=6):
 
 @pytest.mark.parametrize("scale", [1, 64.0])
 def test_outputs_are_scaled_cosines(scale):
-    embeddings, own = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)), vectors()
-    found = CosineHead(own, scale)(embeddings)
-    expected = [[scale * functional.cosine_similarity(e, v, dim=0) for v in own]
+    embeddings, prototypes = (
+        torch.randn(4, 6, generator=torch.Generator().manual_seed(0)),
+        vectors(),
+    )
+    found = CosineHead(prototypes, scale)(embeddings)
+    expected = [[scale * functional.cosine_similarity(e, v, dim=0) for v in prototypes]
                 for e in embeddings]  # fmt: skip
     assert (found - torch.tensor(expected)).abs().max() <= 1e-6 * scale
 
@@ -49,28 +52,28 @@ def test_outputs_are_scaled_cosines(scale):
 @pytest.mark.parametrize(("scale", "kind"), [(1, "cosines"), (64.0, "logits")])
 def test_head_from_a_checkpoint(tmp_path, scale, kind):
     torch.save({"weight": vectors()}, tmp_path / "head.pt")
-    own = backbone(tmp_path, head=str(tmp_path / "head.pt"), scale=scale)
-    assert (own.output_kind, own.num_classes, own.enrolled) == (kind, 5, frozenset())
+    model = backbone(tmp_path, head=str(tmp_path / "head.pt"), scale=scale)
+    assert (model.output_kind, model.num_classes, model.enrolled) == (kind, 5, frozenset())
     embeddings = Embedding()(X)
     expected = scale * functional.normalize(embeddings) @ functional.normalize(vectors()).T
-    assert (own.outputs(X) - expected).abs().max() <= 1e-6 * scale
-    assert (own.features(X) - embeddings).abs().max() <= 1e-6
-    assert own.layer() is own.module.embedding.conv
+    assert (model.outputs(X) - expected).abs().max() <= 1e-6 * scale
+    assert (model.features(X) - embeddings).abs().max() <= 1e-6
+    assert model.layer() is model.module.embedding.conv
 
 
 def test_head_from_prototypes_recognises_its_gallery(tmp_path):
     gallery = Faces(3)
-    own = backbone(tmp_path, gallery=gallery)
-    assert (own.num_classes, len(own.enrolled)) == (3, 6)
-    outputs = own.outputs(own.preprocess([sample.read() for sample in gallery.samples]))
+    model = backbone(tmp_path, gallery=gallery)
+    assert (model.num_classes, len(model.enrolled)) == (3, 6)
+    outputs = model.outputs(model.preprocess([sample.read() for sample in gallery.samples]))
     assert outputs.argmax(dim=1).tolist() == [sample.target for sample in gallery.samples]
 
 
 @pytest.mark.parametrize("container", [None, "state_dict_softmax_fc", "state_dict"])
 def test_class_vectors_of_arcface_torch(tmp_path, container):
     """Several GPUs hold the classes one after another."""
-    for rank, own in enumerate(vectors().split([2, 3])):
-        state = {"weight": own.half()}
+    for rank, share in enumerate(vectors().split([2, 3])):
+        state = {"weight": share.half()}
         content = state if container is None else {"epoch": 1, container: state}
         torch.save(content, tmp_path / f"{rank}.pt")
     found = read_class_vectors([str(tmp_path / "0.pt"), str(tmp_path / "1.pt")], 6)

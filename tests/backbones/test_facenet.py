@@ -24,13 +24,13 @@ def weights(tmp_path, network):
 
 
 def test_its_own_classifier_gives_logits(weights, network):
-    own = facenet(weights)
+    model = facenet(weights)
     with torch.inference_mode():
         expected = network(X)
-        assert (own.outputs(X) - expected).abs().max() <= 1e-5 * expected.abs().max()
-    assert (own.output_kind, own.num_classes) == ("logits", 11)
-    assert own.preprocessing.size == 160
-    assert own.layer().weight.ndim == 4
+        assert (model.outputs(X) - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert (model.output_kind, model.num_classes) == ("logits", 11)
+    assert model.preprocessing.size == 160
+    assert model.layer().weight.ndim == 4
 
 
 @pytest.mark.parametrize("classifier", [True, False])
@@ -38,17 +38,17 @@ def test_prototypes_serve_too(weights, network, tmp_path, classifier):
     if not classifier:
         state = {k: v for k, v in network.state_dict().items() if not k.startswith("logits")}
         torch.save(state, weights)
-    own = facenet(weights, gallery=Faces(3), cache=str(tmp_path), device="cpu")
+    model = facenet(weights, gallery=Faces(3), cache=str(tmp_path), device="cpu")
     embedding = InceptionResnetV1(classify=False).eval()
     embedding.load_state_dict(
         {k: v for k, v in network.state_dict().items() if not k.startswith("logits")}
     )
     with torch.inference_mode():
         unit = embedding(X)
-        assert (functional.normalize(own.features(X)) - unit).abs().max() <= 1e-5
-        expected = unit @ own.module.head.vectors.T
-        assert (own.outputs(X) - expected).abs().max() <= 1e-5
-    assert (own.output_kind, own.num_classes) == ("cosines", 3)
+        assert (functional.normalize(model.features(X)) - unit).abs().max() <= 1e-5
+        expected = unit @ model.module.head.vectors.T
+        assert (model.outputs(X) - expected).abs().max() <= 1e-5
+    assert (model.output_kind, model.num_classes) == ("cosines", 3)
 
 
 def test_no_class_vectors(weights, network):

@@ -59,7 +59,7 @@ def test_a_shared_layer_has_its_weights_once():
     }
     layers = [image(), shared, layer("Add", "sum", "shared", ("shared", 1))]
     module = graph(functional(layers, "sum"), {"shared": {"shared/alpha:0": slopes(0.5)}})
-    assert sum(isinstance(own, nn.PReLU) for own in module.modules()) == 1
+    assert sum(isinstance(layer, nn.PReLU) for layer in module.modules()) == 1
     assert torch.equal(module(X), bend(X, 0.5) + bend(X, 0.25))
 
 
@@ -74,14 +74,14 @@ def test_a_nested_model_called_twice(first, path):
 
 
 def test_models_in_models_find_their_arrays():
-    middle = functional([image("m"), *doubled()["config"]["layers"][1:], prelu("own", "inner")],
-                        "own", "middle")  # fmt: skip
+    middle = functional([image("m"), *doubled()["config"]["layers"][1:], prelu("bent", "inner")],
+                        "bent", "middle")  # fmt: skip
     inner = middle["config"]["layers"][1]
     inner["inbound_nodes"] = [[["m", 0, 0, {}]]]
     middle["inbound_nodes"] = [[["image", 0, 0, {}]]]
-    own = {"bend/alpha:0": slopes(0.5), "own/alpha:0": slopes(0.25)}
+    weights = {"bend/alpha:0": slopes(0.5), "bent/alpha:0": slopes(0.25)}
     middle["config"]["layers"][2]["inbound_nodes"] = [[["inner", 1, 0, {}]]]
-    arrays = Arrays({"middle": own})
+    arrays = Arrays({"middle": weights})
     outer = functional([image(), middle], [["middle", 1, 0]])
     module = KerasGraph(outer["config"], arrays, [X])
     assert torch.equal(module(X), bend(bend(X, 0.5) + 1, 0.25))

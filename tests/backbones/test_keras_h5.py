@@ -75,9 +75,14 @@ def test_presets_and_layers_are_in_the_readme():
 
 
 def test_a_preprocessing_of_ones_own(small):
-    own = {"mean": [1, 2, 3], "std": [4, 5, 6], "channel_order": "bgr", "resize": "pil_bilinear"}
+    preprocessing = {
+        "mean": [1, 2, 3],
+        "std": [4, 5, 6],
+        "channel_order": "bgr",
+        "resize": "pil_bilinear",
+    }
     expected = Preprocessing(8, (1, 2, 3), (4, 5, 6), "bgr", "pil_bilinear")
-    assert load(small, own).preprocessing == expected
+    assert load(small, preprocessing).preprocessing == expected
 
 
 def test_the_input_size_may_be_open(tmp_path):
@@ -142,9 +147,9 @@ def test_bad_settings(small, settings, message):
 def changed(where, **changes):
     """The small model with other settings of one layer, or of its first entry."""
     model, arrays = small_model()
-    for own in model["config"]["layers"]:
-        if own["name"] == where:
-            own["config"].update(changes)
+    for node in model["config"]["layers"]:
+        if node["name"] == where:
+            node["config"].update(changes)
     return model, arrays
 
 
@@ -162,9 +167,9 @@ def added(group, name):
 
 def renamed(kind, name):
     model, arrays = small_model()
-    for own in model["config"]["layers"]:
-        if own["name"] == name:
-            own["class_name"] = kind
+    for node in model["config"]["layers"]:
+        if node["name"] == name:
+            node["class_name"] = kind
     return model, arrays
 
 
@@ -297,9 +302,9 @@ def test_the_command_line(bench, request, tmp_path):
     assert set(table["method"]) == {"random", "grad_cam"}
     assert (table["n_missing"] == 0).all()
 
-    own = "backbone.preprocessing={mean:[0,0,0],std:[255,255,255],channel_order:rgb}"
+    preprocessing = "backbone.preprocessing={mean:[0,0,0],std:[255,255,255],channel_order:rgb}"
     named = ["backbone.name=mine", "backbone.cam_layer=conv2_block1_out", "name=mine"]
-    assert bench(f"backbone.weights={path}", own, *named)[0] == 0
+    assert bench(f"backbone.weights={path}", preprocessing, *named)[0] == 0
     assert len(pd.read_csv("results/leaderboards/mine.csv")) == 2
 
 

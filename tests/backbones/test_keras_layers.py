@@ -18,7 +18,7 @@ def draw(*shape):
 
 
 def run(kind, *inputs, arrays=None, **config):
-    return build_layer(Layer("own", kind, config, arrays or {}), inputs)(*inputs)
+    return build_layer(Layer("mine", kind, config, arrays or {}), inputs)(*inputs)
 
 
 def naive_windows(x, kernel, stride, pad):
@@ -303,7 +303,7 @@ KERNEL = {"kernel": draw(3, 3, 4, 7)}
 @pytest.mark.parametrize(
     ("kind", "config", "arrays", "message"),
     [
-        ("Wonder", {}, {}, r"layer 'own' \(Wonder\): unknown layer; known: Activation, .*Conv2D"),
+        ("Wonder", {}, {}, r"layer 'mine' \(Wonder\): unknown layer; known: Activation, .*Conv2D"),
         ("Lambda", {}, {}, "holds Python code, which is never run"),
         ("Conv2D", CONV | {"data_format": "channels_first"}, KERNEL, "found 'channels_first': bui"),
         ("Conv2D", CONV | {"padding": "causal"}, KERNEL, "'same' or 'valid', found 'causal'"),
@@ -326,7 +326,7 @@ KERNEL = {"kernel": draw(3, 3, 4, 7)}
 def test_what_is_refused(kind, config, arrays, message):
     with pytest.raises(BenchError, match=message) as error:
         run(kind, MAP, arrays=arrays, **config)
-    assert str(error.value).startswith("layer 'own' (")
+    assert str(error.value).startswith("layer 'mine' (")
     assert "\n" not in str(error.value)
 
 
@@ -347,7 +347,7 @@ def test_mixed_precision_has_float32_weights(policy):
 
 
 def test_settings_that_do_not_matter():
-    found = run("Flatten", ROWS, trainable=False, name="own", new_switch=False, other=None,
+    found = run("Flatten", ROWS, trainable=False, name="mine", new_switch=False, other=None,
                 kernel_initializer={"class_name": "Zeros"})  # fmt: skip
     assert torch.equal(found, ROWS)
 

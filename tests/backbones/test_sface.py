@@ -23,7 +23,7 @@ def reference(pixels):
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     x = pixels.transpose(0, 3, 1, 2).astype(np.float32)
-    return np.concatenate([session.run(None, {"data": own[None]})[0] for own in x])
+    return np.concatenate([session.run(None, {"data": image[None]})[0] for image in x])
 
 
 def test_embeddings_equal_onnxruntimes(tmp_path):

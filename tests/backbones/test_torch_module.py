@@ -39,15 +39,20 @@ def test_torchvisions_resnet101_has_timms_names():
 
 
 def test_timms_preprocessing_is_the_default_and_can_be_declared():
-    own = timm_model("vit_tiny_patch16_224", "random", {}).preprocessing
-    assert asdict(own) == {
+    preprocessing = timm_model("vit_tiny_patch16_224", "random", {}).preprocessing
+    assert asdict(preprocessing) == {
         "size": 224, "mean": (127.5,) * 3, "std": (127.5,) * 3,
         "channel_order": "rgb", "resize": "cv2_linear", "crop": None,
     }  # fmt: skip
     declared = {"size": None, "mean": [1, 2, 3], "resize": "pil_bicubic", "crop": 0.9}
-    own = timm_model("resnet10t", "random", declared).preprocessing
-    assert (own.size, own.mean, own.resize, own.crop) == (176, (1, 2, 3), "pil_bicubic", 0.9)
-    assert own.std == pytest.approx((58.395, 57.12, 57.375))
+    preprocessing = timm_model("resnet10t", "random", declared).preprocessing
+    assert (preprocessing.size, preprocessing.mean, preprocessing.resize, preprocessing.crop) == (
+        176,
+        (1, 2, 3),
+        "pil_bicubic",
+        0.9,
+    )
+    assert preprocessing.std == pytest.approx((58.395, 57.12, 57.375))
 
 
 def test_random_weights_are_the_same_each_time_and_leave_torchs_generator_alone():
@@ -81,11 +86,11 @@ def test_no_way_to_the_hub(monkeypatch):
 
 
 def test_own_module():
-    own = torch_module(ConvModel(5), "mine", SQUARE, "cosines", feature_layer="last")
-    assert (own.name, own.num_classes, own.output_kind) == ("mine", 5, "cosines")
-    assert (own.cam_layer, own.feature_layer, own.file_sha256) == ("last", "last", None)
+    model = torch_module(ConvModel(5), "mine", SQUARE, "cosines", feature_layer="last")
+    assert (model.name, model.num_classes, model.output_kind) == ("mine", 5, "cosines")
+    assert (model.cam_layer, model.feature_layer, model.file_sha256) == ("last", "last", None)
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    assert own.outputs(own.preprocess([image])).shape == (1, 5)
+    assert model.outputs(model.preprocess([image])).shape == (1, 5)
     assert torch_module(ConvModel(), "mine", SQUARE, "logits", cam_layer=None).cam_layer is None
     assert (
         torch_module(ConvModel(), "mine", SQUARE, "logits", cam_layer="first").layer() is not None

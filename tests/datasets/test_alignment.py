@@ -76,8 +76,8 @@ def dotted(landmarks, shape=(300, 280)):
     """A grey image with a soft white dot at each landmark."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     image = np.full(shape, 60.0)
-    for own in landmarks:
-        image += 190 * np.exp(-((x - own[0]) ** 2 + (y - own[1]) ** 2) / 50)
+    for point in landmarks:
+        image += 190 * np.exp(-((x - point[0]) ** 2 + (y - point[1]) ** 2) / 50)
     return np.repeat(image.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -161,8 +161,8 @@ def test_aligned_faces_are_a_data_set_again(dataset, tmp_path):
     assert [(s.image_id, s.target) for s in aligned.samples] == [
         (s.image_id, s.target) for s in dataset.samples
     ]
-    for sample, own, record in zip(aligned.samples, dataset.samples, done.values(), strict=True):
-        image = own.read()
+    for sample, source, record in zip(aligned.samples, dataset.samples, done.values(), strict=True):
+        image = source.read()
         whole = cv2.resize(image, (32, 32))
         face = align_face(image, LANDMARKS, "arcface", 32)
         assert (sample.read() == (face if record["found"] else whole)).all()

@@ -19,7 +19,7 @@ def test_subsets_part_the_images():
     assert chosen() == SAMPLES
     wrong = chosen(subset="misclassified")
     assert wrong == SAMPLES[::3]
-    assert chosen(subset="correct") == [own for own in SAMPLES if own not in wrong]
+    assert chosen(subset="correct") == [sample for sample in SAMPLES if sample not in wrong]
 
 
 def test_a_limit_for_each_label():
@@ -45,7 +45,10 @@ def test_the_draw_hangs_on_the_seed_and_the_image_alone():
     assert set(chosen(SAMPLES[::-1], per_class=2)) == set(found)
     assert chosen(per_class=2, seed=1) != found
     # Images that were not drawn are not missed.
-    assert chosen([own for own in SAMPLES if own in found or own.target == 1], per_class=2) == found
+    assert (
+        chosen([sample for sample in SAMPLES if sample in found or sample.target == 1], per_class=2)
+        == found
+    )
     assert [sample.image_id for sample in chosen(max_images=3)] == ["9.png", "30.png", "35.png"]
 
 

@@ -26,7 +26,7 @@ def titles(*statistics):
 
 
 def column(title, *statistics):
-    return next(own for own in leaderboard_columns(statistics) if own.title == title)
+    return next(column for column in leaderboard_columns(statistics) if column.title == title)
 
 
 def test_the_columns_that_scripts_read_keep_their_names_and_order():
@@ -76,9 +76,9 @@ def test_every_name_that_a_shown_column_reads_is_in_the_csv():
     statistics = [INSERTION, DELETION, *CONFIDENCES, MUFIDELITY, SRG, MAIN, UNDIRECTED, MINOR]
     numbers = dict.fromkeys(csv_columns(statistics), 1.0)
     row = numbers | {"method": "rise", "n_missing": 0, "forward_passes": 3, "backward_passes": 2}
-    for own in leaderboard_columns(statistics):
-        assert own.text(row), own.title
-        assert own.value is None or own.value(row) is not None, own.title
+    for column in leaderboard_columns(statistics):
+        assert column.text(row), column.title
+        assert column.value is None or column.value(row) is not None, column.title
 
 
 def test_cells_without_anything_to_say_are_empty():

@@ -19,7 +19,7 @@ def table(folder, methods, n=8):
             dataset=identity()["dataset"] | {"num_images": n},
         )  # fmt: skip
         for image in range(n):
-            ins, dele = (np.broadcast_to(own, n)[image] for own in (insertion, deletion))
+            ins, dele = (np.broadcast_to(area, n)[image] for area in (insertion, deletion))
             run.append(rows(f"image {image}", insertion=(ins, ins), deletion=(dele, dele)))
         runs.append(run)
     (comparison,) = comparisons(runs, "board")

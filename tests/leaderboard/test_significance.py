@@ -18,11 +18,11 @@ METRICS = ("insertion", "deletion")
 def compare(folder, heights, auc=None, clean_score=1.0):
     """Methods whose areas are given: flat curves, insertion as high, deletion one less it."""
     n = len(next(iter(heights.values())))
-    for name, own in heights.items():
+    for name, height in heights.items():
         dataset = identity()["dataset"] | {"num_images": n}
         method = {"name": name, "version": 1, "settings": {"tag": name}}
         run = begin(folder, name, dataset=dataset, method=method)
-        curves = np.repeat(np.asarray(own, np.float32)[:, None], 3, axis=1)
+        curves = np.repeat(np.asarray(height, np.float32)[:, None], 3, axis=1)
         stored = rows(*(f"{number:03}" for number in range(n))).assign(clean_score=clean_score)
         stored["insertion_curve"], stored["deletion_curve"] = list(curves), list(1 - curves)
         run.append(stored)

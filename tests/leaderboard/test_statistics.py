@@ -90,9 +90,9 @@ def test_columns_without_an_interval_leave_the_others_theirs():
     varying = np.random.default_rng(0).uniform(size=20)
     unknown = np.where(np.arange(20) == 3, np.inf, varying)
     columns = np.stack([np.full(20, 0.25), varying, unknown, varying * np.nan], axis=1)
-    constant, own, *undefined = bootstrap_intervals(columns)
+    constant, varied, *undefined = bootstrap_intervals(columns)
     assert constant.tolist() == [0.25, 0.25]
-    assert tuple(own) == bootstrap_interval(varying)
+    assert tuple(varied) == bootstrap_interval(varying)
     assert np.isnan(undefined).all()
     assert bootstrap_intervals(np.empty((20, 0))).shape == (0, 2)
 
@@ -276,15 +276,15 @@ def test_alpha_of_krippendorffs_example(scale, alpha):
 
 def slow_alpha(values, scale):
     """The definition, pair by pair."""
-    units = [[own for own in unit if not np.isnan(own)] for unit in np.transpose(values)]
+    units = [[value for value in unit if not np.isnan(value)] for unit in np.transpose(values)]
     units = [unit for unit in units if len(unit) > 1]
-    every = [own for unit in units for own in unit]
+    every = [value for unit in units for value in unit]
 
     def squared(first, second):
         low, high = sorted((first, second))
         if scale == "interval":
             return (low - high) ** 2
-        between = sum(low <= own <= high for own in every)
+        between = sum(low <= value <= high for value in every)
         return (between - (every.count(low) + every.count(high)) / 2) ** 2
 
     def disagreement(unit):
@@ -356,8 +356,8 @@ def test_methods_share_a_letter_where_they_do_not_differ(share):
         for first, second in itertools.combinations(range(8), 2):
             assert bool({*found[first]} & {*found[second]}) != different[first, second]
         columns = {sign: {i for i in range(8) if sign in found[i]} for sign in "".join(found)}
-        for sign, own in columns.items():
-            assert not any(own <= other for name, other in columns.items() if name != sign)
+        for sign, values in columns.items():
+            assert not any(values <= other for name, other in columns.items() if name != sign)
         assert found[0].startswith("a")
         assert [*columns] == sorted(columns)  # first seen from the best method down
 

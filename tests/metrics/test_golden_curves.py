@@ -102,15 +102,15 @@ def test_inputs_are_equal_and_scores_follow(golden):
 
         def score(z, images, known=known, built=built):
             found = []
-            for image, own in zip(z, images.tolist(), strict=True):
-                built[own].add(digest(image))
-                found.append(float(known[own][digest(image)]))
+            for image, number in zip(z, images.tolist(), strict=True):
+                built[number].add(digest(image))
+                found.append(float(known[number][digest(image)]))
             return torch.tensor(found)
 
         scores = run(golden, score, counts, start, end)
         assert np.abs(scores.numpy() - expected).max() <= 1e-6
-        for own, reference in zip(built, digests, strict=True):
-            assert own >= set(reference.tolist())
+        for seen, reference in zip(built, digests, strict=True):
+            assert seen >= set(reference.tolist())
         area = auc(scores.numpy().mean(axis=0))
         assert abs(area - golden[f"{direction}_auc_{number}"]) <= 1e-6
 

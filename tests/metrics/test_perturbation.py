@@ -28,9 +28,9 @@ def tied_maps():
 def test_orders_are_permutations_in_descending_order(ties, maps):
     order = order_pixels(maps, ties)
     assert order.dtype == torch.int32
-    for own, pixels in zip(maps.flatten(1), order.long(), strict=True):
+    for saliency, pixels in zip(maps.flatten(1), order.long(), strict=True):
         assert sorted(pixels.tolist()) == list(range(63))
-        assert (own[pixels][:-1] >= own[pixels][1:]).all()
+        assert (saliency[pixels][:-1] >= saliency[pixels][1:]).all()
 
 
 def test_stable_ties_keep_raster_order():
@@ -129,8 +129,8 @@ def test_perturb_is_where_to_the_bit(dtype):
             expected = torch.where(ranks_of(order, 5, 6) < count, end, start)
             assert z.is_contiguous(memory_format=torch.channels_last)
             assert torch.equal(z.contiguous().view(bits), expected.contiguous().view(bits))
-        for own, kept in zip((start, end), before, strict=True):
-            assert torch.equal(own.contiguous().view(bits), kept.contiguous().view(bits))
+        for batch, kept in zip((start, end), before, strict=True):
+            assert torch.equal(batch.contiguous().view(bits), kept.contiguous().view(bits))
 
 
 def linear_case(maps, seed=0):
@@ -250,11 +250,11 @@ def test_batches_are_full_and_no_pass_is_made_twice(maps, batch_size):
     assert (out[:, 1:-1] == targets[:, None]).all()
     assert {len(batch) for batch in seen} == {batch_size}
     assert len(seen) == -(-maps * 9 // batch_size)
-    distinct = {own.numpy().tobytes() for own in torch.cat(seen).contiguous()}
+    distinct = {image.numpy().tobytes() for image in torch.cat(seen).contiguous()}
     expected = {
-        own.contiguous().numpy().tobytes()
+        image.contiguous().numpy().tobytes()
         for point in perturb(x, zero, order, COUNTS[1:-1].tolist())
-        for own in point
+        for image in point
     }
     assert distinct == expected
     assert len(expected) == maps * 9

@@ -70,7 +70,7 @@ BASELINES = {
 }
 
 
-@pytest.mark.parametrize("name", [own for own in FROZEN if re.fullmatch(r"\w+-\d+-\w+", own)])
+@pytest.mark.parametrize("name", [name for name in FROZEN if re.fullmatch(r"\w+-\d+-\w+", name)])
 def test_protocols_of_the_robustness_experiment_are_what_their_names_say(name):
     """Each changes one thing of xplique-probability, the reference."""
     score, steps, baseline = name.split("-")

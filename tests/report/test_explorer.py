@@ -45,17 +45,17 @@ def test_levels_hold_the_steps_of_both_curves(insertion, deletion):
     settings = Protocol.of("mine", "output", "stable", *curves)
     height, width = 36, 40
     counts = {name: curve.counts(height, width) for name, curve in settings.curves.items()}
-    lengths = {own: len(every) for own, every in counts.items()}
+    lengths = {name: len(every) for name, every in counts.items()}
     known = levels(settings, lengths, height, width)
     saliency_map = np.random.default_rng(0).integers(0, 99, (height, width)).astype(np.float32)
-    own = level_map(saliency_map, settings, known)
-    assert own.dtype == np.uint8
+    coded = level_map(saliency_map, settings, known)
+    assert coded.dtype == np.uint8
     for name in CURVES:
         points, steps = known.points[name], step_of_pixel(saliency_map, settings, name)
         assert (points[0], points[-1]) == (0, lengths[name] - 1)
         assert (known.changed[name] == counts[name][points]).all()
         for number, point in enumerate(points):
-            assert ((known.first[name][own] <= number) == (steps <= point)).all()
+            assert ((known.first[name][coded] <= number) == (steps <= point)).all()
     if lengths["insertion"] <= 100:
         assert (known.points["insertion"] == np.arange(lengths["insertion"])).all()
 
@@ -69,7 +69,7 @@ def test_few_steps_leave_room_for_shades():
 def test_what_the_page_draws_is_what_the_curve_measured(tmp_path):
     comparison = compared(write_results(tmp_path))
     found = explorer(comparison, tmp_path, {}, PLENTY)
-    assert [own["id"] for own in found["images"]] == ["a.png", "b.png", "c.png"]
+    assert [image["id"] for image in found["images"]] == ["a.png", "b.png", "c.png"]
     assert found["kept"] == 3
     image, settings = found["images"][1], comparison.protocol
     assert (image["label"], image["size"]) == ("bird 1", (SIDE, SIDE))
@@ -81,9 +81,9 @@ def test_what_the_page_draws_is_what_the_curve_measured(tmp_path):
     noise = decoded(image["baselines"]["deletion"])
     assert noise.shape == picture.baselines["deletion"].shape
     for number, (name, run) in enumerate(comparison.runs.items()):
-        own = decoded(image["maps"][number])
+        saliency = decoded(image["maps"][number])
         for place in CURVES:
-            first = np.array(found["curves"][place]["first"])[own]
+            first = np.array(found["curves"][place]["first"])[saliency]
             shown = comparison.curves(name, place)[1]
             assert image["curves"][place][number] == pytest.approx(shown, abs=1e-4)
             assert image["values"][place][number] == pytest.approx(
@@ -106,7 +106,7 @@ def test_images_are_left_out_where_there_is_no_room(tmp_path):
     whole = explorer(comparison, tmp_path, {}, PLENTY)
     room = len(str(whole["images"][0])) + len(str(whole["images"][1]))
     found = explorer(comparison, tmp_path, {"c.png": "best of rise"}, room)
-    assert [(own["id"], own["why"]) for own in found["images"]] == [
+    assert [(image["id"], image["why"]) for image in found["images"]] == [
         ("c.png", "best of rise"), ("a.png", ""),
     ]  # fmt: skip
     assert found["kept"] == 3
@@ -117,9 +117,11 @@ def test_images_with_all_maps_come_first(tmp_path):
     comparison = compared(write_results(tmp_path))
     comparison.runs["rise"]._map_path("a.png").unlink()
     found = explorer(comparison, tmp_path, {"a.png": "best of random"}, PLENTY)
-    assert [own["id"] for own in found["images"]] == ["b.png", "c.png", "a.png"]
+    assert [image["id"] for image in found["images"]] == ["b.png", "c.png", "a.png"]
     place = list(comparison.runs).index("rise")
-    assert [own is None for own in found["images"][2]["maps"]] == [place == i for i in range(3)]
+    assert [encoded is None for encoded in found["images"][2]["maps"]] == [
+        place == i for i in range(3)
+    ]
 
 
 def test_without_pictures_or_maps_there_is_nothing_to_explore(tmp_path):
@@ -146,14 +148,16 @@ def test_a_picture_without_a_map_of_its_size_is_left_out(tmp_path):
     save_picture(folder, Picture("b.png", small, "bird", {"insertion": small, "deletion": small}))
     with pytest.warns(BenchWarning, match=r"expected a map of \(5, 7\), found \(24, 24\)"):
         shown = explorer(comparison, tmp_path, {}, PLENTY)["images"]
-    assert [own["id"] for own in shown] == ["a.png", "c.png"]
+    assert [image["id"] for image in shown] == ["a.png", "c.png"]
 
 
 def test_rows_with_scores_that_are_not_finite_are_none(tmp_path):
     write_results(tmp_path)
     for run in stored_runs(tmp_path, "board"):
         rows = run.rows()
-        rows["deletion_curve"] = [np.append(own[:-1], -np.inf) for own in rows["deletion_curve"]]
+        rows["deletion_curve"] = [
+            np.append(curve[:-1], -np.inf) for curve in rows["deletion_curve"]
+        ]
         run.append(rows)
     with pytest.warns(BenchWarning, match="deletion_curve: holds NaN or infinite scores"):
         assert comparisons(stored_runs(tmp_path, "board"), "board") == []

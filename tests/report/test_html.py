@@ -40,10 +40,10 @@ class Page(HTMLParser):
             element[2] += data
 
     def all(self, *tags):
-        return [own for own in self.elements if own[0] in tags]
+        return [element for element in self.elements if element[0] in tags]
 
     def texts(self, *tags):
-        return [" ".join(own[2].split()) for own in self.all(*tags)]
+        return [" ".join(element[2].split()) for element in self.all(*tags)]
 
 
 def report(folder, *more, **settings):
@@ -63,7 +63,10 @@ def page(text):
 
 
 def test_headings_are_in_order(page):
-    heads = [(int(own[0][1]), " ".join(own[2].split())) for own in page.all("h1", "h2", "h3", "h4")]
+    heads = [
+        (int(element[0][1]), " ".join(element[2].split()))
+        for element in page.all("h1", "h2", "h3", "h4")
+    ]
     assert heads[0] == (1, "board")
     levels = [level for level, _ in heads]
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -81,15 +84,17 @@ def test_nothing_comes_from_elsewhere(page, text):
     for tag, attributes, _ in page.elements:
         for name in ("src", "srcset", "data", "poster"):
             assert attributes.get(name, "data:").startswith("data:"), tag
-    assert all(own[1]["href"].startswith(("data:", "#", "https://")) for own in page.all("a"))
-    assert [own[1]["href"] for own in page.all("link")] == ["data:,"]
+    assert all(
+        element[1]["href"].startswith(("data:", "#", "https://")) for element in page.all("a")
+    )
+    assert [element[1]["href"] for element in page.all("link")] == ["data:,"]
     assert "@import" not in text
     assert "url(" not in page.texts("style")[0]
 
 
 def test_the_policy_allows_this_style_and_script_alone(text):
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
-    parts = dict(own.strip().split(" ", 1) for own in policy.split(";"))
+    parts = dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
     assert parts["default-src"] == "'none'"
     assert parts["img-src"] == "data:"
     for tag in ("style", "script"):
@@ -100,20 +105,26 @@ def test_the_policy_allows_this_style_and_script_alone(text):
 
 
 def test_the_csv_is_the_leaderboard(page):
-    (link,) = [own for own in page.all("a") if own[1].get("download") == "board.csv"]
+    (link,) = [element for element in page.all("a") if element[1].get("download") == "board.csv"]
     csv = base64.b64decode(link[1]["href"].partition(",")[2]).decode()
     assert csv.startswith("benchmark,backbone,protocol,auc,method,")
     assert len(csv.splitlines()) == 4
 
 
 def test_ids_are_unique_and_links_lead_somewhere(page):
-    ids = [own[1]["id"] for own in page.elements if "id" in own[1]]
+    ids = [element[1]["id"] for element in page.elements if "id" in element[1]]
     assert len(ids) == len(set(ids))
-    targets = {own[1]["href"][1:] for own in page.all("a") if own[1]["href"].startswith("#")}
+    targets = {
+        element[1]["href"][1:] for element in page.all("a") if element[1]["href"].startswith("#")
+    }
     assert targets <= set(ids)
-    labels = {own[1]["aria-labelledby"] for own in page.elements if "aria-labelledby" in own[1]}
+    labels = {
+        element[1]["aria-labelledby"]
+        for element in page.elements
+        if "aria-labelledby" in element[1]
+    }
     assert labels <= set(ids)
-    assert all(own[1].get("alt") for own in page.all("img"))
+    assert all(element[1].get("alt") for element in page.all("img"))
 
 
 def test_names_are_shown_as_they_are_written(tmp_path):
@@ -122,11 +133,11 @@ def test_names_are_shown_as_they_are_written(tmp_path):
     page = Page(text)
     assert "<img src=x" not in text
     assert text.count("</script>") == 2  # the data's and the script's own
-    shown = [own for own in page.texts("th") if own.startswith("</script>")]
+    shown = [text for text in page.texts("th") if text.startswith("</script>")]
     assert " ".join(HOSTILE.split()) in shown
-    data = json.loads(next(own for own in page.all("script") if own[1].get("type"))[2])
-    assert HOSTILE in [own["name"] for own in data["methods"]]
-    assert HOSTILE in [own["id"] for own in data["images"]]
+    data = json.loads(next(element for element in page.all("script") if element[1].get("type"))[2])
+    assert HOSTILE in [method["name"] for method in data["methods"]]
+    assert HOSTILE in [image["id"] for image in data["images"]]
 
 
 def test_what_people_pass_on_names_no_folder_of_theirs(tmp_path):
@@ -159,11 +170,11 @@ def test_several_results_on_one_page(tmp_path):
     begin(second, protocol=protocol()).set_label("other", "rise")
     page = Page(report(first, second))
     titles = page.texts("h2")
-    assert [own.split(" birds")[0] for own in titles] == [
+    assert [title.split(" birds")[0] for title in titles] == [
         "board (one)", "board (two)", "other", "All together",
     ]  # fmt: skip
     assert page.texts("h1") == ["3 leaderboards"]
-    assert len([own for own in page.all("script") if own[1].get("type")]) == 2
+    assert len([element for element in page.all("script") if element[1].get("type")]) == 2
 
 
 def test_images_are_left_out_before_the_page_grows_too_large(tmp_path):
@@ -190,10 +201,12 @@ def test_citations_lead_to_their_papers(tmp_path):
     run._write_manifest()
     run.append(rows_of_protocol("a", "b", "c"))
     page = Page(report(tmp_path))
-    links = {own[2]: own[1]["href"] for own in page.all("a")}
+    links = {element[2]: element[1]["href"] for element in page.all("a")}
     assert links[cited["method"]] == "https://arxiv.org/abs/1806.07421"
     assert "Network: A page of mine" in page.texts("p")
-    (bibtex,) = (own[1]["href"] for own in page.all("a") if own[1].get("download") == "board.bib")
+    (bibtex,) = (
+        element[1]["href"] for element in page.all("a") if element[1].get("download") == "board.bib"
+    )
     assert "1806.07421" in base64.b64decode(bibtex.partition(",")[2]).decode()
 
 
@@ -214,7 +227,7 @@ def test_the_command_and_an_auc_rule_of_ones_own(tmp_path, capsys, monkeypatch):
     [
         (["nowhere", "-o", "x.html"], "results folder 'nowhere' is missing"),
         ([".", "-o", "x.html"], "no runs in '.'"),
-        ([".", "auc=own", "-o", "x.html"], "auc: unknown name 'own'"),
+        ([".", "auc=mine", "-o", "x.html"], "auc: unknown name 'mine'"),
         ([".", "auc=mean", "auc=mean", "-o", "x.html"], "auc: expected one, found mean and mean"),
     ],
 )

@@ -95,11 +95,11 @@ def shown(page):
 
 def column(page, number):
     cells = every(page, f"table.sortable:first-of-type tbody tr > :nth-child({number})")
-    return [own.text for own in cells[:3]]
+    return [cell.text for cell in cells[:3]]
 
 
 def head(page, text):
-    return next(own for own in every(page, "thead th") if own.text.startswith(text))
+    return next(heading for heading in every(page, "thead th") if heading.text.startswith(text))
 
 
 def data(page):
@@ -137,7 +137,7 @@ def test_sorting_by_click(page):
     insertion = head(page, "Insertion")
     assert insertion.get_attribute("aria-sort") == "descending"
     before = column(page, 3)
-    assert [float(own) for own in before] == sorted(map(float, before), reverse=True)
+    assert [float(text) for text in before] == sorted(map(float, before), reverse=True)
     insertion.find_element(By.TAG_NAME, "button").click()
     assert insertion.get_attribute("aria-sort") == "ascending"
     assert column(page, 3) == before[::-1]
@@ -148,7 +148,7 @@ def test_sorting_by_click(page):
     assert deletion.get_attribute("aria-sort") == "ascending"
     assert insertion.get_attribute("aria-sort") is None
     place = every(page, "thead th").index(deletion) + 1
-    values = [float(own) for own in column(page, place)]
+    values = [float(text) for text in column(page, place)]
     assert values == sorted(values)
 
 
@@ -156,11 +156,11 @@ def test_sorting_by_keyboard(page):
     method = head(page, "Method")
     press(page, method.find_element(By.TAG_NAME, "button"), Keys.ENTER)
     assert method.get_attribute("aria-sort") == "ascending"
-    names = [own.split("\n")[0].removesuffix(" control") for own in column(page, 2)]
+    names = [cell.split("\n")[0].removesuffix(" control") for cell in column(page, 2)]
     assert names == sorted([HOSTILE, "grad_cam", "random"], key=str.lower)
     press(page, method.find_element(By.TAG_NAME, "button"), Keys.SPACE)
     assert method.get_attribute("aria-sort") == "descending"
-    assert [own.split("\n")[0].removesuffix(" control") for own in column(page, 2)] == names[::-1]
+    assert [cell.split("\n")[0].removesuffix(" control") for cell in column(page, 2)] == names[::-1]
 
 
 def test_the_first_tab_stop_leads_past_the_head(page):
@@ -194,7 +194,7 @@ def test_every_map_is_drawn_and_methods_are_chosen(page):
     assert len(every(page, captions)) == 1
     every(page, ".maps label")[2].click()
     method = data(page)["methods"][2]["name"]
-    assert [own.text.split("\n")[0].rpartition(" ")[0] for own in every(page, captions)][
+    assert [caption.text.split("\n")[0].rpartition(" ")[0] for caption in every(page, captions)][
         1
     ] == method
     assert len(every(page, ".chart .other")) == 2
@@ -208,10 +208,10 @@ def test_pictures_and_scores_are_those_of_the_step(page, results, step):
     image = found["images"][0]
     row = comparison.image_ids.index(image["id"])
 
-    def picture(own):
-        if isinstance(own, list):
-            return np.full((SIDE, SIDE, 3), own, np.uint8)
-        content = np.frombuffer(base64.b64decode(own.partition(",")[2]), np.uint8)
+    def picture(source):
+        if isinstance(source, list):
+            return np.full((SIDE, SIDE, 3), source, np.uint8)
+        content = np.frombuffer(base64.b64decode(source.partition(",")[2]), np.uint8)
         return cv2.imdecode(content, cv2.IMREAD_COLOR)[:, :, ::-1]
 
     baselines = {name: picture(found) for name, found in image["baselines"].items()}
@@ -255,14 +255,14 @@ def test_play_goes_to_the_end_and_stops(page):
 
 
 def test_nothing_is_asked_of_the_network(page):
-    messages = [json.loads(own["message"])["message"] for own in page.get_log("performance")]
+    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     asked = [
-        own["params"]["request"]["url"]
-        for own in messages
-        if own["method"] == "Network.requestWillBeSent"
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
     ]
-    assert any(own.startswith("file:") for own in asked)
-    assert {own.partition(":")[0] for own in asked} <= {"file", "data"}
+    assert any(url.startswith("file:") for url in asked)
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
 
 
 @pytest.mark.parametrize("width", [320, 375])
@@ -324,9 +324,9 @@ def test_text_can_be_read(page):
           probe.fillStyle = colour; probe.fillRect(0, 0, 1, 1);
           return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3);
         };
-        const light = (rgb) => rgb.map((own) => own / 255)
-          .map((own) => own <= 0.04045 ? own / 12.92 : ((own + 0.055) / 1.055) ** 2.4)
-          .reduce((sum, own, i) => sum + own * [0.2126, 0.7152, 0.0722][i], 0);
+        const light = (rgb) => rgb.map((channel) => channel / 255)
+          .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+          .reduce((sum, channel, i) => sum + channel * [0.2126, 0.7152, 0.0722][i], 0);
         const ground = (element) => {
           const under = element.parentElement ? ground(element.parentElement) : [255, 255, 255];
           return parse(getComputedStyle(element).backgroundColor, under);
@@ -339,8 +339,8 @@ def test_text_can_be_read(page):
           if (!text || ["SCRIPT", "NOSCRIPT"].includes(element.tagName)) continue;
           const under = ground(element);
           const style = getComputedStyle(element);
-          const own = parse(element.closest("svg") ? style.fill : style.color, under);
-          const [a, b] = [light(own), light(under)].sort((x, y) => y - x);
+          const front = parse(element.closest("svg") ? style.fill : style.color, under);
+          const [a, b] = [light(front), light(under)].sort((x, y) => y - x);
           const ratio = (a + 0.05) / (b + 0.05);
           if (ratio < 4.5) poor.push([text, ratio]);
         }

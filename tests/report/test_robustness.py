@@ -68,21 +68,27 @@ def test_deletion_and_methods_left_out(found):
 
 @pytest.mark.parametrize("means", [{}, {"a": [1, 1, 1, 1]}])
 def test_without_two_methods_there_is_no_table(means):
-    own = made(means or {"x": [1] * 4})
+    result = made(means or {"x": [1] * 4})
     if not means:
-        own = Robustness(
-            own.title, own.statistic, 20, own.protocols, own.means.iloc[:0], own.p_values, ("x",)
+        result = Robustness(
+            result.title,
+            result.statistic,
+            20,
+            result.protocols,
+            result.means.iloc[:0],
+            result.p_values,
+            ("x",),
         )
-    text = to_markdown([own], "board")
+    text = to_markdown([result], "board")
     assert "there is no order" in text
     assert "|" not in text
     for part in CSV_PARTS:
-        assert to_csv([own], part).count("\n") >= 1
+        assert to_csv([result], part).count("\n") >= 1
 
 
 def test_csv_holds_all_settings(found):
     tables = {part: pd.read_csv(io.StringIO(to_csv([found, found], part))) for part in CSV_PARTS}
-    assert all(own.columns[:2].tolist() == ["data", "metric"] for own in tables.values())
+    assert all(table.columns[:2].tolist() == ["data", "metric"] for table in tables.values())
     settings = tables["settings"]
     assert len(settings) == 2 * 4 * 3
     row = settings[(settings["setting"] == "black, quantus") & (settings["method"] == "c")].iloc[0]

@@ -29,7 +29,9 @@ def add(folder, name, height, board="board", benchmark="birds", *, control=False
 
 
 def joined(*folders, board="board"):
-    return side_by_side([c for own in folders for c in comparisons(stored_runs(own, board), board)])
+    return side_by_side(
+        [c for folder in folders for c in comparisons(stored_runs(folder, board), board)]
+    )
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_the_same_names_with_other_weights_have_keys(two):
     add(two, "rise", 0.5, backbone={"name": "toy", "weights_sha256": "other"})
     titles = joined(two).titles
     assert len(set(titles)) == 3
-    assert sum(own.startswith(f"{BIRDS} · ") for own in titles) == 2
+    assert sum(title.startswith(f"{BIRDS} · ") for title in titles) == 2
 
 
 def test_methods_that_are_not_the_same_everywhere_are_told(two, tmp_path):
@@ -139,7 +141,9 @@ def test_folders_join_and_nothing_is_lost(two, tmp_path):
     add(other, "rise", 0.5)  # the same run
     add(other, "lime", 0.1, seed=1)  # another of the same name
     add(two, "rise", 0.5, board="second")
-    found = [c for own in (two, other) for c in comparisons(stored_runs(own, "board"), "board")]
+    found = [
+        c for folder in (two, other) for c in comparisons(stored_runs(folder, "board"), "board")
+    ]
     found += comparisons(stored_runs(two, "second"), "second")
     table = side_by_side(found)
     assert table.titles == [BIRDS, FACES]
@@ -166,7 +170,9 @@ def test_the_command_writes_beside_the_first_folders_leaderboards(tmp_path, monk
     main(["leaderboard", "one", "two", "auc=mean"])
     written = sorted(path.name for path in tmp_path.rglob("side_by_side*"))
     ranks = [
-        f"_benchmarks_{own}.{kind}" for own in ("deletion", "insertion") for kind in ("png", "svg")
+        f"_benchmarks_{name}.{kind}"
+        for name in ("deletion", "insertion")
+        for kind in ("png", "svg")
     ]
     assert written == [f"side_by_side_mean{end}" for end in (".csv", ".md", ".tex", *ranks)]
     assert (one / "leaderboards/side_by_side_mean.csv").is_file()

@@ -37,11 +37,11 @@ def test_the_engine_makes_the_same_pictures(ties, settings, direction):
     ends = [photo.baselines["insertion"], photo.photo] if direction == "insertion" else [
         photo.photo, photo.baselines["deletion"],
     ]  # fmt: skip
-    start, end = (torch.from_numpy(own).permute(2, 0, 1)[None] for own in ends)
+    start, end = (torch.from_numpy(image).permute(2, 0, 1)[None] for image in ends)
     order = order_pixels(torch.from_numpy(saliency_map)[None], ties)
     counts = settings.curves[direction].counts(7, 5).tolist()
     expected = [
-        own[0].permute(1, 2, 0).numpy().copy() for own in perturb(start, end, order, counts)
+        image[0].permute(1, 2, 0).numpy().copy() for image in perturb(start, end, order, counts)
     ]
     assert (found == expected).all()
     assert found.dtype == np.uint8

@@ -33,7 +33,7 @@ def test_what_makes_no_sense_is_not_drawn(tmp_path):
 
 
 def test_ranks_over_benchmarks(tmp_path):
-    both = [comparison(tmp_path / own, drawn_curves("ab")) for own in "xy"]
+    both = [comparison(tmp_path / name, drawn_curves("ab")) for name in "xy"]
     assert names(ranks_over_benchmarks(both)) == ["benchmarks_insertion", "benchmarks_deletion"]
 
 
@@ -44,7 +44,7 @@ def test_photographs_of_what_was_kept(tmp_path):
     one = comparison(
         tmp_path,
         {"m": insertion, "n": insertion / 2, "k": insertion / 3},
-        {own: np.ones((5, 3)) for own in "mnk"},
+        {method: np.ones((5, 3)) for method in "mnk"},
         controls=("k",),
         maps=maps,
         protocol={part: {"steps": 2} for part in ("insertion", "deletion")},
@@ -55,7 +55,7 @@ def test_photographs_of_what_was_kept(tmp_path):
     overview, *galleries = photographs(one, tmp_path)
     assert overview.name == "maps"
     assert len(overview.figure.axes) == 4  # of a alone all methods have maps
-    assert names(galleries) == [f"gallery_{one.runs[own].folder.name}" for own in "mn"]
+    assert names(galleries) == [f"gallery_{one.runs[method].folder.name}" for method in "mn"]
     headings = [text.get_text() for text in galleries[0].figure.texts]
     assert headings == ["m", "best: d (0)", "typical: b (0)", "worst: c"]
 

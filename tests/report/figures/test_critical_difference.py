@@ -47,11 +47,13 @@ def test_groups_are_all_largest_ones():
     for _ in range(50):
         ranks = pd.Series(draws.uniform(1, 9, 9), list("abcdefghi"))
         within = [
-            {other for other in ranks.index if 0 <= ranks[other] - ranks[own] < 2}
-            for own in ranks.index
+            {other for other in ranks.index if 0 <= ranks[other] - ranks[method] < 2}
+            for method in ranks.index
         ]
-        largest = [own for own in within if len(own) > 1 and not any(own < o for o in within)]
-        found = [set(own) for own in groups_within(ranks, 2)]
+        largest = [
+            group for group in within if len(group) > 1 and not any(group < o for o in within)
+        ]
+        found = [set(group) for group in groups_within(ranks, 2)]
         assert sorted(map(sorted, found)) == sorted(map(sorted, largest))
 
 
@@ -67,9 +69,9 @@ def test_diagram():
         (line,) = labelled(axes, method)
         places[method] = line.get_xdata()[0]
         assert line.is_dashed() == (method == "C4.5")
-    scale = np.polyfit(DEMSAR, [places[own] for own in DEMSAR.index], 1)
+    scale = np.polyfit(DEMSAR, [places[method] for method in DEMSAR.index], 1)
     assert scale[0] > 0  # best at the left
-    assert [places[own] for own in DEMSAR.index] == pytest.approx(np.polyval(scale, DEMSAR))
+    assert [places[method] for method in DEMSAR.index] == pytest.approx(np.polyval(scale, DEMSAR))
     bars = [line.get_xdata() for line in labelled(axes, "group")]
     assert [(bar[1] - bar[0] - 0.08) / scale[0] for bar in bars] == pytest.approx(
         [2.893 - 1.964, 3.143 - 2.893]

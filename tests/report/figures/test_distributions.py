@@ -19,10 +19,10 @@ def test_a_row_a_method_in_the_order_of_the_table(tmp_path):
     assert low > high  # the best row stands at the top
     for axes, metric in ((insertion, "insertion"), (deletion, "deletion")):
         assert metric in axes.get_xlabel()
-        own = [line for line in axes.lines if line.get_zorder() in (1, 4, 5)]
+        lines = [line for line in axes.lines if line.get_zorder() in (1, 4, 5)]
         for row, method in enumerate(one.runs):
             values = one.values(metric)[method]
-            points, interval, mean = own[3 * row : 3 * row + 3]
+            points, interval, mean = lines[3 * row : 3 * row + 3]
             assert points.get_xdata() == pytest.approx(values)
             assert np.abs(points.get_ydata() - row).max() < 0.3
             assert interval.get_xdata() == pytest.approx(bootstrap_interval(values))

@@ -14,7 +14,7 @@ def cells(axes):
 
 
 def labels(ticks):
-    return [own.get_text() for own in ticks]
+    return [tick.get_text() for tick in ticks]
 
 
 def level(height):
@@ -44,9 +44,9 @@ def test_ranks_over_benchmarks(tmp_path):
             if rank is not None
         }
         shades = axes.collections[0].get_array()
-        assert shades.mask.sum() == sum(own.count(None) for own in expected.values())
+        assert shades.mask.sum() == sum(row.count(None) for row in expected.values())
         styles = [label.get_style() for label in axes.get_yticklabels()]
-        assert styles == ["italic" if own == "c" else "normal" for own in rows]
+        assert styles == ["italic" if name == "c" else "normal" for name in rows]
 
 
 def test_comparisons_of_one_title_are_told_apart(tmp_path):
@@ -55,7 +55,7 @@ def test_comparisons_of_one_title_are_told_apart(tmp_path):
         for hash_ in ("x", "y")
     ]
     names = labels(draw_ranks(both, "insertion").axes[0].get_xticklabels())
-    assert names == [own.key for own in both]
+    assert names == [figure.key for figure in both]
 
 
 def test_agreement():

@@ -34,12 +34,12 @@ CASES = {
         uniform(MANY),
         {"passes": dict(zip(MANY, 8 * [(100_000, 0)] + 8 * [(0, 0)], strict=True))},
     ),
-    "logits": ({own: DRAWS.normal(0, 30, (6, 8)) for own in "abc"}, {}),
+    "logits": ({method: DRAWS.normal(0, 30, (6, 8)) for method in "abc"}, {}),
     "tiny values": (
-        {own: 1e-30 * DRAWS.uniform(size=(5, 4)) for own in "ab"},
+        {method: 1e-30 * DRAWS.uniform(size=(5, 4)) for method in "ab"},
         {"passes": {"a": (0, 0), "b": (4000, 3)}},
     ),
-    "all zero": ({own: np.zeros((5, 4)) for own in "ab"}, {}),
+    "all zero": ({method: np.zeros((5, 4)) for method in "ab"}, {}),
     "parts of an image": (uniform("ab"), {"protocol": {"insertion": {"max_fraction": 0.5}}}),
 }
 
@@ -48,13 +48,13 @@ CASES = {
 def compared(request, tmp_path):
     curves, parts = CASES[request.param]
     images, points = next(iter(curves.values())).shape
-    own = {part: {"steps": points - 1} for part in ("insertion", "deletion")}
+    settings = {part: {"steps": points - 1} for part in ("insertion", "deletion")}
     for part, changes in parts.get("protocol", {}).items():
-        own[part] |= changes
+        settings[part] |= changes
     ids = [chr(ord("a") + number) for number in range(images)]
     maps = {method: {ids[0]: DRAWS.random((8, 8), np.float32)} for method in curves}
     deletion = {method: 1.1 * curve[:, ::-1] for method, curve in curves.items()}
-    return comparison(tmp_path, curves, deletion, maps=maps, **{**parts, "protocol": own})
+    return comparison(tmp_path, curves, deletion, maps=maps, **{**parts, "protocol": settings})
 
 
 def figures(one):
@@ -136,10 +136,12 @@ def test_a_gallery_has_one_scale_that_holds_all_curves(tmp_path):
 )
 def test_a_critical_difference_about_as_long_as_the_axis(difference, ruler, text):
     nothing, ranks = pd.DataFrame(), pd.Series({"a": 1.5, "b": 1.5})
-    own = Significance(INSERTION, ["a", "b"], {}, nothing, nothing, ranks, difference, 1, 1)
-    figure = draw_critical_difference([own])
+    significance = Significance(
+        INSERTION, ["a", "b"], {}, nothing, nothing, ranks, difference, 1, 1
+    )
+    figure = draw_critical_difference([significance])
     (axes,) = figure.axes
     assert sum(line.get_marker() == "|" for line in axes.lines) == ruler
-    assert text in {own.get_text() for own in axes.texts}
+    assert text in {text.get_text() for text in axes.texts}
     assert not lines_outside(figure)
     assert not texts_outside(figure)

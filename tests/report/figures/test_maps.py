@@ -31,7 +31,7 @@ def test_maps_show_ranks_and_gaps_stay_empty(tmp_path):
     assert (first == second).all()  # ranks are all that the metrics see
     brightness = np.asarray(first).sum(axis=2).flatten()
     assert (np.diff(brightness) > 0).all()
-    assert [own.get_text() for own in figure.axes[4].texts] == ["not kept"]
+    assert [text.get_text() for text in figure.axes[4].texts] == ["not kept"]
 
 
 def test_the_photo_shines_through_a_map(tmp_path):
@@ -55,12 +55,12 @@ def test_long_names_are_broken_into_lines(tmp_path):
 
 def gallery(tmp_path, **images):
     curves = drawn_curves("m", points=11), drawn_curves("m", points=21)
-    own = {"steps": 20, "rows_per_step": None, "max_fraction": 0.8}
+    settings = {"steps": 20, "rows_per_step": None, "max_fraction": 0.8}
     one = comparison(
         tmp_path,
         *curves,
         maps={"m": {"a": MAP, "c": MAP}},
-        protocol={"insertion": own | {"steps": 10, "max_fraction": 1}, "deletion": own},
+        protocol={"insertion": settings | {"steps": 10, "max_fraction": 1}, "deletion": settings},
     )
     pictures = {"a": picture("a"), "b": picture("b")}
     return one, draw_examples(one, "m", images, pictures), pictures

@@ -14,7 +14,7 @@ def test_means_with_crosses(tmp_path):
     assert "higher" in axes.get_ylabel()
     lines = [line for line in axes.lines if line.get_zorder() in (1, 5)]
     for number, method in enumerate(one.runs):
-        insertion, deletion = (one.values(own)[method] for own in ("insertion", "deletion"))
+        insertion, deletion = (one.values(name)[method] for name in ("insertion", "deletion"))
         across, along, point = lines[3 * number : 3 * number + 3]
         assert point.get_label() == method
         assert [*point.get_xdata(), *point.get_ydata()] == [deletion.mean(), insertion.mean()]

@@ -31,13 +31,13 @@ def test_methods_differ_without_their_colours():
     methods = [f"m{number}" for number in range(28)]
     controls = ["c1", "c2", "c3", "c4"]
     found = marks([*methods, *controls], controls)
-    assert [found[own].colour for own in methods] == [COLOURS[n % 7] for n in range(28)]
-    assert {found[own].colour for own in controls} == {CONTROL}
-    assert len({(own.dashes, own.marker, own.is_control) for own in found.values()}) == 32
-    assert len({(own.colour, own.marker) for own in found.values()}) == 32
+    assert [found[name].colour for name in methods] == [COLOURS[n % 7] for n in range(28)]
+    assert {found[name].colour for name in controls} == {CONTROL}
+    assert len({(mark.dashes, mark.marker, mark.is_control) for mark in found.values()}) == 32
+    assert len({(mark.colour, mark.marker) for mark in found.values()}) == 32
     assert not found["m0"].dashes
-    assert all(found[own].dashes for own in controls)
-    assert {found[own].point["markerfacecolor"] for own in controls} == {"white"}
+    assert all(found[name].dashes for name in controls)
+    assert {found[name].point["markerfacecolor"] for name in controls} == {"white"}
 
 
 def test_controls_take_no_colour_from_the_methods():
@@ -45,7 +45,7 @@ def test_controls_take_no_colour_from_the_methods():
 
 
 def test_colours_are_dark_enough_for_lines_on_paper():
-    assert all(grey(own) < 180 for own in (*COLOURS, CONTROL))
+    assert all(grey(colour) < 180 for colour in (*COLOURS, CONTROL))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_files_of_hostile_names(tmp_path):
         warnings.simplefilter("error")
         png, svg = to_png(draw_curves(one), dpi=60), to_svg(draw_curves(one))
     assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape[1] == 420
-    texts = [own.text for own in ElementTree.fromstring(svg).iter() if own.text]
+    texts = [element.text for element in ElementTree.fromstring(svg).iter() if element.text]
     assert "$\\bad$ <b>&amp;</b>  [2J new 日本" in texts
     assert re.search(rb"font-size: 8px; font-family: [^;\"]*sans-serif", svg)
 

@@ -49,7 +49,11 @@ def test_markdown_marks():
 
 def test_p_values_at_a_limit_are_not_below_it():
     text = to_markdown(shown(board(insertion_p=[np.nan, 0.05, 0.01, 0.001])))
-    assert [cells(text, own)[2].count("\\*") for own in ("lime", "edge_map", "center")] == [0, 1, 2]
+    assert [cells(text, name)[2].count("\\*") for name in ("lime", "edge_map", "center")] == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_legend_tells_only_of_what_occurs():

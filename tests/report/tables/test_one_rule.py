@@ -68,10 +68,10 @@ def published(tmp_path):
 def rows_of_image(image, name):
     draws = np.random.default_rng([ord(image), len(name)])
     height = {"rise": 0.9, "saliency": 0.5, "random": 0.1}[name] + draws.uniform(0, 0.1)
-    own = rows_of_protocol(image).copy()
-    own["insertion_curve"] = [np.float32([0, height, 1])]
-    own["deletion_curve"] = [np.float32([1, 1 - height, 0])]
-    return own
+    rows = rows_of_protocol(image).copy()
+    rows["insertion_curve"] = [np.float32([0, height, 1])]
+    rows["deletion_curve"] = [np.float32([1, 1 - height, 0])]
+    return rows
 
 
 def titles_of(board):
@@ -101,22 +101,22 @@ def test_every_format_shows_the_same_columns(published, has_made_up, request):
     board = leaderboard(stored_runs(published, "board"), "board")
     (table,) = leaderboard_tables(board).values()
     for name, titles in titles_of(board).items():
-        expected = [own.title for own in table.columns if name not in own.left_out_of]
+        expected = [column.title for column in table.columns if name not in column.left_out_of]
         assert titles == expected, name
-    expected = [own.heading for own in table.columns if "page" not in own.left_out_of]
+    expected = [column.heading for column in table.columns if "page" not in column.left_out_of]
     assert headings_of_page(published) == expected
     # What formats go without is said in one place, and is little.
-    assert {own.title for own in table.columns if "latex" in own.left_out_of} == {
+    assert {column.title for column in table.columns if "latex" in column.left_out_of} == {
         "ties", "difference", "p",
     }  # fmt: skip
-    assert {own.title for own in table.columns if "markdown" in own.left_out_of} == {"p"}
-    assert not any("page" in own.left_out_of for own in table.columns)
+    assert {column.title for column in table.columns if "markdown" in column.left_out_of} == {"p"}
+    assert not any("page" in column.left_out_of for column in table.columns)
 
 
 def test_letters_and_stars_stand_beside_published_cells_in_every_format(published):
     board = leaderboard(stored_runs(published, "board"), "board")
     (table,) = leaderboard_tables(board).values()
-    places = {own.heading: place for place, own in enumerate(table.columns)}
+    places = {column.heading: place for place, column in enumerate(table.columns)}
     assert places["Group"] < places["Published"]
     assert table.rows[1].cells[places["Insertion"]].stars
     assert "| b | " in to_markdown(board)
@@ -139,7 +139,7 @@ def test_a_made_up_statistic_is_shown_everywhere(tmp_path, made_up):
     written = pd.read_csv(io.StringIO(to_csv(board.rows)))
     assert written.columns.tolist() == csv_columns(board.statistics[board.rows["comparison"][0]])
     endings = ("ci_low", "ci_high", "letters", "p")
-    assert {"sharpness", *(f"sharpness_{own}" for own in endings), "extent"} <= {*written}
+    assert {"sharpness", *(f"sharpness_{ending}" for ending in endings), "extent"} <= {*written}
     assert written["sharpness"].notna().all()
     for titles in titles_of(board).values():
         place = titles.index("shp ↓")

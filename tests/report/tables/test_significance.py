@@ -7,7 +7,7 @@ from bench.store import stored_runs
 
 
 def column(table, heading):
-    place = [own.heading for own in table.columns].index(heading)
+    place = [column.heading for column in table.columns].index(heading)
     return [row.cells[place] for row in table.rows]
 
 
@@ -17,7 +17,7 @@ def test_win_rates_and_pairs(tmp_path):
     found = significance(comparison, "insertion")
     table = win_rate_table(found, comparison.controls)
     assert [row.name for row in table.rows] == found.methods
-    headings = [own.heading for own in table.columns]
+    headings = [column.heading for column in table.columns]
     assert headings == ["Row beats column", "Mean rank", "Group", *found.methods]
     for row in table.rows:
         for name, cell in zip(found.methods, row.cells[3:], strict=True):

@@ -20,7 +20,7 @@ def made(folder):
 
 
 def column(table, heading, place=0):
-    numbers = [i for i, own in enumerate(table.columns) if own.heading == heading]
+    numbers = [i for i, column in enumerate(table.columns) if column.heading == heading]
     return [row.cells[numbers[place]] for row in table.rows]
 
 
@@ -42,7 +42,7 @@ def test_a_leaderboard_as_cells(tmp_path):
     assert marked[best].place == "best"
     assert marked["random"].place == ""
     assert texts(table, "Group", 1) == rows["deletion_letters"].tolist()
-    orders = {own.heading: own.first for own in table.columns}
+    orders = {column.heading: column.first for column in table.columns}
     assert (orders["Insertion"], orders["Deletion"]) == ("descending", "ascending")
     assert table.columns[table.sorted_by].heading == "Insertion"
 
@@ -97,7 +97,7 @@ def test_published_cells_without_a_row_of_ours(tmp_path):
     run.set_label("board", "rise", repeated)
     run.append(rows("a", "b", "c"))
     _, table = made(tmp_path)
-    headings = [own.heading for own in table.columns]
+    headings = [column.heading for column in table.columns]
     assert headings.count("Published") == 2
     assert "Difference" not in headings
 
@@ -108,7 +108,7 @@ def test_incomplete_rows_are_blank_and_sort_last(tmp_path):
     _, table = made(tmp_path)
     cells = {row.name: row.cells for row in table.rows}
     assert [cell.value for cell in cells["half"]] == [
-        "half" if own.kind == "name" else None for own in table.columns
+        "half" if column.kind == "name" else None for column in table.columns
     ]
     assert cells["half"][-1].text == "1 of 3 images missing"
     assert cells["whole"][0].text == "1"

@@ -50,10 +50,10 @@ def test_numbers_of_different_lengths_stay_aligned():
     lines = printed(board(control=False, insertion_auc=[12.5, 9.5, -1.5, 3.25])).splitlines()
     bare = [re.sub("\x1b\\[[0-9;]*m", "", line) for line in lines]
     ends = [
-        line.index(own) + len(own)
-        for own in ("12.5000", " 9.5000", "-1.5000", " 3.2500")
+        line.index(number) + len(number)
+        for number in ("12.5000", " 9.5000", "-1.5000", " 3.2500")
         for line in bare
-        if own in line
+        if number in line
     ]
     assert len(ends) == 4
     assert len(set(ends)) == 1
