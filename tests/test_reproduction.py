@@ -135,7 +135,7 @@ def test_a_method_that_was_not_published(repeat):
         (["+backbone.feature_layer=last"], "backbone.feature_layer=last"),
         (["explain.score=logit"], "explain.score=logit"),
         (["method.hsic.num_designs=30"], "method.hsic.num_designs=30"),
-        (["protocol=smdl-cub"], "without protocol.confidence.steps"),
+        (["protocol=smdl-cub"], "without protocol.metrics.confidence.steps"),
         (["+reproduces.deviations=[weights made anew]"], "weights made anew"),
     ],
 )

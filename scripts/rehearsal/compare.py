@@ -347,7 +347,10 @@ MISTAKES = (
     Mistake(
         "confidence from the mean colour",
         "paper/cub_errors_resnet101",
-        ("protocol.name=mistake", "protocol.confidence.baseline.rgb=[123.68,116.779,103.939]"),
+        (
+            "protocol.name=mistake",
+            "protocol.metrics.confidence.baseline.rgb=[123.68,116.779,103.939]",
+        ),
     ),
 )
 
