@@ -26,7 +26,7 @@ def typed(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
     numbers become text where text is wanted, as a folder may be called 2024.
 
     Args:
-        settings: With `_target_`; so may be settings inside, which are taken likewise.
+        settings: With `_target_`; settings inside may have one, too, and are resolved the same way.
         key: Where they stand.
 
     Raises:

@@ -273,7 +273,7 @@ def recompose(
     Args:
         layers: Settings; the later ones go before.
         ours: Changes by key with dots; what is not there is added.
-        given: Likewise, but of settings that have to be there.
+        given: Key -> value of the settings that have to be there.
 
     Raises:
         BenchError: The settings cannot be put together, or a given one is not there.

@@ -283,7 +283,7 @@ def main() -> None:
     backbone = efficientnet_lite0().to(device)
     lines = [
         environment(device),
-        "- times are medians of repeats in which ours and theirs take turns; ratios likewise",
+        "- times are medians of repeats in which ours and theirs take turns, and so are the ratios",
         f"- {backbone.name}, batches of {given.batch_size}, {given.repeats} repeats",
         "",
         "| method | images | who | forward an image | s an image | time : ours | agreement |",

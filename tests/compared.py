@@ -30,7 +30,7 @@ def comparison(
     Args:
         folder: The results folder.
         insertion: Method -> curves (n, S+1); the images are a, b, c, ...
-        deletion: Likewise; the insertion's if None.
+        deletion: Method -> deletion curves; the insertion's if None.
         controls: The methods that are controls.
         passes: Method -> forward and backward passes, where they are known.
         maps: Method -> image -> map.

@@ -1,4 +1,4 @@
-"""Failures are data: one map that fails costs its own row, and is told, kept and tried again."""
+"""If a method fails on an image, only that row is missing; the reason is shown and kept."""
 
 import json
 from pathlib import Path

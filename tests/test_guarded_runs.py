@@ -1,4 +1,4 @@
-"""Methods that change the network cost their own rows, and no bit of the others'."""
+"""Rows of methods that change the network are missing; the others' bits are the same."""
 
 from dataclasses import replace
 

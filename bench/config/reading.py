@@ -1,4 +1,4 @@
-"""The one door from Hydra's configuration into the house: everything is checked here, at once."""
+"""The one door from Hydra's configuration into the package: everything is checked here, at once."""
 
 import copy
 import re

@@ -28,7 +28,7 @@ _POINTS = 224  # of all curves; with the shades no more than 8 bits hold
 
 @dataclass(frozen=True)
 class Levels:
-    """A map's pixels, told apart as far as the report shows them.
+    """A map's pixels, rounded to the levels that the report shows.
 
     Attributes:
         of_position: (H*W,) uint8, the level of the pixels by their place in the order.
