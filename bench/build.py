@@ -16,7 +16,9 @@ from bench.backbones.backbone import Backbone
 from bench.config.settings import Component, RunSettings
 from bench.datasets.dataset import Dataset
 from bench.errors import BenchError
-from bench.metrics.protocol import Protocol
+from bench.metrics.metric import Metric
+from bench.metrics.protocol import Protocol, protocol_from_mapping, protocol_with
+from bench.metrics.registry import metric_from_settings
 from bench.metrics.score import check_score
 
 
@@ -42,9 +44,7 @@ def build(component: Component) -> Any:
         BenchError: It cannot be built: what goes wrong is told in one line.
     """
     key, target = component.key, component.target
-    if component.missing:
-        names = " ".join(f"{name}=VALUE" for name in component.missing)
-        raise BenchError(f"{key}: not everything it needs is set; add {names}")
+    _require_all_set(component)
     try:
         return instantiate(typed(component.node, key), _convert_="all")
     except InstantiationException as error:
@@ -60,6 +60,27 @@ def build(component: Component) -> Any:
             f"{key}: cannot build {target}: its code calls sys.exit({error.code!r}) when "
             "it is imported or built; put what makes it a script under if __name__ == '__main__'"
         ) from error
+
+
+def _require_all_set(component: Component) -> None:
+    if component.missing:
+        names = " ".join(f"{name}=VALUE" for name in component.missing)
+        raise BenchError(f"{component.key}: not everything it needs is set; add {names}")
+
+
+def build_protocol(settings: RunSettings) -> Protocol:
+    """What is measured: the protocol with the metrics that are added to it.
+
+    Raises:
+        BenchError: The protocol or a metric cannot be built, or they do not go together.
+    """
+    metrics = {name: _metric(name, component) for name, component in settings.metrics.items()}
+    return protocol_with(protocol_from_mapping(settings.protocol), metrics)
+
+
+def _metric(name: str, component: Component) -> Metric:
+    _require_all_set(component)
+    return metric_from_settings(name, typed(component.node, component.key), component.key)
 
 
 def build_dataset(component: Component, console: Console) -> Dataset:

@@ -19,6 +19,7 @@ from bench.build import (
     build_dataset,
     build_explained,
     build_method,
+    build_protocol,
     check_methods,
 )
 from bench.check_dataset import tell
@@ -35,7 +36,6 @@ from bench.leaderboard.published import published_subset
 from bench.leaderboard.sanity import accuracy_fault
 from bench.map_store import DTYPES
 from bench.method_run import MethodRun
-from bench.metrics.protocol import protocol_from_mapping
 from bench.metrics.score import accuracy_is
 from bench.select import predict
 
@@ -167,7 +167,7 @@ class _Doctor:
         if self._lacks("explain"):
             return None
         try:
-            protocol = protocol_from_mapping(self.settings.protocol)
+            protocol = build_protocol(self.settings)
             return build_explained(self.settings, protocol, backbone, self.device)
         except BenchError as error:
             self.judge(False, _line(error), "networks that cannot be used")
@@ -225,7 +225,7 @@ class _Doctor:
 
     def tell_cost(self, dataset: Dataset, backbone: Backbone, explained: Explained) -> None:
         """Passes, time and disk of the whole experiment, as if nothing were stored yet."""
-        protocol = protocol_from_mapping(self.settings.protocol)
+        protocol = build_protocol(self.settings)
         methods = self._methods()
         network = explained.backbone
         try:

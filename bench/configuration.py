@@ -32,6 +32,7 @@ GROUPS = {
     "backbones": "backbone",
     "datasets": "dataset",
     "protocols": "protocol",
+    "metrics": "metric",
     "experiments": "experiment",
 }
 """What `bench list` lists -> the configuration group."""
@@ -80,7 +81,7 @@ def choices(group: str, folders: Sequence[Path] = ()) -> dict[str, Choice]:
     """What there is in a configuration group, by name.
 
     Args:
-        group: `method`, `backbone`, `dataset`, `protocol` or `experiment`.
+        group: `method`, `backbone`, `dataset`, `protocol`, `metric` or `experiment`.
         folders: Configuration folders beside the shipped one and those of installed packages.
     """
     places = [

@@ -21,6 +21,7 @@ from bench.build import (
     build_dataset,
     build_explained,
     build_methods,
+    build_protocol,
     check_methods,
 )
 from bench.config.reading import check_name
@@ -37,7 +38,7 @@ from bench.leaderboard.comparison import comparison_key, comparison_title
 from bench.map_store import MapStore, image_key, open_maps
 from bench.method_run import StoredMethodRun
 from bench.metrics.baseline import Inputs
-from bench.metrics.protocol import Protocol, protocol_from_mapping
+from bench.metrics.protocol import Protocol
 from bench.metrics.score import accuracy_is
 from bench.pictures import pictures_folder
 from bench.provenance import provenance
@@ -284,7 +285,7 @@ def _prepare(settings: RunSettings, console: Console) -> _Experiment:
     """Builds everything and checks that it fits together."""
     device = resolve_device(settings.device)
     keep_freed_memory()
-    protocol = protocol_from_mapping(settings.protocol)
+    protocol = build_protocol(settings)
     methods = build_methods(settings, console)
     dataset = build_dataset(settings.dataset, console)
     backbone = build_backbone(settings, device)

@@ -33,7 +33,7 @@ from bench.store import Run, read_run
 _ADAPTERS = "bench.attribution.adapters."
 """Shipped, but what they call is named by their settings."""
 
-_GROUPS = ("dataset", "backbone", "protocol", "method", "explain")
+_GROUPS = ("dataset", "backbone", "protocol", "metric", "method", "explain")
 """Parts of a configuration that are taken as they are; the others' new settings get defaults."""
 
 _ALWAYS = {*ROW_KEYS, "citation"}
@@ -136,6 +136,10 @@ def _configuration(run: Run, path: Path) -> dict[str, Any]:
             raise BenchError(
                 f"'{path}': expected settings under config.{group}, found {config.get(group)!r}"
             )
+    if not isinstance(config.get("metric"), dict | None):
+        raise BenchError(
+            f"'{path}': expected settings under config.metric, found {config['metric']!r}"
+        )
     for key, value in flat(config):
         if isinstance(value, str) and "${" in value:  # it would be looked up, or call a resolver
             raise BenchError(f"'{path}': expected plain values, found config.{key}={value!r}")
@@ -160,9 +164,13 @@ def _foreign(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     places: dict[str, tuple[Any, set[str]]] = {
         f"method.{name}": (node, methods) for name, node in config["method"].items()
     }
+    for name, node in (config.get("metric") or {}).items():
+        places[f"metric.{name}"] = (node, groups["metric"])
     places["dataset"] = (config["dataset"], groups["dataset"])
     places["backbone"] = (config["backbone"], groups["backbone"])
-    others = {key: value for key, value in config.items() if key not in (*places, "method")}
+    others = {
+        key: value for key, value in config.items() if key not in (*places, "metric", "method")
+    }
     explain = dict(config["explain"])
     places["explain.backbone"] = (explain.pop("backbone", None) or {}, groups["backbone"])
     for key, (node, targets) in places.items():

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.configuration import OTHER_METHODS, SHIPPED, load_nodes
 
-_BUILT = ("dataset", "backbone", "method")
+_BUILT = ("dataset", "backbone", "metric", "method")
 """The groups whose files name classes and functions."""
 
 
@@ -55,7 +55,7 @@ def shipped() -> Shipped:
 
 
 def _nodes(group: str) -> list[dict[str, Any]]:
-    """What the files of a group build: a file's own node, or those by its methods' names."""
+    """What the files of a group build: their own node, or those that they have by name."""
     files = sorted((SHIPPED / group).rglob("*.yaml"))
     return [
         node

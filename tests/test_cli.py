@@ -357,12 +357,14 @@ def test_leaderboard_of_nothing(bench):
     assert_bad(bench("empty", command="leaderboard"), "no runs in 'empty'")
 
 
-@pytest.mark.parametrize("what", ["methods", "backbones", "datasets", "protocols", "experiments"])
+@pytest.mark.parametrize(
+    "what", ["methods", "backbones", "datasets", "protocols", "metrics", "experiments"]
+)
 def test_list(bench, what):
     code, out, _ = bench(what, command="list")
     assert code == 0
     known = {"methods": "rise", "backbones": "efficientnet_lite0", "datasets": "photos",
-             "protocols": "smdl-cub", "experiments": "demo"}  # fmt: skip
+             "protocols": "smdl-cub", "metrics": "mufidelity", "experiments": "demo"}  # fmt: skip
     assert known[what] in out
 
 

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
 
-from bench.build import build_method
+from bench.build import build_method, build_protocol
 from bench.config.reading import read_settings
 from bench.configuration import (
     GROUPS,
@@ -52,6 +53,19 @@ def test_every_method_composes_under_its_name(name):
     assert config.method[name].label == name
 
 
+@pytest.mark.parametrize("name", known_names("metric"))
+def test_every_metric_composes_under_its_name(name):
+    config = composed(f"+metric=[{name}]")
+    assert list(config.metric) == [name]
+    settings = read_settings(config)
+    settings = replace(settings, protocol=settings.protocol | {"name": "one", "metrics": CENTER})
+    protocol = build_protocol(settings)
+    assert (list(protocol.metrics), protocol.added) == (["center", name], (name,))
+
+
+CENTER = {"center": {"_target_": "toy.CenterMetric"}}
+
+
 @pytest.mark.parametrize("name", known_names("protocol"))
 def test_every_protocol_is_found_under_its_file_name(name):
     assert load_protocol(name).name == name
@@ -67,6 +81,7 @@ def test_every_protocol_is_found_under_its_file_name(name):
         ("backbone=efficientnet_light0", "Did you mean 'efficientnet_lite0'"),
         ("dataset=photo,list", "Did you mean 'photos'"),
         ("protocol=smdl_cub", "Did you mean 'smdl-cub'"),
+        ("+metric=[mufidelty]", "Did you mean 'mufidelity'"),
         ("experiment=dmeo", "Did you mean 'demo'"),
         ("+experiment=dmeo", "Did you mean 'demo'"),
         ("dataset.root=/a=b", "quote a value"),

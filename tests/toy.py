@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,10 @@ from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.datasets.dataset import Dataset, Sample
+from bench.errors import require_integer
 from bench.method_run import MethodRun
+from bench.metrics.metric import Block, Maps, Metric
+from bench.metrics.statistic import Statistic
 from bench.seeding import generator
 
 SIZE = 23  # 23 * 23 = 529 pixels: neither 10 nor 25 steps divide it
@@ -255,3 +259,70 @@ class DrawnData(Dataset):
             cv2.imwrite(str(path), np.full((9, 8, 3), 40 * number, np.uint8))
             samples.append(Sample(path.name, path, number))
         super().__init__("drawn", samples, notes=["Drawn just now"])
+
+
+@dataclass(frozen=True)
+class CenterMetric(Metric):
+    """Share of a map's absolute values in its middle; what a user's folder could hold."""
+
+    name: str = field(default="center", kw_only=True)
+    power: int = 1
+    uses_scores = False
+
+    def __post_init__(self) -> None:
+        require_integer("power", self.power, 1, 9)
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        return (Statistic(self.name, "Share in the middle", higher_is_better=True),)
+
+    def __call__(self, block: Block, maps: Maps) -> dict[str, Tensor]:
+        values = maps.values.abs() ** self.power
+        quarter = values.shape[1] // 4
+        middle = values[:, quarter:-quarter, quarter:-quarter]
+        return {self.name: middle.sum(dim=(1, 2)) / values.sum(dim=(1, 2)).clamp(min=1e-12)}
+
+
+class RaisingMetric(Metric):
+    """Divides by zero."""
+
+    statistics = (Statistic("raising", "Raising", higher_is_better=None),)
+
+    def __call__(self, block: Block, maps: Maps) -> dict[str, float]:
+        return {"raising": 1 / 0}
+
+
+class OtherColumns(CenterMetric):
+    """Gives what it does not declare."""
+
+    def __call__(self, block: Block, maps: Maps) -> dict[str, Tensor]:
+        return {"other": torch.zeros(len(maps))}
+
+
+class NoNumbers(CenterMetric):
+    """Gives words."""
+
+    def __call__(self, block: Block, maps: Maps) -> dict[str, np.ndarray]:
+        return {self.name: np.array(["much"] * len(maps))}
+
+
+class FixedColumn(CenterMetric):
+    """A column whose name another metric may have."""
+
+    statistics = (Statistic("seed", "Seed", higher_is_better=None),)
+
+
+class NoStatistics(CenterMetric):
+    """Shows nothing."""
+
+    statistics = ()
+
+
+class NotAField(Metric):
+    """Would have a setting if it were a dataclass."""
+
+    power: int = 1
+    statistics = (Statistic("power", "Power", higher_is_better=None),)
+
+    def __call__(self, block: Block, maps: Maps) -> dict[str, Tensor]:
+        return {"power": torch.ones(len(maps))}

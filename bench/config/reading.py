@@ -41,7 +41,7 @@ from bench.metrics.auc import AUC_RULES
 from bench.shard import Shard, read_shard
 
 _GROUPS = ("dataset", "backbone", "protocol", "explain", "select", "maps", "store", "assets")
-_OPTIONAL_GROUPS = ("method", "explain.backbone", "reproduces", "reproduces.one_image")
+_OPTIONAL_GROUPS = ("metric", "method", "explain.backbone", "reproduces", "reproduces.one_image")
 _BUILT = ("dataset", "backbone", "explain", "method")
 """What the assets of an experiment are needed for."""
 
@@ -126,6 +126,7 @@ class _Reader:
             dataset=self._component("dataset"),
             backbone=self._component("backbone"),
             protocol=self.value("protocol"),
+            metrics=self._metrics(),
             methods=methods,
             unused_methods=unused,
             explain=self._explain(),
@@ -208,6 +209,19 @@ class _Reader:
         score = None if self.value("explain.score") is None else self._text("explain.score")
         is_chosen = "_target_" in (self.value("explain.backbone") or {})
         return Explain(score, self._component("explain.backbone") if is_chosen else None)
+
+    def _metrics(self) -> dict[str, Component]:
+        """Those that are added to the protocol's."""
+        nodes = self.value("metric") or {}
+        return {
+            name: Component(
+                f"metric.{name}",
+                str(node["_target_"]),
+                {key: value for key, value in node.items() if key != "_target_"},
+            )
+            for name, node in nodes.items()
+            if self.check(_require_metric, name, node)
+        }
 
     def _methods(self) -> tuple[dict[str, Component], tuple[str, ...]]:
         """The chosen ones, and the names of those that are not."""
@@ -310,6 +324,16 @@ def _require_switch(key: str, value: object) -> None:
 def _require_method(name: str, node: object) -> None:
     if not isinstance(node, Mapping):
         raise BenchError(f"method.{name}: expected its settings, found {node!r}")
+
+
+def _require_metric(name: str, node: object) -> None:
+    if not isinstance(node, Mapping):
+        raise BenchError(f"metric.{name}: expected its settings, found {node!r}")
+    if not isinstance(node.get("_target_"), str):
+        raise BenchError(
+            f"metric.{name}._target_: expected the dotted path of its class, found "
+            f"{node.get('_target_')!r}: +metric=[{name}] adds a metric by its name"
+        )
 
 
 def check_name(name: str) -> None:

@@ -131,6 +131,7 @@ class RunSettings:
         dataset: The images.
         backbone: The network that scores.
         protocol: As a protocol's YAML has it; see `bench.metrics.protocol.protocol_from_mapping`.
+        metrics: By name, those that are measured beside the protocol's.
         methods: The chosen methods by name.
         unused_methods: Names of methods that settings were given for and that are not chosen.
         explain: What methods explain.
@@ -161,6 +162,7 @@ class RunSettings:
     dataset: Component
     backbone: Component
     protocol: Mapping[str, Any]
+    metrics: Mapping[str, Component]
     methods: Mapping[str, Component]
     unused_methods: tuple[str, ...]
     explain: Explain

@@ -1,8 +1,10 @@
 """Scores of images and baselines, which all maps of a block share, and metrics' answers."""
 
+import traceback
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -112,6 +114,25 @@ class Measured:
     not_finite: Mapping[int, str]
 
 
+def _ask(metric: Metric, block: Block, maps: Maps) -> dict[str, NDArray[Any]]:
+    """A metric's columns.
+
+    Raises:
+        BenchError: It raises something, or gives no columns.
+        torch.OutOfMemoryError: Smaller batches may do.
+    """
+    try:
+        return {name: to_array(found) for name, found in metric(block, maps).items()}
+    except (BenchError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # anybody's code
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BenchError(
+            f"metric '{metric.name}' raised {reason} ({Path(at.filename).name}, line {at.lineno})"
+        ) from error
+
+
 def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
     """Asks a metric its question of maps, and holds the answer against what it declares.
 
@@ -121,10 +142,10 @@ def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
         maps: N maps; what another metric found of them is left out of account.
 
     Raises:
-        BenchError: The metric gives other columns than it declares.
+        BenchError: The metric raises something, or gives other columns than it declares.
     """
     maps.not_finite = {}
-    columns = {name: to_array(found) for name, found in metric(block, maps).items()}
+    columns = _ask(metric, block, maps)
     _, _, height, width = block.inputs.x.shape
     expected = metric.columns((height, width))
     if set(columns) != set(expected):
@@ -138,5 +159,10 @@ def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
             raise BenchError(
                 f"metric '{metric.name}', column '{name}': expected an array of shape {shape}, "
                 f"found {columns[name].shape}"
+            )
+        if columns[name].dtype.kind not in "iuf":
+            raise BenchError(
+                f"metric '{metric.name}', column '{name}': expected numbers, found "
+                f"{columns[name].dtype}"
             )
     return Measured(columns, maps.not_finite)

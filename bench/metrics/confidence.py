@@ -43,11 +43,9 @@ class HighestConfidence(PixelCurve):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_integer(f"protocol.metrics.{self.name}.steps", self.steps, 4)
+        require_integer("steps", self.steps, 4)
         if self.max_fraction != 1:
-            raise BenchError(
-                f"protocol.metrics.{self.name}.max_fraction: expected 1, found {self.max_fraction}"
-            )
+            raise BenchError(f"max_fraction: expected 1, found {self.max_fraction}")
 
     def counts(self, height: int, width: int) -> NDArray[np.int32]:
         """Revealed pixels at each point, (steps+1,) int32, from none to all."""

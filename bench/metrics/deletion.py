@@ -30,12 +30,18 @@ class Deletion(AreaUnderCurve):
 
     def columns(self, size: tuple[int, int]) -> dict[str, int | None]:
         """See `Metric`."""
-        return super().columns(size) | {"baseline_score": None}
+        return super().columns(size) | {self._baseline_score: None}
 
     def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:
         """See `PixelCurve`."""
         _, scores = block.score_baseline(self.baseline)
-        return {**super().__call__(block, maps), "baseline_score": scores[maps.images].float()}
+        found = super().__call__(block, maps)
+        return {**found, self._baseline_score: scores[maps.images].float()}
+
+    @property
+    def _baseline_score(self) -> str:
+        is_the_only_one = self.name == type(self).name
+        return "baseline_score" if is_the_only_one else f"{self.name}_baseline_score"
 
     def in_words(self, auc: str) -> list[str]:
         """See `Metric`."""

@@ -45,9 +45,9 @@ class MuFidelity(Metric):
     name: str = field(default="mufidelity", kw_only=True)
 
     def __post_init__(self) -> None:
-        require_integer(f"protocol.metrics.{self.name}.num_masks", self.num_masks, 2, 10**6)
-        require_integer(f"protocol.metrics.{self.name}.grid_size", self.grid_size, 1, 1000)
-        require_number(f"protocol.metrics.{self.name}.subset", self.subset, 0, 1)
+        require_integer("num_masks", self.num_masks, 2, 10**6)
+        require_integer("grid_size", self.grid_size, 1, 1000)
+        require_number("subset", self.subset, 0, 1)
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:

@@ -47,14 +47,14 @@ class PixelCurve(Metric):
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.rows_per_step is None):
             raise BenchError(
-                f"protocol.metrics.{self.name}: expected either steps or rows_per_step, "
+                "expected either steps or rows_per_step, "
                 f"found steps={self.steps} and rows_per_step={self.rows_per_step}"
             )
         for setting in ("steps", "rows_per_step"):
             value = getattr(self, setting)
             if value is not None and (setting, value) != ("steps", -1):
-                require_integer(f"protocol.metrics.{self.name}.{setting}", value, 1, _MOST_STEPS)
-        require_number(f"protocol.metrics.{self.name}.max_fraction", self.max_fraction, 0, 1)
+                require_integer(setting, value, 1, _MOST_STEPS)
+        require_number("max_fraction", self.max_fraction, 0, 1)
 
     @property
     def title(self) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from bench.metrics.auc import AUC_RULES
 from bench.metrics.metric import Metric
 from bench.metrics.perturbation import TIE_RULES
 from bench.metrics.pixel_curve import AreaUnderCurve, PixelCurve
-from bench.metrics.registry import metric_from_settings, metric_settings, shipped_files
+from bench.metrics.registry import SIZE, metric_from_settings, metric_settings, shipped_files
 from bench.metrics.score import SCORES
 from bench.metrics.statistic import Statistic
 
@@ -33,6 +33,8 @@ class Protocol:
         metrics: By name, in the order of tables; the first one's first statistic ranks methods.
         citation: Where it comes from, as "Author et al. 2020, arXiv 2001.00001"; no part of what
             is set.
+        added: Names of metrics that are no part of it but are measured beside its own; see
+            `protocol_with`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Protocol:
     auc: str
     metrics: Mapping[str, Metric]
     citation: str = field(default="", compare=False)
+    added: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_text("protocol.name", self.name)
@@ -51,6 +54,8 @@ class Protocol:
         require_known("protocol.auc", self.auc, AUC_RULES)
         if not self.metrics:
             raise BenchError("protocol.metrics: expected at least one metric, found none")
+        for name in self.added:
+            require_known("protocol.added", name, self.metrics)
 
     @classmethod
     def of(
@@ -69,13 +74,20 @@ class Protocol:
 
     def settings(self) -> dict[str, Any]:
         """Everything that is set as nested dictionaries, ready for JSON."""
-        return {
+        settings = {
             "name": self.name,
             "score": self.score,
             "ties": self.ties,
             "auc": self.auc,
             "metrics": {name: metric_settings(metric) for name, metric in self.metrics.items()},
         }
+        return settings | ({"added": list(self.added)} if self.added else {})
+
+    @property
+    def base(self) -> "Protocol":
+        """The protocol without the metrics that were added to it."""
+        metrics = {name: own for name, own in self.metrics.items() if name not in self.added}
+        return replace(self, metrics=metrics, added=())
 
     @property
     def citations(self) -> list[str]:
@@ -85,8 +97,8 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits over everything but the name."""
-        settings = self.settings()
+        """Sixteen hexadecimal digits over everything but the name and what was added."""
+        settings = self.base.settings()
         del settings["name"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -205,13 +217,65 @@ def protocol_from_mapping(settings: Mapping[str, Any]) -> Protocol:
     return protocol
 
 
+def protocol_with(protocol: Protocol, metrics: Mapping[str, Metric]) -> Protocol:
+    """A protocol with metrics beside its own, which leave its name and hash as they are.
+
+    Args:
+        protocol: The protocol.
+        metrics: By name; they stand behind its own in tables.
+
+    Raises:
+        BenchError: The protocol has a metric of such a name, or two have a column in common.
+    """
+    for name in metrics:
+        if not name.isidentifier():
+            raise BenchError(f"metric.{name}: expected a name of letters, digits and _")
+        if name in protocol.metrics:
+            raise BenchError(
+                f"metric.{name}: protocol '{protocol.name}' has a metric of this name already; "
+                "to measure another one beside it, give it a name of its own in a YAML of yours"
+            )
+    extended = replace(
+        protocol, metrics={**protocol.metrics, **metrics}, added=(*protocol.added, *metrics)
+    )
+    taken = dict.fromkeys(TAKEN, "rows and tables")
+    for name, metric in extended.metrics.items():
+        for column in _columns(metric):
+            if column in taken:
+                key = "metric" if name in metrics else "protocol.metrics"
+                raise BenchError(
+                    f"{key}.{name}: its column '{column}' is also one of {taken[column]}: name "
+                    "its columns after self.name"
+                )
+        taken |= dict.fromkeys(_columns(metric), f"metric '{name}'")
+    return extended
+
+
+def _columns(metric: Metric) -> list[str]:
+    """All that a metric's columns are called, where they are stored and where they are shown."""
+    shown = [name for own in metric.statistics for name in (own.name, own.column)]
+    return list(dict.fromkeys([*metric.columns(SIZE), *shown]))
+
+
+TAKEN = frozenset(
+    """
+    auc backbone backward_passes benchmark clean_accuracy clean_score comparison constant_map
+    control forward_passes image_id key map_seconds mean_clean_score method n_images n_missing notes
+    prediction protocol protocol_hash published_method rank rows_key run_key seconds seed srg target
+    tied_fraction
+    """.split()
+)
+"""Columns of rows and tables that are no metric's."""
+
+
 def stored_protocol(settings: Mapping[str, Any]) -> Protocol:
     """Builds a protocol from what `Protocol.settings` gave, as it was stored beside rows.
 
     Raises:
         BenchError: A key is missing or unknown, or a value is out of range.
     """
-    return _build({key: value for key, value in settings.items() if key != "hash"})
+    known = {key: value for key, value in settings.items() if key not in ("hash", "added")}
+    return replace(_build(known), added=tuple(settings.get("added", ())))
 
 
 def load_protocol(name: str) -> Protocol:

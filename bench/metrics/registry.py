@@ -1,5 +1,6 @@
 """Metrics by name: what `bench.conf` ships, and any class that a configuration names."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import resources
@@ -8,9 +9,13 @@ from typing import Any
 import yaml
 from hydra.utils import get_class
 
-from bench.errors import BenchError, require_known, require_settings
+from bench.errors import BenchError, require_integer, require_known, require_settings, require_text
 from bench.metrics.baseline import make_baseline
 from bench.metrics.metric import Metric
+from bench.metrics.statistic import Statistic
+
+SIZE = (224, 224)
+"""Height and width of the usual inputs, where passes are counted without a network."""
 
 
 def shipped_files(group: str) -> list[dict[str, Any]]:
@@ -65,13 +70,50 @@ def metric_from_settings(name: str, settings: Mapping[str, Any], key: str) -> Me
         given["baseline"] = make_baseline(**given["baseline"])
     known = [setting.name for setting in fields(kind) if setting.name != "name"]
     for setting in given:
-        require_known(key, setting, known)
-    if "baseline" in known and "baseline" not in given and kind.__dataclass_fields__:
+        _require_setting(key, setting, known, kind)
+    if "baseline" in known and "baseline" not in given:
         raise BenchError(f"{key}.baseline is missing: say what pixels become")
+    metric = _made(kind, name, given, key)
+    _require_declared(key, metric)
+    return metric
+
+
+def _require_setting(key: str, setting: str, known: list[str], kind: type[Metric]) -> None:
+    if setting not in known and "__dataclass_fields__" not in vars(kind):
+        raise BenchError(
+            f"{key}: {kind.__name__} takes no setting '{setting}': declare it as a field of the "
+            "class, with @dataclass(frozen=True) above it"
+        )
+    require_known(key, setting, known)
+
+
+def _made(kind: type[Metric], name: str, given: Mapping[str, Any], key: str) -> Metric:
     try:
         return kind(name=name, **given)
-    except TypeError as error:
-        raise BenchError(f"{key}: expected the settings {', '.join(known)}: {error}") from None
+    except BenchError as error:
+        setting = re.match(r"(\w+):", str(error))
+        inside = setting is not None and setting[1] in given
+        raise BenchError(f"{key}.{error}" if inside else f"{key}: {error}") from None
+    except Exception as error:  # anybody's class
+        reason = " ".join(str(error).split())
+        raise BenchError(f"{key}: cannot build {kind.__qualname__}: {reason}") from error
+
+
+def _require_declared(key: str, metric: Metric) -> None:
+    """Refuses a metric that declares of itself what cannot be counted, cited or shown."""
+    require_integer(f"{key}.version", metric.version, 0)
+    if not isinstance(metric.citation, str):
+        raise BenchError(f"{key}.citation: expected text, found {metric.citation!r}")
+    for count in ("passes_per_map", "passes_per_image"):
+        require_integer(f"{key}.{count}", getattr(metric, count)(SIZE), 0)
+    statistics = metric.statistics
+    if not isinstance(statistics, tuple | list) or not statistics:
+        raise BenchError(f"{key}.statistics: expected at least one Statistic, found {statistics!r}")
+    for statistic in statistics:
+        if not isinstance(statistic, Statistic):
+            raise BenchError(f"{key}.statistics: expected a Statistic, found {statistic!r}")
+        for part in ("name", "title", "column"):
+            require_text(f"{key}.statistics.{part}", getattr(statistic, part))
 
 
 def _class(target: str, kind: str, key: str) -> type[Metric]:
@@ -83,6 +125,11 @@ def _class(target: str, kind: str, key: str) -> type[Metric]:
         found = get_class(target)
     except (ImportError, ValueError) as error:
         raise BenchError(f"{key}: cannot load {target}: {' '.join(str(error).split())}") from None
+    except SystemExit as error:  # a script, imported, would end the run as if all had gone well
+        raise BenchError(
+            f"{key}: cannot load {target}: its code calls sys.exit({error.code!r}) when it is "
+            "imported; put what makes it a script under if __name__ == '__main__'"
+        ) from error
     if not issubclass(found, Metric):
         raise BenchError(
             f"{key}: expected _target_ to be a subclass of bench.metrics.metric.Metric, found "

@@ -108,6 +108,12 @@ def test_what_a_manifest_keeps_is_all_of_it_with_references_looked_up():
             "reproduces.list: unknown name",
         ),
         ("method.random", [3, "random", None, [1]], "method.random: expected its settings"),
+        ("metric.mine", [3, "mine", None, [1]], "metric.mine: expected its settings"),
+        (
+            "metric.mine",
+            [{}, {"steps": 3}, {"_target_": 3}],
+            "metric.mine._target_: expected the dotted path of its class",
+        ),
         ("name", ["\udcff"], "name: expected text in UTF-8"),
     ],
 )
@@ -128,7 +134,7 @@ def test_a_group_that_is_none(group, value):
         read({group: value})
 
 
-@pytest.mark.parametrize("group", ["method", "explain.backbone", "reproduces"])
+@pytest.mark.parametrize("group", ["metric", "method", "explain.backbone", "reproduces"])
 def test_a_group_that_may_be_left_out(group):
     read({group: None})
     with pytest.raises(BenchError, match=f"^{group}: expected settings, found 3$"):
@@ -192,6 +198,16 @@ def test_methods_that_are_not_chosen():
     settings = read({"method.rise": {"num_masks": 5}})
     assert settings.unused_methods == ("rise",)
     assert "rise" not in settings.methods
+
+
+def test_metrics_beside_the_protocols():
+    settings = read({"metric.mufidelity.num_masks": 5}, "+metric=[mufidelity,confidence]")
+    assert list(settings.metrics) == ["mufidelity", "confidence"]
+    metric = settings.metrics["mufidelity"]
+    assert (metric.key, metric.settings["num_masks"]) == ("metric.mufidelity", 5)
+    assert metric.target == "bench.metrics.mufidelity.MuFidelity"
+    assert "mufidelity" not in settings.protocol["metrics"]
+    assert read().metrics == {}
 
 
 def test_settings_that_have_to_be_given():
@@ -271,6 +287,6 @@ def test_every_setting_is_read():
     """A setting that is new in conf/run.yaml has to get a field."""
     given = set(as_written(compose_run([])))
     groups = {"dataset", "backbone", "protocol", "method", "explain", "select", "maps", "store"}
-    singles = {"methods", "unused_methods", "policy", "made_of_assets", "resolved"}
+    singles = {"methods", "metrics", "unused_methods", "policy", "made_of_assets", "resolved"}
     fields = set(type(read()).__dataclass_fields__)
     assert given - groups == fields - groups - singles

@@ -71,5 +71,5 @@ def test_of_maps_that_one_has():
 
 
 def test_settings_out_of_range():
-    with pytest.raises(BenchError, match=r"confidence\.steps: expected .* 4"):
+    with pytest.raises(BenchError, match=r"^steps: expected .* 4"):
         HighestConfidence(steps=3)
