@@ -61,6 +61,15 @@ def test_the_same_rows_again(bench, rerun):
     assert len(load_rows("results")) == 14
 
 
+def test_a_metric_beside_the_protocols(bench, rerun):
+    bench("method=[random]", "+metric=[mufidelity]", "metric.mufidelity.num_masks=6")
+    code, out, err = rerun("random", "--trust")
+    assert code == 0, err
+    again, stored = (load_rows(folder)["mufidelity_xplique_1_1"] for folder in ("rerun", "results"))
+    assert (again == stored).all()
+    assert "Rerun:   7 of 7 stored rows compared" in out
+
+
 def test_differences_of_machine_and_rows_are_told(bench, rerun):
     bench("method=[random]")
     change("random", provenance__python="3.9.1", provenance__git=None, provenance__driver="535.1")

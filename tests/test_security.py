@@ -223,6 +223,10 @@ def test_what_is_shipped_is_listed_by_whole_paths_and_places():
     assert settings["bench.attribution.masking.Rise"].names == {
         "label", "published", "num_masks", "grid_size", "probability",
     }  # fmt: skip
+    assert "bench.metrics.mufidelity.MuFidelity" in groups["metric"]
+    assert settings["bench.metrics.mufidelity.MuFidelity"].names == {
+        "num_masks", "grid_size", "subset", "baseline",
+    }  # fmt: skip
     assert all(name.startswith("bench.") for name in settings)
 
 
@@ -249,6 +253,16 @@ ATTACKS = {
     "a network as the data set": ("dataset", SFACE),
     "a network in a baseline": ("protocol.metrics.insertion.baseline", SFACE),
     "a network in the protocol": ("protocol.score", SFACE),
+    "a network as a metric of the protocol": ("protocol.metrics.mine", SFACE),
+    "a network as a metric": ("metric.mine", SFACE),
+    "a network in a metric": (
+        "metric.confidence",
+        {"_target_": "bench.metrics.confidence.HighestConfidence", "baseline": SFACE},
+    ),
+    "a metric of one's own": ("metric.center", {"_target_": "toy.CenterMetric"}),
+    "a metric that is no mapping": ("metric.center", [SFACE]),
+    "a metric as a method": ("method.random._target_", "bench.metrics.mufidelity.MuFidelity"),
+    "a method as a metric": ("metric.mine", {"_target_": "bench.attribution.control.Random"}),
     "a network as a module": ("backbone.module", SFACE),
     "a network in the preprocessing": ("backbone.preprocessing.size", SFACE),
     "a network that brings its data": (

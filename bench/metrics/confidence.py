@@ -43,7 +43,8 @@ class HighestConfidence(PixelCurve):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_integer("steps", self.steps, 4)
+        least = 4 if self.whole_image else 5  # so that a quarter of the points holds one
+        require_integer("steps", self.steps, least)
         if self.max_fraction != 1:
             raise BenchError(f"max_fraction: expected 1, found {self.max_fraction}")
 

@@ -67,6 +67,8 @@ def metric_from_settings(name: str, settings: Mapping[str, Any], key: str) -> Me
     kind = _class(str(given.pop("_target_", "")), str(given.pop("kind", name)), key)
     if "baseline" in given:
         require_settings(f"{key}.baseline", given["baseline"])
+        if "kind" not in given["baseline"]:
+            raise BenchError(f"{key}.baseline: expected a kind, as in {{kind: zero}}, found none")
         given["baseline"] = make_baseline(**given["baseline"])
     known = [setting.name for setting in fields(kind) if setting.name != "name"]
     for setting in given:

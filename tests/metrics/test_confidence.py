@@ -71,5 +71,10 @@ def test_of_maps_that_one_has():
 
 
 def test_settings_out_of_range():
+    with pytest.raises(BenchError, match=r"^steps: expected .* 5"):
+        HighestConfidence(steps=4)
     with pytest.raises(BenchError, match=r"^steps: expected .* 4"):
-        HighestConfidence(steps=3)
+        HighestConfidence(steps=3, whole_image=True)
+    for metric in (HighestConfidence(steps=5), HighestConfidence(steps=4, whole_image=True)):
+        curve = np.arange(metric.steps + 1, dtype=np.float32)[None]
+        assert metric.highest(curve, 25).tolist() == [1]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError
+from bench.leaderboard.columns import csv_columns
 from bench.metrics.baseline import (
     BlurBaseline,
     ConstantBaseline,
@@ -14,7 +15,16 @@ from bench.metrics.baseline import (
 )
 from bench.metrics.deletion import Deletion
 from bench.metrics.insertion import Insertion
-from bench.metrics.protocol import load_protocol, protocol_from_mapping, shipped_protocols
+from bench.metrics.protocol import (
+    TAKEN,
+    load_protocol,
+    protocol_from_mapping,
+    protocol_with,
+    shipped_protocols,
+    stored_protocol,
+)
+from bench.metrics.registry import metric_from_settings
+from bench.rows import ROW_COLUMNS
 
 ZERO = {"baseline": {"kind": "zero"}}
 
@@ -158,6 +168,60 @@ def test_every_setting_is_frozen_and_hashed(changes):
 
 def test_equal_settings_have_equal_hashes_whatever_the_name():
     assert load_protocol("xplique").hash == load_protocol("smdl-face").hash
+
+
+CENTER = metric_from_settings("center", {"_target_": "toy.CenterMetric"}, "metric.center")
+
+
+def test_metrics_beside_a_protocols_own():
+    base = load_protocol("xplique")
+    protocol = protocol_with(base, {"center": CENTER})
+    assert list(protocol.metrics) == ["insertion", "deletion", "center"]
+    assert protocol.added == ("center",)
+    assert (protocol.name, protocol.hash) == (base.name, base.hash)
+    assert protocol.base == base
+    assert protocol.settings() != base.settings()  # rows with and without it are not mixed up
+    assert protocol_with(base, {}) == base
+    assert protocol.statistics[0] == base.statistics[0]  # it ranks
+    confidence = shipped_protocols()["smdl-cub-errors"]["metrics"]["confidence"]
+    confidence = metric_from_settings("confidence", confidence, "metric.confidence")
+    protocol = protocol_with(base, {"confidence": confidence})
+    assert stored_protocol(protocol.settings() | {"hash": protocol.hash}) == protocol
+
+
+def test_a_curve_under_another_name_has_columns_of_its_own():
+    deletion = Deletion(ZeroBaseline(), steps=3, name="deletion_3")
+    protocol = protocol_with(load_protocol("xplique"), {"deletion_3": deletion})
+    columns = [name for metric in protocol.metrics.values() for name in metric.columns((5, 7))]
+    assert len(set(columns)) == len(columns) == 5
+    assert {"baseline_score", "deletion_3_baseline_score"} < set(columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "message"),
+    [
+        ("insertion", "toy.CenterMetric", "metric.insertion: protocol 'xplique' has a metric of"),
+        ("my-metric", "toy.CenterMetric", "metric.my-metric: expected a name of letters, digits"),
+        ("seconds", "toy.CenterMetric", "metric.seconds: its column 'seconds' is also one of rows"),
+        ("x", "toy.FixedColumn", "metric.x: its column 'seed' is also one of rows and tables"),
+        ("srg", "toy.CenterMetric", "metric.srg: its column 'srg' is also one of rows and tables"),
+    ],
+)
+def test_metrics_that_a_protocol_cannot_have(name, target, message):
+    metric = metric_from_settings(name, {"_target_": target}, f"metric.{name}")
+    with pytest.raises(BenchError, match=message):
+        protocol_with(load_protocol("xplique"), {name: metric})
+
+
+def test_metrics_with_a_column_in_common():
+    raising = {"_target_": "toy.RaisingMetric"}
+    metrics = {name: metric_from_settings(name, raising, name) for name in ("one", "two")}
+    with pytest.raises(BenchError, match=r"metric\.two: its column 'raising' is also .* 'one'"):
+        protocol_with(load_protocol("xplique"), metrics)
+
+
+def test_columns_that_are_no_metrics_are_known():
+    assert {*ROW_COLUMNS, *csv_columns([])} <= TAKEN
 
 
 @pytest.mark.parametrize(
