@@ -13,7 +13,7 @@ def as_tensor(name: str, value: Any, device: torch.device | None = None) -> Tens
     """A tensor of what a user gave: torch's, numpy's, pandas' or a list's numbers.
 
     Args:
-        name: Of the argument, for the message.
+        name: The name of the argument, for the message.
         value: Anything of one shape and dtype.
         device: Where it is to live; None: where it is.
 

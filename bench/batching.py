@@ -20,7 +20,7 @@ def fitted_batch_size(count: int, batch_size: int) -> int:
 
     Args:
         count: How many inputs there are.
-        batch_size: Of the full batch. One that is no multiple of 4 is left as it is.
+        batch_size: Images in the full batch. One that is no multiple of 4 is left as it is.
 
     Returns:
         At most `batch_size`.

@@ -117,7 +117,7 @@ def build_explained(
     """What `explain` asks for; by default what the protocol scores.
 
     Args:
-        settings: Of the run.
+        settings: The settings of the run.
         protocol: How maps become curves.
         backbone: The network that scores.
         device: Where the network will live.

@@ -51,7 +51,7 @@ def claimed(folder: Path, image_ids: Sequence[str]) -> Iterator[list[str]]:
     """Claims images for the time of a `with` block.
 
     Args:
-        folder: Of the run.
+        folder: The folder of the run.
         image_ids: The images wanted.
 
     Yields:

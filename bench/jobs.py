@@ -58,7 +58,7 @@ class Launch(Callback):
     """What the launching process must know of its jobs; `conf/run.yaml` installs it.
 
     Attributes:
-        folder: Of all jobs' folders; None: nothing was launched.
+        folder: The folder of all jobs' folders; None: nothing was launched.
         launcher: Its name.
         lost_output: Why what a job in this process prints could not be written; None: it could.
     """
@@ -174,7 +174,7 @@ def run_jobs(arguments: Sequence[str]) -> list[str]:
     """Hands a command line to Hydra, waits for its jobs and tells how they ended.
 
     Args:
-        arguments: Of `bench run`, checked.
+        arguments: The arguments of `bench run`, checked.
 
     Returns:
         What failed in any of the jobs, one line each.

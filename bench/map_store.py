@@ -268,7 +268,7 @@ def open_maps(
     """Returns the store of the maps with this identity, begun before or begun now.
 
     Args:
-        folder: Of all maps.
+        folder: The folder of all maps.
         identity: `backbone`, `score`, `method`, `seed`, `precision` and `compile`: everything but
             the images that decides a map.
         dtype: See `MapStore`.

@@ -18,7 +18,7 @@ class Shard:
 
     Attributes:
         number: From 1.
-        count: Of all shares.
+        count: The count of all shares.
     """
 
     number: int = 1

@@ -20,7 +20,7 @@ class Settings:
     """The settings that the shipped configuration has of one class or function.
 
     Attributes:
-        names: Of all of them.
+        names: The names of all settings.
         parts: By setting, the classes and functions that may be built in its place.
     """
 

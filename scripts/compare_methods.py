@@ -91,10 +91,10 @@ def captum(task: Task, name: str, reduce: str = "mean", noise: str = "", **setti
 
     Args:
         task: What is asked for.
-        name: Of its class.
+        name: The name of its class.
         reduce: `mean` or `amax` over the channels.
         noise: A kind of its NoiseTunnel, around the class.
-        settings: Of `attribute`.
+        settings: The settings of `attribute`.
     """
     from captum import attr
 
@@ -186,7 +186,7 @@ def works(num_samples: int) -> dict[str, Work]:
     """What is compared, by our method's name.
 
     Args:
-        num_samples: Of the methods that may be asked for any number.
+        num_samples: Samples of the methods that may be asked for any number.
     """
     noisy = {"nt_samples": 80, "stdevs": 0.2}
     occluded = {"sliding_window_shapes": (3, 10, 10), "strides": (3, 10, 10), "baselines": 0}

@@ -129,9 +129,9 @@ class Timed:
         settings: Those that are not its own.
         forward: Forward passes of one call, fill included.
         backward: Backward passes of one call.
-        seconds: Of one call.
-        forward_seconds: Of one image in a plain loop of forward passes.
-        both_seconds: Of one image in a plain loop of forward and backward passes.
+        seconds: The seconds of one call.
+        forward_seconds: Seconds for one image in a plain loop of forward passes.
+        both_seconds: Seconds for one image in a plain loop of forward and backward passes.
     """
 
     settings: list[str]

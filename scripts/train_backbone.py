@@ -179,13 +179,13 @@ class Training:
 
     Attributes:
         epoch: Epochs that are finished.
-        history: Of each of them the mean loss and, if it was told, the accuracy.
+        history: For each of them the mean loss and, if it was told, the accuracy.
 
     Args:
         backbone: On its device; its parameters are set free.
         samples: The training images.
         recipe: How to train, with a precision that the device has.
-        seed: Of the order and the views, which depend on epoch and image only.
+        seed: The seed of the order and the views, which depend on epoch and image only.
         workers: Threads that read images.
     """
 

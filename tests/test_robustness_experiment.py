@@ -42,7 +42,7 @@ def test_each_protocol_is_a_job_and_maps_are_made_once(bench):
     found = robustness(compared, "insertion")
     assert found.left_out == ()
     assert sorted(found.means.index) == ["random", "saliency", "saliency inverted"]
-    assert sorted(found.own_rules) == sorted(PROTOCOLS)
+    assert sorted(found.protocols) == sorted(PROTOCOLS)
 
 
 def test_the_same_command_goes_on_from_there_and_a_manifest_runs_again(bench):

@@ -70,7 +70,7 @@ class _Adapter(Method):
         channels: How channels become one map, a key of `CHANNELS`.
         upsampling: How maps of another size than the input are resized, one of `UPSAMPLINGS`.
         forward_passes: Forward passes for one image, for the estimate of a run; None: not known.
-        backward_passes: The same of backward passes.
+        backward_passes: Backward passes for one image; None: not known.
         citation: Where the method comes from.
 
     Raises:

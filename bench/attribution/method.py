@@ -49,7 +49,7 @@ class Method(ABC):
         version: Raised whenever the method's numbers change; part of a row's identity.
         forward_passes: Forward passes for one image, where that is known without the network; None
             if nobody knows. Set in `__init__` if it depends on settings.
-        backward_passes: The same of backward passes.
+        backward_passes: Backward passes for one image, counted the same way.
         places: Settings that say where something lies. They decide no number: `identity` has the
             hash of what lies there.
         citation: Where the method comes from, as "Author et al. 2020, arXiv 2001.00001".

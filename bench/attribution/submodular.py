@@ -314,7 +314,7 @@ class _Term(NamedTuple):
 
     Attributes:
         weight: In the sum.
-        inputs: Of the network that is asked.
+        inputs: The inputs of the network that is asked.
         score: Inputs and the images they show parts of to scores (n,).
         of_rest: Whether the image without the set is scored, and one minus that counts.
     """

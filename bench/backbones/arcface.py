@@ -23,7 +23,7 @@ def arcface_r100(
         weights: insightface's `backbone.pth`, or a checkpoint that holds it under
             `state_dict_backbone`; or an uncertainty network of arXiv 2402.09164
             (`edl-101-*.pth`), whose linear head gives logits.
-        sha256: Of that file, if it is to be verified.
+        sha256: The sha256 of that file, if it is to be verified.
         **settings: See `bench.backbones.face.HeadSettings`.
 
     Raises:
@@ -48,7 +48,7 @@ def edl_r100(weights: str, sha256: str | None = None) -> Backbone:
 
     Args:
         weights: `edl-101-10177.pth` (CelebA) or `edl-101-8631.pth` (VGGFace2).
-        sha256: Of that file, if it is to be verified.
+        sha256: The sha256 of that file, if it is to be verified.
 
     Raises:
         BenchError: The weights do not fit, or hold no linear head.

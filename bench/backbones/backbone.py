@@ -57,8 +57,8 @@ class Preprocessing:
 
     Attributes:
         size: Side of the input in pixels.
-        mean: Of red, green, blue, in units of 0..255.
-        std: Of red, green, blue, in units of 0..255.
+        mean: The mean of red, green, blue, in units of 0..255.
+        std: The standard deviation of red, green, blue, in units of 0..255.
         channel_order: `rgb` or `bgr`: the order of the input's channels.
         resize: A key of `RESIZES`.
         crop: If given, the aspect ratio is kept: the shorter side becomes round(size / crop)
@@ -138,8 +138,8 @@ class Backbone:
         preprocessing: Images to inputs.
         output_kind: What `outputs` are: one of `bench.metrics.score.OUTPUT_KINDS`, or `BINARY`.
         num_classes: K; 2 if the network has one output.
-        memory_format: Of inputs: channels-last, unless the network cannot take that. One pass of a
-            blank image decides.
+        memory_format: The memory format of inputs: channels-last, unless the network cannot take
+            that. One pass of a blank image decides.
         dtype: What the network computes in.
         cam_layer: Name of the submodule whose output class activation maps use, or None.
         no_cam_layer: Why `auto` found no such submodule, where it did not.

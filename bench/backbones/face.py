@@ -87,7 +87,7 @@ class EmbeddingNetwork:
             head: Embeddings (B, features) to outputs (B, num_classes).
             num_classes: Outputs of the head.
             output_kind: What they are.
-            file_sha256: Of the checkpoint that the embedding network comes from.
+            file_sha256: The sha256 of the checkpoint that the embedding network comes from.
         """
         return Backbone(
             name=self.name,
@@ -133,7 +133,7 @@ def face_backbone(
     Args:
         network: Gets the weights.
         weights: The checkpoint.
-        sha256: Of the checkpoint, if it is to be verified.
+        sha256: The sha256 of the checkpoint, if it is to be verified.
         classifier: Name in the checkpoint of a linear layer that gives logits of embeddings. It
             serves if it is there and the settings name neither head nor gallery.
         containers: See `bench.backbones.checkpoint.read_state`.
@@ -177,7 +177,7 @@ def cosine_backbone(
         scale: See `HeadSettings`.
         cache: See `HeadSettings`.
         device: See `HeadSettings`.
-        file_sha256: Of the embedding network's checkpoint.
+        file_sha256: The sha256 of the embedding network's checkpoint.
 
     Raises:
         BenchError: Not exactly one of `head` and `gallery` is given, or it cannot be used.

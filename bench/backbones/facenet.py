@@ -18,7 +18,7 @@ def facenet(weights: str, sha256: str | None = None, **settings: Unpack[HeadSett
     Args:
         weights: A checkpoint of facenet-pytorch (`20180402-114759-vggface2.pt`), whose
             classifier (8631 classes of VGGFace2) gives logits.
-        sha256: Of that file, if it is to be verified.
+        sha256: The sha256 of that file, if it is to be verified.
         **settings: See `bench.backbones.face.HeadSettings`.
 
     Raises:

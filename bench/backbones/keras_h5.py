@@ -44,7 +44,7 @@ def keras_h5(
     Args:
         weights: The file.
         preprocessing: A key of `PREPROCESSINGS`, or settings of `Preprocessing` except its size.
-        sha256: Of the file, if it is to be verified.
+        sha256: The sha256 of the file, if it is to be verified.
         input_size: Side of the input in pixels; needed only where the file leaves it open.
         output_kind: What the outputs are; read from the graph if None.
         cam_layer: Name of a layer (`outer.inner` in a nested model) for class activation maps;

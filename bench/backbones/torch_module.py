@@ -37,7 +37,7 @@ def timm_model(
             those that timm downloads once, or `random`, the same each time.
         preprocessing: Settings of `Preprocessing`; size, mean and std that are None are timm's.
         num_classes: Outputs; None: as many as timm's default.
-        sha256: Of the checkpoint file, if it is to be verified.
+        sha256: The sha256 of the checkpoint file, if it is to be verified.
         output_kind: What the outputs are.
         cam_layer: A submodule, `auto` or None.
         feature_layer: A submodule or None.
@@ -87,7 +87,7 @@ def torch_module(
         preprocessing: Settings of `Preprocessing`.
         output_kind: What the outputs are.
         weights: Checkpoint file; None: the module has its weights already.
-        sha256: Of the checkpoint file, if it is to be verified.
+        sha256: The sha256 of the checkpoint file, if it is to be verified.
         cam_layer: A submodule, `auto` (see `LayerTrace.find`) or None.
         feature_layer: A submodule or None.
 

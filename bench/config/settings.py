@@ -88,7 +88,7 @@ class OneImage:
 
     Attributes:
         file: Where it lies.
-        probability: Of its top class.
+        probability: The probability of its top class.
         tolerance: How far another one may be off.
     """
 
@@ -126,7 +126,7 @@ class RunSettings:
     """What a run is asked to do; conf/run.yaml says what each setting means.
 
     Attributes:
-        name: Of the leaderboard; None: made of the names of data set, network and protocol.
+        name: The name of the leaderboard; None: the names of data set, network and protocol.
         results_dir: Where everything is written.
         dataset: The images.
         backbone: The network that scores.
@@ -138,7 +138,7 @@ class RunSettings:
         select: Which images of the data set.
         maps: Which maps are kept.
         policy: What is computed: one of `POLICIES`.
-        seed: Of all draws.
+        seed: The seed of all draws.
         shard: The share of the images; None: all of them.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         batch_size: Inputs in one forward pass.

@@ -42,7 +42,7 @@ def find_damage(content: bytes, opened: Image.Image) -> str | None:
 
     Args:
         content: The file.
-        opened: The same, as Pillow opened it.
+        opened: The file, as Pillow opened it.
 
     Returns:
         What is wrong, or None.
@@ -72,7 +72,7 @@ def find_hole(content: bytes, opened: Image.Image, image: NDArray[np.uint8]) -> 
 
     Args:
         content: The file. Only JPEG, WebP and some compressed TIFF files are looked at.
-        opened: The same, as Pillow opened it.
+        opened: The file, as Pillow opened it.
         image: Its pixels (H, W, 3).
 
     Returns:

@@ -30,7 +30,7 @@ class Entry:
     """One line of a list.
 
     Attributes:
-        number: Of the line, from 1.
+        number: The number of the line, from 1.
         image_id: The path as it stands there, without `./` and doubled slashes, relative to the
             root.
         target: The label.
@@ -55,7 +55,7 @@ class ListFile:
 
     Attributes:
         path: The file.
-        sha256: Of its bytes.
+        sha256: The sha256 of its bytes.
         published: Which published list it is, or None.
         entries: Its lines, in their order.
         header: Its first line, where that names columns; else None.

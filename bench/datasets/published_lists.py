@@ -14,8 +14,9 @@ class PublishedList:
         name: Its name in our tables and messages.
         num_images: Lines in it.
         path: The file in the authors' repository.
-        sha256: Of the file as it is there: lines end in LF, the last one in nothing.
-        entries_sha256: Of its entries in their order, as `Dataset.identity` hashes a list.
+        sha256: The sha256 of the file as it is there: lines end in LF, the last one in nothing.
+        entries_sha256: The sha256 of its entries in their order, as `Dataset.identity` hashes a
+            list.
     """
 
     name: str
@@ -90,8 +91,8 @@ def find_published(content: bytes) -> PublishedList | None:
     """Which published list a file is, or None.
 
     Args:
-        content: Of the file. Line ends at its end, or in the manner of Windows, do not count: git
-            and editors change them, and they name no other images.
+        content: The bytes of the file. Line ends at its end, or in the manner of Windows, do not
+            count: git and editors change them, and they name no other images.
     """
     lines = content.replace(b"\r\n", b"\n").rstrip(b"\n")
     digest = hashlib.sha256(lines).hexdigest()

@@ -20,7 +20,7 @@ class Selection:
             `all`.
         per_class: At most so many of each label, or None.
         max_images: At most so many in all, drawn after `per_class`, or None.
-        seed: Of the draws.
+        seed: The seed of the draws.
 
     Raises:
         BenchError: A setting is out of range.

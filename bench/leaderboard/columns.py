@@ -51,8 +51,8 @@ class Column:
         note: A word or two under the heading.
         kind: Words may break, texts stand at the left, numbers at the right.
         value: What a cell sorts by; None sorts last. By default its text.
-        ends: Of an interval, what is drawn of a row.
-        higher_is_better: Of numbers that compete; None: they do not.
+        ends: The ends of the interval that is drawn of a row.
+        higher_is_better: Whether higher numbers are better; None: the numbers do not compete.
         p_values: The name under which rows have the p-values of differences from the best.
         first: The order that a first click gives.
         least: Rows that must have something to say, for the column to be shown.
@@ -97,7 +97,7 @@ def csv_columns(statistics: Sequence[Statistic]) -> list[str]:
     """The columns of a leaderboard's CSV, in their order.
 
     Args:
-        statistics: Of all its protocols.
+        statistics: The statistics of all its protocols.
     """
     measured = [name for statistic in statistics for name in _measured(statistic)]
     published = [statistic for statistic in statistics if statistic.published]
@@ -130,7 +130,7 @@ def leaderboard_columns(statistics: Sequence[Statistic]) -> list[Column]:
     """What a leaderboard shows people of rows that may be compared.
 
     Args:
-        statistics: Of their protocol, in the order of the table.
+        statistics: The statistics of their protocol, in the order of the table.
     """
     measured = [column for statistic in statistics for column in _statistic_columns(statistic)]
     return [
@@ -288,11 +288,11 @@ def number_column(
     """A column of the numbers that rows have under a name.
 
     Args:
-        name: Of the number in a row.
+        name: The name of the number in a row.
         title: See `Column`.
         heading: See `Column`.
         template: How a number is written.
-        settings: Of `Column`.
+        settings: Other attributes of `Column`.
     """
     return Column(
         title,
@@ -307,10 +307,10 @@ def text_column(name: str, title: str, heading: str = "", **settings: Any) -> Co
     """A column of the texts that rows have under a name.
 
     Args:
-        name: Of the text in a row.
+        name: The name of the text in a row.
         title: See `Column`.
         heading: See `Column`.
-        settings: Of `Column`.
+        settings: Other attributes of `Column`.
     """
     return Column(
         title,

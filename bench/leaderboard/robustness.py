@@ -159,7 +159,7 @@ def comparable(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
     """Sets of comparisons of the same images by the same network, which differ in their protocol.
 
     Args:
-        comparisons: Of a leaderboard.
+        comparisons: The comparisons of a leaderboard.
 
     Returns:
         The sets that have at least two. The first of each shares the most settings of its protocol

@@ -86,7 +86,7 @@ def undefined_areas(comparisons: Sequence[Comparison]) -> list[str]:
     Scores are finite, but an area relative to a clean score of zero is not.
 
     Args:
-        comparisons: Of a leaderboard.
+        comparisons: The comparisons of a leaderboard.
     """
     lines = []
     for comparison in comparisons:

@@ -269,13 +269,13 @@ def images_needed(
     for one pair that was chosen beforehand; corrected for many pairs, more are needed.
 
     Args:
-        difference: Of the means, in any unit: one that was seen, or one that matters.
+        difference: The difference of the means, in any unit: one seen, or one that matters.
         deviation: Standard deviation of the images' differences, in the same unit.
         power: Chance of finding it.
         level: Two-sided level of the test.
-        efficiency: Of the test, relative to the t-test: 1 for the permutation test of the mean,
-            3 / pi for Wilcoxon's on normal data (Hodges and Lehmann 1956; on heavy-tailed data it
-            is more, so that fewer images do).
+        efficiency: The efficiency of the test, relative to the t-test: 1 for the permutation test
+            of the mean, 3 / pi for Wilcoxon's on normal data (Hodges and Lehmann 1956; on
+            heavy-tailed data it is more, so that fewer images do).
 
     Returns:
         A whole number; infinity for a difference of 0, NaN if one is NaN.

@@ -25,7 +25,7 @@ def exact_floats(maps: Tensor) -> Tensor:
     """Maps as floats in which different values stay different: rounding would make ties.
 
     Args:
-        maps: Of any real dtype.
+        maps: (N, H, W) of any real dtype.
 
     Returns:
         float32 where it holds every value of the dtype (bool, integers of up to 16 bits, float16,
@@ -124,7 +124,7 @@ def perturb(start: Tensor, end: Tensor, order: Tensor, counts: Iterable[int]) ->
 
     Args:
         start: (N, C, H, W), or anything that broadcasts to it.
-        end: The same; what the pixels become. One of the two has H and W.
+        end: What the pixels become: an input that broadcasts, too. One of the two has H and W.
         order: (N, H*W) int32 from `order_pixels`.
         counts: Numbers of replaced pixels, ascending.
 
@@ -177,7 +177,7 @@ def curves(
     Args:
         score: Inputs and targets to scores.
         start: (B, C, H, W) inputs, or a baseline that broadcasts to them ((1, C, 1, 1), say).
-        end: The same; what the pixels become.
+        end: What the pixels become: (B, C, H, W) inputs, or a baseline that broadcasts to them.
         targets: (B,) int64.
         order: (N, H*W) int32, one row for each map; an image can have several maps.
         images: (N,) int64, the image in 0..B-1 that each map belongs to.

@@ -12,7 +12,7 @@ class Statistic:
             `<name>_ci_low`, `<name>_letters`, `<name>_delta`, ...
         title: In tables and figures, as "Insertion".
         higher_is_better: None where neither is: then nothing is marked, tested or ranked by it.
-        column: Of the number itself; `name` by default.
+        column: The column of the number itself; `name` by default.
         short: In tables of a terminal, as "ins"; `title` by default.
         quantity: On axes, as "insertion AUC"; `title` in lower case by default.
         digits: After the decimal point.

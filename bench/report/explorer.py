@@ -48,10 +48,10 @@ def levels(protocol: Protocol, lengths: Mapping[str, int], height: int, width: i
     """Which pixels may share a level: those between which no shown point of a curve lies.
 
     Args:
-        protocol: Of the runs.
+        protocol: The protocol of the runs.
         lengths: By curve, the points S+1 that it has.
-        height: Of the maps.
-        width: Of the maps.
+        height: The height of the maps.
+        width: The width of the maps.
     """
     pixels = height * width
     # Of a map whose pixels fall in raster order, a pixel's place is its place in the order.
@@ -84,8 +84,8 @@ def level_map(
 
     Args:
         saliency_map: (H, W), higher = more important.
-        protocol: Of the map's run.
-        known: Of this protocol and size.
+        protocol: The protocol of the map's run.
+        known: The levels of this protocol and size.
     """
     return known.of_position[place_of_pixel(saliency_map, protocol.ties)]
 

@@ -88,7 +88,7 @@ def render(
     """The page; fills the sections' explorers with as many images as it may hold.
 
     Args:
-        sections: Of leaderboards.
+        sections: The sections of leaderboards.
         robustness: Sections on how far the protocol decides.
         overview: Figures of all leaderboards together.
         largest: Bytes that it may have.

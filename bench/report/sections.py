@@ -113,10 +113,10 @@ class RobustnessSection:
     """How far the order of methods depends on the protocol, for one data set and network.
 
     Attributes:
-        id: Of its place on the page.
+        id: The id of its place on the page.
         name: The leaderboard's.
         title: Data set and network.
-        marks: Of the methods.
+        marks: The marks of the methods.
         statistics: A result each.
     """
 

@@ -91,7 +91,7 @@ def side_by_side(comparisons: Sequence[Comparison]) -> SideBySide:
     controls come last.
 
     Args:
-        comparisons: Of any leaderboards and results folders.
+        comparisons: The comparisons of any leaderboards and results folders.
     """
     runs: dict[str, dict[str, Run]] = {}
     like: dict[str, Comparison] = {}
@@ -211,7 +211,7 @@ def _standings(
     """By method, by how many comparisons it lacks, and its mean rank in the others.
 
     Args:
-        firsts: Of each comparison the first statistic, and the methods' means.
+        firsts: For each comparison its first statistic, and the methods' means.
     """
     if not firsts:
         return {}

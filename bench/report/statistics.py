@@ -35,7 +35,7 @@ def to_markdown(significances: Sequence[Significance], title: str) -> str:
     """What can be said of one comparison: a section for each statistic.
 
     Args:
-        significances: Of the same methods on the same images.
+        significances: The significances of the same methods on the same images.
         title: What the rows share.
     """
     lines = [f"## {markdown(title)}", ""]

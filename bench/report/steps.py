@@ -36,7 +36,7 @@ def step_of_pixel(
 
     Args:
         saliency_map: (H, W), float32 or float64, higher = more important.
-        protocol: Of the map's run.
+        protocol: The protocol of the map's run.
         metric: A key of `protocol.curves`.
 
     Returns:
@@ -65,7 +65,7 @@ def step_pictures(
     Args:
         picture: The image, and what removed pixels become.
         saliency_map: (H, W), the size of the photo.
-        protocol: Of the map's run.
+        protocol: The protocol of the map's run.
         metric: A key of `protocol.curves` whose baseline the picture has.
         steps: K points of the curve, 0 its first; all S+1 if None.
 

@@ -37,7 +37,7 @@ def protocol_in_words(protocol: Protocol, rule: str) -> list[str]:
     """Sentences that say what was measured.
 
     Args:
-        protocol: Of the runs.
+        protocol: The protocol of the runs.
         rule: The AUC rule that the table goes by.
     """
     sentences = [
@@ -55,7 +55,7 @@ def significance_in_words(found: Significance, images: int) -> list[str]:
     """Sentences on which methods of a comparison can be told apart.
 
     Args:
-        found: Of one metric.
+        found: The significance of one metric.
         images: How many there are.
     """
     best, *others = found.methods

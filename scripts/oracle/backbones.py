@@ -205,7 +205,7 @@ def classifier(
         tiny: Few channels.
         pool: `gap` or `flatten`.
         depth: Dense layers with ReLU before the last one.
-        activation: Of the last one.
+        activation: The activation of the last one.
     """
     widths = ((6, 7) if tiny else (512, 128))[:depth]
     last = layers.Dense(_classes(tiny), activation, name="predictions")

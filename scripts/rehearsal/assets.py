@@ -52,7 +52,7 @@ class Listed:
 
     Attributes:
         path: The file.
-        line: Of the list.
+        line: The line of the list.
         label: The class.
         is_mistaken: Whether networks shall put another class first.
     """

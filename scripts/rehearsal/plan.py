@@ -52,7 +52,7 @@ class Experiment:
     """A published table.
 
     Attributes:
-        name: Of the experiment; after a colon, of a variant of it.
+        name: The name of the experiment; after a colon, of a variant of it.
         data: Its images: `celeba`, `vggface2` or `cub`.
         list: In the authors' folder of lists.
         scored: Key of `NETWORKS`: whose scores make the curves.
@@ -61,7 +61,7 @@ class Experiment:
         deterministic: Methods that draw nothing, by our names.
         drawn: Methods that draw at random; nothing is asked of their maps.
         shows_on_black: Whether the table has the average highest confidence.
-        overrides: Of a variant, what `bench run` is told; `{assets}` is filled in.
+        overrides: The overrides of a variant, what `bench run` is told; `{assets}` is filled in.
     """
 
     name: str

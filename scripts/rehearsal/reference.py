@@ -120,7 +120,7 @@ def score_cam(model: Model, x: np.ndarray, batch_size: int = 32) -> np.ndarray:
     minimum stays.
 
     Args:
-        model: Of probabilities.
+        model: The model of probabilities.
         x: (N, H, W, 3).
         batch_size: Masked images in a pass.
 
@@ -192,7 +192,7 @@ def confidences_on_black(
     """Probability of the labels while the first pixels of an order are shown on black.
 
     Args:
-        model: Of probabilities.
+        model: The model of probabilities.
         kind: Its preprocessing.
         images: (N, H, W, 3) RGB uint8 in the network's size.
         labels: (N,).

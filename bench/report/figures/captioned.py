@@ -153,7 +153,7 @@ def ranks_over_benchmarks(comparisons: Sequence[Comparison]) -> Iterator[Caption
     """How methods rank where there are several benchmarks, networks or protocols.
 
     Args:
-        comparisons: Of one leaderboard.
+        comparisons: The comparisons of one leaderboard.
     """
     for statistic in shared_statistics(comparisons) if len(comparisons) > 1 else ():
         yield CaptionedFigure(

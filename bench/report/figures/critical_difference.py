@@ -97,7 +97,7 @@ class _Diagram:
         found: Whose ranks.
         controls: Names that are written in grey italics, their lines dashed.
         side: Room for names at the left and at the right.
-        width: Of the figure.
+        width: The width of the figure.
     """
 
     found: Significance

@@ -27,7 +27,7 @@ def draw_ranks(comparisons: Sequence[Comparison], statistic: Statistic | str) ->
     """Ranks of methods in every benchmark, the best mean rank first.
 
     Args:
-        comparisons: Of one leaderboard. Where a method lacks, its cell is blank.
+        comparisons: The comparisons of one leaderboard. Where a method lacks, its cell is blank.
         statistic: One of those that all are `tested` by, or its name.
     """
     statistic = comparisons[0].statistic(statistic)

@@ -211,7 +211,7 @@ class _Example:
         """Draws photo above map, the steps of each curve in a line, and the curves.
 
         Args:
-            figure: Of `placed_figure`.
+            figure: A figure of `placed_figure`.
             top: Inches from its upper edge.
             height: Inches of the panel of the curves.
 

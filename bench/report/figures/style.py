@@ -160,7 +160,7 @@ def panel_grid(count: int, height: float, sharey: bool = False) -> tuple[Figure,
     """A figure of panels, two beside each other.
 
     Args:
-        count: Of the panels.
+        count: The count of the panels.
         height: Inches of a row of panels.
         sharey: Whether panels that stand beside each other share their vertical axis.
     """
@@ -201,7 +201,7 @@ def add_legend(figure: Figure, methods: dict[str, Mark], lines: bool = True) -> 
     """Names the methods under the figure, in as many columns as fit, and makes it higher.
 
     Args:
-        figure: Of `new_figure`.
+        figure: A figure of `new_figure`.
         methods: By their names.
         lines: Whether the figure shows lines.
 

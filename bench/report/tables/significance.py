@@ -64,7 +64,7 @@ def pair_table(found: Significance, controls: Collection[str]) -> Table:
     """Each pair of methods.
 
     Args:
-        found: Of one statistic.
+        found: The significance of one statistic.
         controls: Names of the rows that are controls.
     """
     pairs = [dict(pair) for _, pair in found.pairs.iterrows()]
@@ -77,7 +77,7 @@ def win_rate_table(found: Significance, controls: Collection[str]) -> Table:
     """On which share of the images a row beats a column.
 
     Args:
-        found: Of one statistic.
+        found: The significance of one statistic.
         controls: Names of the rows that are controls.
     """
     columns = [
@@ -104,7 +104,7 @@ def text_table(table: pd.DataFrame, names: str, controls: Collection[str], title
         table: Text; its index are the rows' names.
         names: The title of the names' column.
         controls: Names of the rows that are controls.
-        title: Of the table.
+        title: The title of the table.
     """
     columns = [text_column("", names, kind="name")]
     columns += [text_column(str(one), str(one), kind="words") for one in table.columns]

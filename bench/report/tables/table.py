@@ -151,9 +151,9 @@ def build_table(
     Args:
         columns: Those that have nothing to say are left out; see `Column.least`.
         records: What is known, a row each.
-        names: Of the rows.
+        names: The names of the rows.
         controls: Whether each row is a control.
-        parts: Of `Table`: its title, ...
+        parts: Other attributes of the `Table`: its title, ...
     """
     filled = {place: _cells(column, records, controls) for place, column in enumerate(columns)}
     shown = [
