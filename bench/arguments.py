@@ -1,4 +1,4 @@
-"""Holds settings against the annotations of what they are given to, before it is built."""
+"""Checks settings against the annotations of a class or function, before it is built."""
 
 import inspect
 import math
@@ -26,7 +26,7 @@ def typed(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
     numbers become text where text is wanted, as a folder may be called 2024.
 
     Args:
-        settings: With `_target_`; settings inside may have one, too, and are resolved the same way.
+        settings: With `_target_`; settings inside may have one, too, and are checked the same way.
         key: Where they stand.
 
     Raises:

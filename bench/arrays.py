@@ -1,4 +1,4 @@
-"""Arrays that users give to our functions, as tensors."""
+"""Converts users' arrays to tensors."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The batch sizes that are left when memory has run out, remembered for the next run."""
+"""Batch sizes that fit in memory, remembered for the next run."""
 
 import json
 from collections import UserDict

@@ -1,4 +1,4 @@
-"""Fixed batch shapes: the reason why a number does not depend on what else is in the run."""
+"""Fixed batch shapes, so that no number depends on the other images or methods of a run."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""Settings to objects: everything that a run is made of, checked."""
+"""Builds the objects of a run from its settings."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`bench check backbone=...`: what a loaded network is, and how fast, before hours are spent."""
+"""`bench check backbone=...`: what a loaded network is, and how fast it is."""
 
 import statistics
 import time

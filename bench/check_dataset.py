@@ -1,4 +1,4 @@
-"""`bench check dataset=...`: what is wrong with a data set, all of it at once."""
+"""`bench check dataset=...`: everything that is wrong with a data set, in one report."""
 
 import hashlib
 from collections.abc import Iterator

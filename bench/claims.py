@@ -1,7 +1,7 @@
-"""Who is computing which images of a run right now, so that two runs at once share the work.
+"""Locks on images, so that two runs at once share the work.
 
-A claim is a locked file that names images. The system takes the lock off when its process ends,
-however it ends, so a claim never outlives who made it.
+A claim is a locked file that names images. The system releases the lock when the process ends,
+however it ends, so a claim never outlives its process.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""The names that configuration knows, and what a command line asks for, before Hydra sees it.
+"""Names of the configuration, and checks of a command line before Hydra sees it.
 
 Hydra's own error for an unknown name in a list shows no names, and a results folder that cannot
 be written ends in its traceback; both are checked here first.

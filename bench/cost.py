@@ -1,4 +1,4 @@
-"""What a run will cost, told before it starts: passes, time and disk."""
+"""What a run will take, printed before it starts: passes, time and disk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The exceptions and warnings that a user is meant to read, and the checks that raise them."""
+"""Exceptions and warnings for users, and the checks that raise them."""
 
 import errno
 import warnings

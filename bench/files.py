@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one, and what to do with broken ones."""
+"""Writes files atomically, and sets broken ones aside."""
 
 import hashlib
 import json

@@ -1,6 +1,6 @@
-"""What is kept of a run for those who read its leaderboard: pictures of a few images, and maps.
+"""Stores pictures and maps of a few images, for figures and reports.
 
-Figures and reports are made of it later, where neither the data set nor the network may be at hand.
+Figures and reports are made later, and need neither the data set nor the network.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What `bench list` shows."""
+"""The tables of `bench list`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

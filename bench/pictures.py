@@ -1,4 +1,4 @@
-"""What a reader sees of an image: the photo as the network gets it, and what removed pixels become.
+"""Pictures of images: the photo as the network gets it, and what removed pixels become.
 
     results_dir/pictures/<benchmark>_<backbone>_<protocol>-<comparison>/<image>.npz
 

@@ -1,4 +1,4 @@
-"""Configuration that installed packages bring: the entry-point group `bench.configs`.
+"""Configuration of installed packages: the entry-point group `bench.configs`.
 
 An entry point names, with dots, a folder of a package that holds `method/*.yaml` and so on:
 

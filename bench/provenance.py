@@ -1,4 +1,4 @@
-"""What is needed to know where a number came from."""
+"""The provenance of a run: command, commit, packages, device."""
 
 import platform
 import re

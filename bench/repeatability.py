@@ -1,4 +1,4 @@
-"""Whether a network is a function of its input: the same image, the same outputs.
+"""Checks that a network gives the same outputs for the same image.
 
 Noise and active dropout change outputs from pass to pass; BatchNorm without running statistics
 makes them depend on the other images of the batch. A curve of such outputs cannot be repeated.

@@ -1,8 +1,8 @@
 """Methods of other packages, and plain functions, by their dotted path.
 
-Nobody here knows what such code does, so by default it explains one image at a time, with the
-global random generators seeded for that image: its map then depends on nothing else. What it leaves
-on the network is put back after each call, see `bench.attribution.guard`.
+We cannot know what such code does, so by default it explains one image at a time, with the global
+random generators seeded for that image. Its map then depends on nothing else. What it changes on
+the network is put back after each call, see `bench.attribution.guard`.
 """
 
 import hashlib

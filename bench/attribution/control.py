@@ -1,4 +1,4 @@
-"""Controls: maps that know nothing of the model. A method worth its passes beats them."""
+"""Controls: maps that do not depend on the model. A useful method beats them."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,8 @@
-"""What a method must leave as it found it, and what is put back where it does not.
+"""Restores the network and torch's settings after each call of a method.
 
-Code that is not ours runs on the network that scores the curves of all methods, in a process whose
-settings and random generators all methods share. Around each call these are kept, compared and put
-back: rows of other methods have the same bits with and without it.
+A method may be code of other people. It runs on the network that scores the curves of all methods,
+in a process whose settings and random generators all methods share. So these are compared before
+and after each call, and put back: rows of other methods have the same bits with and without it.
 """
 
 import os

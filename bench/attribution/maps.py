@@ -1,4 +1,4 @@
-"""What a method gives, held against the contract."""
+"""Checks the maps that a method returns."""
 
 from collections.abc import Sequence
 from typing import Any

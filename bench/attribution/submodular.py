@@ -1,4 +1,4 @@
-"""Submodular subset selection: the few regions of an image that together explain most."""
+"""SMDL: greedy submodular choice of the regions of an image that together explain most."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A user's module as `bench.insertion_deletion` takes it: what curves need of a backbone."""
+"""A user's module as a backbone, for `bench.insertion_deletion`."""
 
 import warnings
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which layer class activation maps can be taken from: what one forward pass shows of a network."""
+"""Chooses the layer for class activation maps, from one forward pass through the network."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

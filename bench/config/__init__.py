@@ -1,1 +1,1 @@
-"""What a run is asked to do: settings as frozen dataclasses, checked."""
+"""The settings of a run as frozen dataclasses, checked."""

@@ -1,4 +1,4 @@
-"""The one door from Hydra's configuration into the package: everything is checked here, at once."""
+"""Converts Hydra's configuration to `RunSettings`, and checks all of it at once."""
 
 import copy
 import re

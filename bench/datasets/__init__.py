@@ -1,1 +1,1 @@
-"""Labelled images: where they come from, and proof of which ones they were."""
+"""Labelled images, and the hashes that identify them."""

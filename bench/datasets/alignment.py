@@ -1,4 +1,4 @@
-"""Faces cropped and turned upright, by five landmarks and a template of where they shall lie."""
+"""Aligns faces: crops and rotates them so that five landmarks match a template."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Which methods of a comparison do no better than a control, or have maps that say nothing."""
+"""Finds methods that do not beat a control, or whose maps are constant."""
 
 from collections.abc import Sequence
 

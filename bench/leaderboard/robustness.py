@@ -2,7 +2,7 @@
 
 Rules that are affine in each other on every image put methods in the same order: all methods share
 an image's end points, so `mean` and `mean_without_end` are the trapezoid times a number, plus what
-is the same for all. They are no settings of their own.
+is the same for all. So they are not counted as further settings.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What makes all rows of a comparison doubtful: the network's accuracy, or the network itself."""
+"""Warnings about all rows of a comparison: low accuracy, or a network that is not repeatable."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which methods of a comparison can be told apart, and how far apart they are."""
+"""Which methods of a comparison differ significantly, and by how much."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """Rules that turn a stored curve into one number.
 
-The published rule is `trapezoid`. The others are conventions of other tools, so that their numbers
-can be told apart from ours on one and the same curve; none needs a second run.
+The published rule is `trapezoid`. The others are conventions of other tools, to compare
+their numbers with ours on one and the same curve; none needs a second run.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The report: leaderboards, figures and an explorer of images in one HTML file.
 
-The page asks nothing of the network, and a content security policy forbids it to.
+The page loads nothing from the network, and a content security policy forbids it to.
 """
 
 import base64

@@ -1,6 +1,6 @@
-"""Where a page's numbers come from, as people may pass it on.
+"""The provenance that a page shows.
 
-No folders but those that a command names, no packages but those that decide numbers.
+It names only folders that a command names, and packages that change numbers.
 """
 
 import json

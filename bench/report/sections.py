@@ -1,4 +1,4 @@
-"""What the page says of each comparison of a leaderboard, a section each."""
+"""The sections of the page, one for each comparison of a leaderboard."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence

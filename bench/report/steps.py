@@ -1,7 +1,7 @@
 """Which pixels a step of a curve replaces, and what the image looks like then.
 
-The order is made anew from a kept map by the rule that the run went by. It is the run's own, but
-for ties under `running_numpy`, whose order depends on numpy and CPU.
+The order is computed again from a stored map by the tie rule of the run. It is the same order,
+except for ties under `running_numpy`, whose order depends on numpy and CPU.
 """
 
 from collections.abc import Sequence

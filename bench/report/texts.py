@@ -1,4 +1,4 @@
-"""A protocol, and what tests say, in words."""
+"""Texts that describe a protocol and the results of tests."""
 
 from collections.abc import Sequence
 

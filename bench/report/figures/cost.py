@@ -1,4 +1,4 @@
-"""What a method gives for what it costs."""
+"""Means against passes and seconds."""
 
 from collections.abc import Mapping
 from typing import Literal

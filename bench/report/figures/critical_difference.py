@@ -1,4 +1,4 @@
-"""Average ranks of methods, and which of them cannot be told apart."""
+"""Average ranks of methods with the critical difference."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

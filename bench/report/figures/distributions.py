@@ -1,4 +1,4 @@
-"""What single images give a method."""
+"""Values of single images, by method."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Photos, maps over them, and what a curve makes of them."""
+"""Photos, maps over them, and pictures at steps of the curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """How figures look: colours, marks, fonts and names; and how they become files.
 
-Nothing is told by colour alone: each method has its marker and its dash pattern, so that
+No meaning depends on colour alone: each method has its marker and its dash pattern, so that
 a figure can be read in black-and-white print.
 """
 

@@ -1,4 +1,4 @@
-"""What tests say of methods, as tables for the page."""
+"""Results of significance tests as tables for the page."""
 
 from collections.abc import Collection
 
