@@ -37,7 +37,7 @@ def typed(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
         return dict(settings)
     try:
         hints = dict(_hints(get_object(target)))
-    except (ImportError, ValueError):  # to build it will tell
+    except (ImportError, ValueError):  # building it raises the error
         return dict(settings)
     return {
         name: _typed(value, hints.get(name, Any), f"{key}.{name}")

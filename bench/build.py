@@ -41,7 +41,7 @@ def build(component: Component) -> Any:
     """What a component names, made with its settings.
 
     Raises:
-        BenchError: It cannot be built: what goes wrong is told in one line.
+        BenchError: It cannot be built; the message says in one line what went wrong.
     """
     key, target = component.key, component.target
     _require_all_set(component)
@@ -147,7 +147,7 @@ def build_explained(
 
 
 def build_methods(settings: RunSettings, console: Console) -> dict[str, Method]:
-    """The chosen methods by name; those that settings were given for in vain are told.
+    """The chosen methods by name; settings for methods that were not chosen are reported.
 
     Raises:
         BenchError: None is chosen, or one cannot be built.

@@ -53,7 +53,7 @@ def check_experiment(
 
     Returns:
         What is wrong, one line a kind; empty if a run can start and its list and weights are those
-        that the experiment declares, as far as that can be told.
+        that the experiment declares, as far as that can be checked.
     """
     doctor = _Doctor(name, settings, console)
     doctor.check_paths(sources)
@@ -74,7 +74,7 @@ def check_experiment(
 
 
 class _Doctor:
-    """The steps of a check; each tells what it finds, and keeps what is wrong.
+    """The steps of a check; each prints what it finds, and keeps what is wrong.
 
     Args:
         name: The experiment's name.
@@ -264,7 +264,7 @@ class _Doctor:
         return sum(top == sample.target for top, sample in zip(found, dataset.samples, strict=True))
 
     def _methods(self) -> dict[str, Method]:
-        """Those that can be built; why others cannot is told."""
+        """The methods that can be built; for the others the reason is printed."""
         methods = {}
         for name, component in self.settings.methods.items():
             if self._lacks(component.key):

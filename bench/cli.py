@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _write_any_text()
-    logging.raiseExceptions = False  # Hydra logs to the output; what is lost there is told once
+    logging.raiseExceptions = False  # Hydra logs to the output; a lost output is reported once
     for problem in plugin_problems():
         _print_warning(problem)
     try:
@@ -88,7 +88,7 @@ def _write_any_text() -> None:
 
 
 def _tell(line: str) -> None:
-    """Writes a line where errors go; if that cannot be written, the exit code has to tell."""
+    """Writes a line where errors go; if that cannot be written, only the exit code says so."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 

@@ -25,7 +25,7 @@ GIVE_UP = 3
 """Images that a method fails on, one after another, before it is asked no more."""
 
 LONGEST_REASON = 500
-"""Characters of what is told of a failure."""
+"""Characters that are shown of a failure's reason."""
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class Job:
         command: The command line, program first.
         declared: See `bench.configuration.declared_runs`.
         folders: The user's configuration folders.
-        outcome: Name of the file that tells how it ended; no other launch's are called so.
+        outcome: Name of the file that says how it ended; no other launch uses it.
     """
 
     command: Sequence[str]
@@ -131,13 +131,13 @@ class Job:
                 try:
                     console = Console(file=file, width=200, markup=False)
                     self._run(config, console, outcome, share_gpus=True)
-                except Exception as error:  # the other jobs go on, and this one's end is told
+                except Exception as error:  # the other jobs go on, and this one's error is reported
                     outcome.failures.append(f"{type(error).__name__}: {_in_a_line(error)}")
                     outcome.traces.append(traceback.format_exc())
         else:
             try:
                 self._run(config, Console(markup=False), outcome)
-            except OSError as error:  # which Hydra would tell, too, in a line of its own
+            except OSError as error:  # which Hydra would report, too, in another line
                 if not is_lost_output(error):
                     raise
                 Launch.lost_output = error
@@ -171,7 +171,7 @@ class Job:
 
 
 def run_jobs(arguments: Sequence[str]) -> list[str]:
-    """Hands a command line to Hydra, waits for its jobs and tells how they ended.
+    """Hands a command line to Hydra, waits for its jobs and reports how they ended.
 
     Args:
         arguments: The arguments of `bench run`, checked.

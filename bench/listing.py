@@ -52,7 +52,7 @@ def _facts_of_method(path: Path) -> Facts:
         method = get_class(settings["_target_"])
         if not issubclass(method, Method):
             return "unknown", ""
-    except Exception:  # anybody's file and module: `bench run` tells what is wrong with it
+    except Exception:  # anybody's file and module: `bench run` says what is wrong with it
         return "unknown", ""
     if method.passes is not Method.passes:
         other = any(key in settings for key in OTHER_METHODS)
@@ -77,7 +77,7 @@ def _facts_of_metric(path: Path) -> Facts:
     try:
         ((name, settings),) = load_nodes(path).items()
         metric = metric_from_settings(name, settings, f"metric.{name}")
-    except Exception:  # anybody's file and module: `bench run` tells what is wrong with it
+    except Exception:  # anybody's file and module: `bench run` says what is wrong with it
         return "unknown", "unknown", "unknown", ""
     looks_at = {"scores": metric.uses_scores, "order of pixels": metric.uses_order}
     needs = ", ".join(what for what, is_needed in looks_at.items() if is_needed)

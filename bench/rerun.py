@@ -49,13 +49,13 @@ _OF_A_RUN = (
 def rerun(
     manifest: Path, arguments: Sequence[str], is_trusted: bool, console: Console
 ) -> list[str]:
-    """Runs one manifest's method again, whatever is stored, and tells how far its rows are off.
+    """Runs one manifest's method again, whatever is stored, and says how far its rows are off.
 
     Args:
         manifest: A run's manifest.json, or its folder.
         arguments: `key=value`, which go before the manifest; `results_dir` is `rerun` by default.
         is_trusted: Whether classes and functions may be loaded that are not shipped.
-        console: Where everything is told.
+        console: Where everything is printed.
 
     Returns:
         What failed, one line each.

@@ -128,7 +128,7 @@ def predict(dataset: Dataset, scorer: Scorer, device: torch.device, workers: int
             for error in block:
                 if isinstance(error, BenchError):
                     problems.add("images that cannot be read", str(error))
-            if problems.lines():  # the rest is only read to tell all that is wrong
+            if problems.lines():  # the rest is only read to report everything that is wrong
                 continue
             read = [image for image in block if not isinstance(image, BenchError)]
             x = scorer.backbone.preprocess(read).to(device)
@@ -159,7 +159,7 @@ def _key(dataset: Dataset, backbone: Backbone) -> str:
         try:
             state = sample.path.stat()
             written = f"{state.st_size} {state.st_mtime_ns}"
-        except OSError:  # to read it will tell
+        except OSError:  # reading it raises the error
             written = ""
         digest.update(f"{sample.image_id}\x1f{sample.path.absolute()}\x1f{written}\n".encode())
     return digest.hexdigest()[:16]

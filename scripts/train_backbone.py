@@ -165,10 +165,10 @@ def random_view(
     ratio = math.exp(low + (high - low) * aspect)
     height, width = image.shape[:2]
     pixels = share * height * width
-    own_height = max(min(round(math.sqrt(pixels / ratio)), height), 1)
-    own_width = max(min(round(math.sqrt(pixels * ratio)), width), 1)
-    y, x = round(top * (height - own_height)), round(left * (width - own_width))
-    part = image[y : y + own_height, x : x + own_width]
+    part_height = max(min(round(math.sqrt(pixels / ratio)), height), 1)
+    part_width = max(min(round(math.sqrt(pixels * ratio)), width), 1)
+    y, x = round(top * (height - part_height)), round(left * (width - part_width))
+    part = image[y : y + part_height, x : x + part_width]
     if mirrored < 0.5:
         part = part[:, ::-1]
     return replace(preprocessing, crop=None).to_square(np.ascontiguousarray(part))

@@ -581,7 +581,7 @@ def test_help_is_about_bench(capsys):
     assert "results_dir: results" in text
 
 
-def own_module(*arguments):
+def module_backbone(*arguments):
     declared = {"size": 23, "mean": "[120,110,100]", "std": "[60,61,62]"}
     return [
         "backbone=module",
@@ -598,10 +598,10 @@ def test_own_module_with_a_checkpoint(bench, tmp_path):
     torch.save({"model": ConvModel(4, seed=5).state_dict()}, tmp_path / "mine.pth")
     digest = hashlib.sha256((tmp_path / "mine.pth").read_bytes()).hexdigest()
     weights = [f'backbone.weights="{tmp_path}/mine.pth"', f"backbone.sha256={digest}"]
-    assert bench(*own_module(*weights))[0] == 0
+    assert bench(*module_backbone(*weights))[0] == 0
     (manifest, _) = (run.manifest for run in stored_runs(Path("results")))
     assert manifest["provenance"]["weights_file_sha256"] == digest
-    bench(*own_module())
+    bench(*module_backbone())
     assert len(list(Path("results/runs").glob("list_mine_*/random-*"))) == 2
 
 
@@ -611,7 +611,7 @@ def test_own_module_with_a_checkpoint(bench, tmp_path):
         (["backbone=resnet101"], ["add backbone.weights=VALUE"]),
         (["backbone=resnet101", "backbone.weights=lost.pth"], ["'lost.pth' is missing"]),
         (["backbone=module"], ["backbone.module=VALUE"]),
-        (own_module("backbone.preprocessing.std=[1,0,1]"), ["std: expected no zero"]),
+        (module_backbone("backbone.preprocessing.std=[1,0,1]"), ["std: expected no zero"]),
         (["backbone=sface"], ["backbone.head=FILE", "dataset@backbone.gallery", "neither"]),
         (["backbone=sface", "dataset@backbone.gallery=lits"], ["Did you mean 'list'"]),
     ],

@@ -68,7 +68,7 @@ def other_settings(scorer, batch):
     scorer.score = "log_probability"
 
 
-def own_batch(scorer, batch):
+def written_batch(scorer, batch):
     batch.x.zero_()
     batch.targets.fill_(2)
 
@@ -102,7 +102,7 @@ OTHERS = {"saliency": Saliency(), "rise": Rise(5)}
 @pytest.mark.parametrize("explained", [None, other_backbone()], ids=["same", "other network"])
 @pytest.mark.parametrize("kind", [Offender, Raises])
 @pytest.mark.parametrize(
-    "change", [*CHANGES, doubled_output, own_batch], ids=lambda change: change.__name__
+    "change", [*CHANGES, doubled_output, written_batch], ids=lambda change: change.__name__
 )
 def test_rows_beside_an_offender_have_the_same_bits(change, kind, explained):
     alone = run(OTHERS, explained)

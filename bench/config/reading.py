@@ -241,7 +241,7 @@ class _Reader:
         self.check(require_text, f"{key}._target_", target)
         label, published = (_text_or_none(settings.pop(name, None)) for name in ROW_KEYS)
         citation = None
-        if not key.startswith("method."):  # a method is told its citation, if it takes one
+        if not key.startswith("method."):  # a method is given its citation, if it takes one
             citation = _text_or_none(settings.pop("citation", None))
             if isinstance(settings.get("gallery"), Mapping):
                 settings["gallery"] = dict(settings["gallery"])
@@ -305,7 +305,7 @@ def _made_of_assets(written: Any, content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _require_assets(content: Mapping[str, Any]) -> None:
-    """Refuses settings that need assets which are not set; tells all of them at once."""
+    """Refuses settings that need assets which are not set, and names all of them at once."""
     parts = {part: content.get(part) for part in _BUILT}
     missing = [*dict.fromkeys(name for _, value in flat(parts) for name in assets_in(value))]
     if missing:

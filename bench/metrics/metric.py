@@ -140,7 +140,7 @@ class Metric(ABC):
 
         Returns:
             Arrays or tensors, (N,) or (N, points), by the names of `columns`. NaN says that the
-            question does not apply to a map; a score that is not finite is told by `maps.check`.
+            question does not apply to a map; a score that is not finite is found by `maps.check`.
         """
 
     def columns(self, size: tuple[int, int]) -> dict[str, int | None]:

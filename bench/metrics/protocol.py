@@ -86,7 +86,7 @@ class Protocol:
     @property
     def base(self) -> "Protocol":
         """The protocol without the metrics that were added to it."""
-        metrics = {name: own for name, own in self.metrics.items() if name not in self.added}
+        metrics = {name: metric for name, metric in self.metrics.items() if name not in self.added}
         return replace(self, metrics=metrics, added=())
 
     @property
@@ -253,7 +253,7 @@ def protocol_with(protocol: Protocol, metrics: Mapping[str, Metric]) -> Protocol
 
 def _columns(metric: Metric) -> list[str]:
     """All that a metric's columns are called, where they are stored and where they are shown."""
-    shown = [name for own in metric.statistics for name in (own.name, own.column)]
+    shown = [name for statistic in metric.statistics for name in (statistic.name, statistic.column)]
     return list(dict.fromkeys([*metric.columns(SIZE), *shown]))
 
 

@@ -52,7 +52,7 @@ def protocol_in_words(protocol: Protocol, rule: str) -> list[str]:
 
 
 def significance_in_words(found: Significance, images: int) -> list[str]:
-    """Sentences on which methods of a comparison can be told apart.
+    """Sentences on which methods of a comparison differ significantly.
 
     Args:
         found: The significance of one metric.

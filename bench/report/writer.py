@@ -42,7 +42,7 @@ def write_leaderboard(
 ) -> None:
     """Writes one leaderboard from stored rows, as CSV, Markdown and LaTeX, and prints it.
 
-    Beside them go a file of BibTeX with whatever its rows cite; what can be told apart, and all
+    Beside them go a file of BibTeX with whatever its rows cite; which methods differ, and all
     pairs, of each comparison of several methods; and how far the order depends on protocol and AUC
     rule, if the same images were judged by several protocols.
 
@@ -171,7 +171,7 @@ def _warnings(found: Sequence[Comparison]) -> list[str]:
 
 
 def _statistics(found: Sequence[Comparison], name: str, test: str) -> list[tuple[str, str]]:
-    """Endings and contents of the files that say which methods can be told apart."""
+    """Endings and contents of the files that say which methods differ significantly."""
     compared = [comparison for comparison in found if len(comparison.runs) > 1]
     if not compared:
         return []

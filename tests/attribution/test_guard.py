@@ -147,7 +147,7 @@ HARMLESS = [
     "net.double().float()",
     "scorer.batch_size = 1",
     "__import__('os').chdir('/')",
-    "torch.Tensor.a_package_s_own_method = lambda self: 3",
+    "torch.Tensor.a_method_of_a_package = lambda self: 3",
 ]
 
 

@@ -68,10 +68,10 @@ def test_as_xplique_given_its_masks(golden):
     cells = cell_of_pixel(grid, *x.shape[2:])
     outputs = model_of(golden)
 
-    def own_scores(z, t):
+    def linear_scores(z, t):
         return outputs(z).softmax(dim=1).gather(1, t[:, None])[:, 0]
 
-    clean = own_scores(x, targets)
+    clean = linear_scores(x, targets)
     assert np.abs(clean.numpy() - golden["base_scores"]).max() <= 1e-5
     masks = len(replaced)
     for number, value in enumerate(golden["baselines"].tolist()):
@@ -80,7 +80,7 @@ def test_as_xplique_given_its_masks(golden):
 
         def score(z, t, built=built):
             built.extend(digest(image) for image in z)
-            return own_scores(z, t)
+            return linear_scores(z, t)
 
         drops = score_drops(
             score, x, baseline, targets, clean, replaced=replaced, cells=cells, batch_size=7

@@ -69,7 +69,7 @@ def _ranks(comparison: Comparison, statistic: Statistic) -> pd.Series:
 
 
 def _headings(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
-    """What tells comparisons apart, for each, and what all of them share."""
+    """For each comparison the parts of its title that differ, and the parts that all share."""
     parts = pd.DataFrame([comparison.title.split(" · ") for comparison in comparisons])
     differ = parts.nunique() > 1
     names = parts.loc[:, differ].agg(" · ".join, axis=1)

@@ -113,7 +113,7 @@ def draw_examples(
 def _drawn_curves(
     comparison: Comparison, pictures: Mapping[str, Picture]
 ) -> dict[str, dict[str, Any]]:
-    """The curves that pictures tell the baselines of, each with its style."""
+    """The curves whose baselines are known from the pictures, each with its style."""
     names = [
         name
         for name in comparison.protocol.curves

@@ -60,7 +60,7 @@ _SETTINGS: dict[Any, Any] = {  # keys are a type of matplotlib's own
 
 
 class Mark(NamedTuple):
-    """How a method is told from others, the same in all figures of a comparison.
+    """Colour, dashes and marker of a method, the same in all figures of a comparison.
 
     Attributes:
         colour: #rrggbb.
@@ -134,7 +134,7 @@ def shown(name: str, limit: int = 36) -> str:
     line = "".join(letter if letter.isprintable() else " " for letter in name)
     if len(line) <= limit:
         return line
-    kept = limit - 1  # settings that tell rows apart stand at the end
+    kept = limit - 1  # settings that differ between rows are at the end
     return line[: kept - kept // 2] + "…" + line[-(kept // 2) :]
 
 

@@ -30,7 +30,7 @@ def to_text(
         leaderboard: See `bench.leaderboard.table.leaderboard`.
         remarks: Lines that follow the tables.
         width: Columns of characters. Where a table has more, it goes without what can be spared,
-            and a line tells so.
+            and a line says so.
     """
     parts: list[RichTable | str] = []
     for table in leaderboard_tables(leaderboard).values():
