@@ -42,9 +42,10 @@ def _fitted(whole: Table, width: int) -> list[RichTable | str]:
     """A table without the columns that there is no room for, and lines under it."""
     table, text = whole, _text_table(whole)
     spares = sorted({column.spare for column in whole.columns} - {0})
+    left_out: set[int] = set()
     while spares and Measurement.get(_WIDE, _WIDE.options, text).maximum > width:
-        least = spares.pop(0)
-        table = table.with_columns(lambda column, least=least: column.spare != least)  # type: ignore[misc]
+        left_out.add(spares.pop(0))
+        table = table.with_columns(lambda column: column.spare not in left_out)
         text = _text_table(table)
     shown = {column.title for column in table.columns}
     hidden = dict.fromkeys(column.title for column in whole.columns if column.title not in shown)
