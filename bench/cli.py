@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.configuration import Composed
 
 _DESCRIPTION = """\
-Insertion/deletion leaderboards for image attribution methods.
+Leaderboards for image attribution methods.
 
   bench run experiment=demo             evaluate, store curves, write the leaderboard
   bench run --help                      all settings and choices
@@ -37,7 +37,7 @@ Insertion/deletion leaderboards for image attribution methods.
                                         write the leaderboards again from stored curves
   bench report RESULTS_DIR... --output FILE.html
                                         write one page to look at, curves and maps of images in it
-  bench list methods                    what there is to choose from
+  bench list methods                    what there is to choose from; also metrics, protocols, ...
 """
 
 _CLOSED_PIPE = 141
