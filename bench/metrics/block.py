@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -165,4 +166,10 @@ def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
                 f"metric '{metric.name}', column '{name}': expected numbers, found "
                 f"{columns[name].dtype}"
             )
+        # NaN says that the question does not apply to a map; there is no such point of a curve.
+        found = columns[name]
+        broken = np.isinf(found) if points is None else ~np.isfinite(found).all(axis=1)
+        for number in broken.nonzero()[0].tolist():
+            what = "infinite" if points is None else "NaN or infinite"
+            maps.not_finite.setdefault(number, f"{name} of metric '{metric.name}' is {what}")
     return Measured(columns, maps.not_finite)

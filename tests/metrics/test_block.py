@@ -40,6 +40,22 @@ def test_a_metric_that_does_not_answer(asked, kind, message):
         measure(getattr(toy, kind)(name="mine"), *asked)
 
 
+def test_numbers_that_are_infinite_are_failures_of_their_maps(asked, monkeypatch):
+    """NaN is none: it says that the question does not apply."""
+    values = torch.tensor([torch.inf, torch.nan, 1])
+    monkeypatch.setattr(toy.CenterMetric, "__call__", lambda *_: {"center": values})
+    found = measure(toy.CenterMetric(), *asked)
+    assert found.not_finite == {0: "center of metric 'center' is infinite"}
+
+
+def test_curves_that_are_not_finite_are_failures_of_their_maps(asked, monkeypatch):
+    curves = torch.tensor([[0, torch.inf], [0, 1], [torch.nan, 1]])
+    monkeypatch.setattr(toy.CenterMetric, "columns", lambda *_: {"center": 2})
+    monkeypatch.setattr(toy.CenterMetric, "__call__", lambda *_: {"center": curves})
+    found = measure(toy.CenterMetric(), *asked)
+    assert found.not_finite == dict.fromkeys((0, 2), "center of metric 'center' is NaN or infinite")
+
+
 def test_memory_that_runs_out_is_no_fault_of_the_metric(asked, monkeypatch):
     def runs_out(self, block, maps):
         raise torch.OutOfMemoryError
