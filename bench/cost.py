@@ -48,21 +48,22 @@ def count_cost(
         protocol: How maps become curves.
         size: Side of the networks' inputs.
     """
-    measured = protocol.metrics.values()
-    points = sum(metric.passes_per_map((size, size)) for metric in measured)
     curves = forward = backward = map_bytes = 0
-    images: set[str] = set()
+    images: dict[str, set[int]] = {name: set() for name in protocol.metrics}
     for run in runs:
-        missing = {samples[i].image_id for i in run.missing(samples)}
-        curves += points * len(missing)
-        images |= missing
+        lacking = run.missing(samples, protocol.metrics)
+        for name, positions in lacking.items():
+            curves += protocol.metrics[name].passes_per_map((size, size)) * len(positions)
+            images[name] |= set(positions)
+        missing = {samples[i].image_id for positions in lacking.values() for i in positions}
         if run.maps is not None:
             missing = {image_id for image_id in missing if image_id not in run.maps}
             map_bytes += len(missing) * size * size * np.dtype(DTYPES[run.maps.dtype]).itemsize
         passes = run.passes or Passes()
         forward += passes.forward * len(missing)
         backward += passes.backward * len(missing)
-    curves += sum(metric.passes_per_image((size, size)) for metric in measured) * len(images)
+    for name, metric in protocol.metrics.items():
+        curves += metric.passes_per_image((size, size)) * len(images[name])
     return Cost(int(curves), forward, backward, map_bytes)
 
 

@@ -29,13 +29,13 @@ from bench.metrics.protocol import Protocol
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One method's rows for the images of one block.
+    """One method's rows for images of one block that lacked the same metrics.
 
     Attributes:
         method: The name of its run.
-        rows: One row an image: image_id, target, prediction, clean_score, the columns of the
-            protocol's metrics (curves are lists of float32), tied_fraction, constant_map (whether
-            the map has one value everywhere), seconds.
+        rows: One row an image: image_id, target, prediction, clean_score, tied_fraction,
+            constant_map (whether the map has one value everywhere), the columns of the metrics
+            that these images lacked (curves are lists of float32), map_seconds, seconds.
         maps: (n, H, W), float32 or float64, on the CPU, in the order of the rows.
     """
 
@@ -85,11 +85,11 @@ def evaluate_runs(
     end_points = EndPoints(scorer, [*protocol.metrics.values()])
     sizes = {} if batch_sizes is None else batch_sizes
     explainer = Explainer(explained or scorer, sizes, networks=[scorer.backbone.module])
-    blocks = _missing_blocks(samples, runs, block_size)
+    blocks = _missing_blocks(samples, runs, protocol, block_size)
     reads = (sample.read for block, _ in blocks for sample in block)
     with closing(read_ahead(reads, workers, ahead=block_size)) as read:
         for block, missing in blocks:
-            wanted = {r: places for r, places in missing.items() if not explainer.has_given_up(r)}
+            wanted = {r: lacks for r, lacks in missing.items() if not explainer.has_given_up(r)}
             found = list(islice(read, len(block)))
             if not wanted:
                 continue
@@ -122,26 +122,36 @@ def _images(found: Sequence[NDArray[np.uint8] | BenchError]) -> list[NDArray[np.
     return images
 
 
+Lacking = Mapping[str, Sequence[int]]
+"""By metric, the positions of the images in a block that lack its rows."""
+
+
 def _claimed(
-    block: Sequence[Sample], wanted: Mapping[MethodRun, list[int]], claims: ExitStack
-) -> dict[MethodRun, list[int]]:
-    """The positions in a block, by method, that are ours to evaluate as long as `claims` lasts."""
+    block: Sequence[Sample], wanted: Mapping[MethodRun, Lacking], claims: ExitStack
+) -> dict[MethodRun, Lacking]:
+    """What is ours, of what methods lack in a block, as long as `claims` lasts."""
     ours = {}
-    for run, positions in wanted.items():
-        ids = claims.enter_context(run.claim([block[i].image_id for i in positions]))
-        ours[run] = [i for i in positions if block[i].image_id in ids]
-    return {run: positions for run, positions in ours.items() if positions}
+    for run, lacking in wanted.items():
+        ids = {metric: [block[i].image_id for i in lacking[metric]] for metric in lacking}
+        claimed = claims.enter_context(run.claim(ids))
+        found = {
+            metric: [i for i in positions if block[i].image_id in claimed[metric]]
+            for metric, positions in lacking.items()
+        }
+        ours[run] = {metric: positions for metric, positions in found.items() if positions}
+    return {run: lacking for run, lacking in ours.items() if lacking}
 
 
 def _missing_blocks(
-    samples: Sequence[Sample], runs: Sequence[MethodRun], block_size: int
-) -> list[tuple[Sequence[Sample], dict[MethodRun, list[int]]]]:
-    """The blocks that are not done, and by method the positions in them that are missing."""
+    samples: Sequence[Sample], runs: Sequence[MethodRun], protocol: Protocol, block_size: int
+) -> list[tuple[Sequence[Sample], dict[MethodRun, Lacking]]]:
+    """The blocks that are not done, and by method what is missing of them."""
     blocks = []
     for start in range(0, len(samples), block_size):
         block = samples[start : start + block_size]
-        missing = {run: run.missing(block) for run in runs}
-        missing = {run: positions for run, positions in missing.items() if positions}
+        missing: dict[MethodRun, Lacking] = {
+            run: lacking for run in runs if (lacking := run.missing(block, protocol.metrics))
+        }
         if missing:
             blocks.append((block, missing))
     return blocks
@@ -150,7 +160,7 @@ def _missing_blocks(
 def _evaluate_block(
     block: Sequence[Sample],
     images: Sequence[NDArray[np.uint8]],
-    wanted: Mapping[MethodRun, Sequence[int]],
+    wanted: Mapping[MethodRun, Lacking],
     explainer: Explainer,
     *,
     scorer: Scorer,
@@ -168,7 +178,8 @@ def _evaluate_block(
     scored = end_points(Inputs(x, ids, seed, scorer.backbone.to_input), targets)
     broken = end_points.not_finite(scored)
     explained: dict[str, Explanation] = {}
-    for run, missing in wanted.items():
+    for run, lacking in wanted.items():
+        missing = sorted({i for positions in lacking.values() for i in positions})
         yield from (
             _not_finite(run.name, ids[i], broken[i], scorer.score) for i in missing if i in broken
         )
@@ -187,52 +198,83 @@ def _evaluate_block(
         if found.maps is not None:
             explained[run.name] = replace(found, positions=[positions[i] for i in found.positions])
     if explained:
-        yield from _measure_block(explained, scored, protocol, device)
+        wanted_of = {run.name: lacking for run, lacking in wanted.items()}
+        yield from _measure_block(explained, wanted_of, scored, protocol, device)
 
 
 def _measure_block(
-    explained: Mapping[str, Explanation], block: Block, protocol: Protocol, device: torch.device
+    explained: Mapping[str, Explanation],
+    wanted: Mapping[str, Lacking],
+    block: Block,
+    protocol: Protocol,
+    device: torch.device,
 ) -> Iterator[Evaluated | Failed]:
-    """Asks all metrics about the maps that methods made of a block's images."""
+    """Asks metrics about the maps that methods made of a block's images."""
     started = now(device)
     images = [position for found in explained.values() for position in found.positions]
     values = torch.cat([found.maps for found in explained.values() if found.maps is not None])
     maps = Maps(values, torch.tensor(images, device=device), protocol.ties)
-    columns: dict[str, NDArray[Any]] = {}
-    broken: dict[int, str] = {}
-    for metric in protocol.metrics.values():
-        measured = measure(metric, block, maps)
-        columns |= measured.columns
-        broken = {**measured.not_finite, **broken}  # of the first metric that has any
-    table = _table(block, maps, columns)
+    asked = [
+        frozenset(metric for metric, lacking in wanted[name].items() if position in lacking)
+        for name, found in explained.items()
+        for position in found.positions
+    ]
+    tables, broken = _measure_all(protocol, block, maps, asked)
     seconds = (now(device) - started) / len(maps)
     first = 0
     for name, found in explained.items():
-        rows = table.iloc[first : first + len(found.positions)].reset_index(drop=True)
-        rows["seconds"] = np.float32(seconds) + found.seconds
-        for number, image_id in enumerate(rows["image_id"]):
+        groups: dict[frozenset[str], list[int]] = {}
+        for number in range(len(found.positions)):
             if first + number in broken:
+                image_id = block.inputs.image_ids[found.positions[number]]
                 yield _not_finite(name, image_id, broken[first + number], block.scorer.score)
-        finite = [number for number in range(len(rows)) if first + number not in broken]
-        if finite and found.maps is not None:
-            maps_of_rows = found.maps[finite].cpu()
-            yield Evaluated(name, rows.iloc[finite].reset_index(drop=True), maps_of_rows)
-        first += len(rows)
+            else:
+                groups.setdefault(asked[first + number], []).append(number)
+        for metrics, numbers in groups.items():
+            rows = _rows(block, maps, [first + number for number in numbers])
+            of_group = [tables[metric].loc[rows.index] for metric in tables if metric in metrics]
+            rows = pd.concat([rows, *of_group], axis=1).reset_index(drop=True)
+            rows["map_seconds"] = found.seconds[numbers]
+            rows["seconds"] = np.float32(seconds) + found.seconds[numbers]
+            assert found.maps is not None
+            yield Evaluated(name, rows, found.maps[numbers].cpu())
+        first += len(found.positions)
 
 
-def _table(block: Block, maps: Maps, columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
-    """One row a map, without the time that it took."""
-    images = maps.images
+def _measure_all(
+    protocol: Protocol, block: Block, maps: Maps, asked: Sequence[frozenset[str]]
+) -> tuple[dict[str, pd.DataFrame], dict[int, str]]:
+    """Each metric's columns of the maps that it is asked about, and what is not finite of them."""
+    tables: dict[str, pd.DataFrame] = {}
+    broken: dict[int, str] = {}
+    for name, metric in protocol.metrics.items():
+        numbers = [number for number, metrics in enumerate(asked) if name in metrics]
+        if not numbers:
+            continue
+        part = maps
+        if len(numbers) < len(maps):
+            part = maps.part(torch.tensor(numbers, device=maps.images.device))
+        measured = measure(metric, block, part)
+        columns = {column: _cells(found) for column, found in measured.columns.items()}
+        tables[name] = pd.DataFrame(columns, index=numbers)
+        told = {numbers[number]: what for number, what in measured.not_finite.items()}
+        broken = {**told, **broken}  # of the first metric that has any
+    return tables, broken
+
+
+def _rows(block: Block, maps: Maps, numbers: Sequence[int]) -> pd.DataFrame:
+    """What all metrics' rows of some maps share, but for the time."""
+    images = maps.images[numbers]
     return pd.DataFrame(
         {
             "image_id": [block.inputs.image_ids[i] for i in images.tolist()],
             "target": block.targets[images].cpu().numpy(),
             "prediction": block.predictions[images].cpu().numpy(),
             "clean_score": block.clean_scores[images].float().cpu().numpy(),
-            **{name: _cells(column) for name, column in columns.items()},
-            "tied_fraction": maps.tied_fraction.cpu().numpy(),
-            "constant_map": maps.is_constant.cpu().numpy(),
-        }
+            "tied_fraction": maps.tied_fraction[numbers].cpu().numpy(),
+            "constant_map": maps.is_constant[numbers].cpu().numpy(),
+        },
+        index=pd.Index(numbers),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +34,14 @@ from bench.evaluate import evaluate_runs
 from bench.explain import Explainer, Failed
 from bench.files import file_name
 from bench.gallery import MapKeeper, Painter, images_to_show
+from bench.identity import (
+    DatasetIdentity,
+    ExplainedIdentity,
+    Identity,
+    MethodIdentity,
+    NetworkIdentity,
+    without_paths,
+)
 from bench.leaderboard.comparison import comparison_key, comparison_title
 from bench.map_store import MapStore, image_key, open_maps
 from bench.method_run import StoredMethodRun
@@ -171,8 +179,7 @@ def _keep_gallery(
     settings, dataset, explained = experiment.settings, experiment.dataset, experiment.explained
     first = [sample.image_id for sample in dataset.samples[: settings.gallery]]
     shown = images_to_show([run.stored for run in runs], name, first)
-    identity = runs[0].stored.identity
-    title, key = comparison_title(identity), comparison_key(identity)
+    title, key = comparison_title(runs[0].stored), comparison_key(runs[0].stored)
     painter = Painter(dataset, experiment.backbone, experiment.protocol, settings.seed)
     painter.keep(pictures_folder(settings.results_dir, title, key), shown)
     scorer = experiment.scorer(explained.backbone, explained.score, lambda _: None)
@@ -255,30 +262,38 @@ class _Experiment:
         return self.settings.maps.keep and self.passes[name] != Passes()
 
     @cached_property
-    def identities(self) -> dict[str, dict[str, Any]]:
-        """By method, what decides its numbers; see `bench.store.open_run`."""
-        explained, protocol = self.explained, self.protocol
-        same = explained.is_what_scores
-        explain = {"backbone": "the same" if same else explained.backbone.identity()}
-        shared = {
-            "dataset": self.dataset.identity(self.settings.workers),
-            "backbone": self.backbone.identity(),
-            "explain": explain | {"score": explained.score},
-            "protocol": protocol.settings() | {"hash": protocol.hash},
-            "seed": self.settings.seed,
-            "precision": self.backbone.precision,
-            "compile": self.backbone.is_compiled,
+    def identities(self) -> dict[str, Identity]:
+        """By method, what decides its numbers but for the protocol."""
+        explained, settings = self.explained, self.settings
+        network = None
+        if not explained.is_what_scores:
+            network = NetworkIdentity(**explained.backbone.identity())
+        shared = Identity(
+            dataset=DatasetIdentity(**self.dataset.identity(settings.workers)),
+            backbone=NetworkIdentity(**self.backbone.identity()),
+            explain=ExplainedIdentity(explained.score, network),
+            method=MethodIdentity("", 0),
+            seed=settings.seed,
+            precision=self.backbone.precision,
+            compile=self.backbone.is_compiled,
+        )
+        return {
+            name: replace(
+                shared,
+                method=self._method_identity(name),
+                maps=settings.maps.dtype if self.keeps_maps(name) else "float32",
+            )
+            for name in settings.methods
         }
-        identities = {}
-        for name, component in self.settings.methods.items():
-            places = self.methods[name].places
-            settings = {key: value for key, value in component.node.items() if key not in places}
-            method = {"name": name, "version": self.methods[name].version, "settings": settings}
-            method |= self.methods[name].identity([s.image_id for s in self.dataset.samples])
-            identities[name] = shared | {"method": method}
-            if self.keeps_maps(name) and self.settings.maps.dtype != "float32":
-                identities[name]["maps"] = self.settings.maps.dtype  # their ranks have more ties
-        return identities
+
+    def _method_identity(self, name: str) -> MethodIdentity:
+        method, node = self.methods[name], self.settings.methods[name].node
+        return MethodIdentity(
+            name,
+            method.version,
+            without_paths({key: value for key, value in node.items() if key not in method.places}),
+            method.identity([sample.image_id for sample in self.dataset.samples]),
+        )
 
 
 def _prepare(settings: RunSettings, console: Console) -> _Experiment:
@@ -324,7 +339,7 @@ def _open_maps(experiment: _Experiment) -> dict[str, MapStore]:
     keys = {each.image_id: image_key(each, hashes[each.image_id]) for each in dataset.samples}
     stores = {}
     for name in filter(experiment.keeps_maps, experiment.methods):
-        identity = experiment.identities[name]
+        identity = asdict(experiment.identities[name])
         deciding = {part: identity[part] for part in ("method", "seed", "precision", "compile")}
         deciding |= {"backbone": explained.backbone.identity(), "score": explained.score}
         again = settings.policy == "always"
@@ -344,7 +359,6 @@ def _open_runs(experiment: _Experiment) -> dict[str, Run]:
     cited = {
         "dataset": experiment.dataset.citation,
         "backbone": "; ".join(dict.fromkeys(filter(None, networks))),
-        "protocol": "; ".join(experiment.protocol.citations),
     }
     settings = experiment.settings
     runs = {}
@@ -353,7 +367,13 @@ def _open_runs(experiment: _Experiment) -> dict[str, Run]:
         provenance_of_run = origin | {"passes": passes._asdict() if passes else {}}
         citations = cited | {"method": "; ".join(experiment.methods[name].citations)}
         provenance_of_run["citations"] = citations
-        runs[name] = open_run(settings.results_dir, identity, settings.resolved, provenance_of_run)
+        runs[name] = open_run(
+            settings.results_dir,
+            identity,
+            experiment.protocol,
+            settings.resolved,
+            provenance_of_run,
+        )
     return runs
 
 
@@ -455,7 +475,8 @@ def _check_repeatability(
 
     Only if there is something to compute. Images that cannot be read are left to the run.
     """
-    missing = sorted({i for run in runs for i in run.missing(experiment.samples)})
+    lacking = [run.missing(experiment.samples, experiment.protocol.metrics) for run in runs]
+    missing = sorted({i for each in lacking for positions in each.values() for i in positions})
     images = []
     for i in missing[: experiment.batch_size]:
         with suppress(BenchError):
@@ -501,8 +522,14 @@ def _tell_shard(experiment: _Experiment, console: Console) -> None:
 
 
 def _tell_stored(runs: Sequence[StoredMethodRun], images: int, console: Console) -> None:
-    counts = [(run.name, len(run.stored.image_ids())) for run in runs]
-    stored = [f"{name} {count} of {images}" for name, count in counts if count]
+    stored = []
+    for run in runs:
+        counts = {name: len(part.image_ids()) for name, part in run.stored.metrics.items()}
+        most, least = max(counts.values()), min(counts.values())
+        lacking = [f"{name} {count}" for name, count in counts.items() if count < most]
+        told = f" ({', '.join(lacking)})" if least < most else ""
+        if most:
+            stored.append(f"{run.name} {most} of {images}{told}")
     if stored:
         console.print(f"Rows stored before: {', '.join(stored)}", highlight=False)
 

@@ -1,78 +1,107 @@
-"""What a manifest must be, so that whoever reads one need not ask."""
+"""The manifest beside a run's rows: what it is, where it came from, which tables it is a row of."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.errors import BenchError
-from bench.identity import run_key
-from bench.rows import metric_columns
-
-_IDENTITY = {
-    "dataset": {"name": str, "num_images": int},
-    "backbone": {"name": str},
-    "method": {"name": str},
-    "protocol": {
-        "name": str, "hash": str, "auc": str, "score": str, "metrics": dict,
-    },
-    "seed": int,
-}  # fmt: skip
-
-_PROVENANCE = {
-    "passes": dict, "citations": dict, "packages": dict, "command": list, "directory": str,
-}  # fmt: skip
-"""Where there are any."""
-
-_REPRODUCES = {"table": str, "backbone": str, "method": str | None, "deviations": list}
+from bench.identity import Identity
+from bench.metrics.protocol import stored_protocol
+from bench.records import record_of
 
 
-def fault_of_manifest(manifest: Any) -> str | None:
-    """What keeps something from being the manifest of a run; None: nothing.
+@dataclass(frozen=True)
+class Reproduced:
+    """The published row that a run repeats.
 
-    Args:
-        manifest: What its JSON holds.
+    Attributes:
+        table: A file of results/published.
+        backbone: Of the published row.
+        method: Of the published row; None if the record does not have it.
+        note: On the published row.
+        deviations: In which the run differs from the record.
+        unverified: Files whose hashes are not on record.
     """
-    parts = {"key": str, "identity": _IDENTITY, "labels": dict}
-    fault = _fault(manifest, parts, "") or _fault_of_labels(manifest["labels"])
-    if fault:
-        return fault
-    fault = _fault(manifest.get("provenance", {}), _PROVENANCE, "provenance.", optional=True)
-    repeated = manifest.get("reproduces", {})
-    fault = fault or _fault(repeated, {}, "reproduces.")
-    for name, value in repeated.items() if not fault else ():
-        if value is not None:
-            fault = fault or _fault(value, _REPRODUCES, f"reproduces.{name}.")
-    return fault or _fault_of_identity(manifest["identity"], manifest["key"])
+
+    table: str
+    backbone: str
+    method: str | None = None
+    note: str = ""
+    deviations: list[str] = field(default_factory=list)
+    unverified: list[str] = field(default_factory=list)
 
 
-def _fault_of_labels(labels: Mapping[str, Any]) -> str | None:
-    named = all(isinstance(label, str) for label in labels.values())
-    return None if named else "labels: expected text for each leaderboard"
+@dataclass(frozen=True)
+class Entry:
+    """A run as a row of a leaderboard.
+
+    Attributes:
+        label: What the row is called.
+        reproduces: The published row that it repeats, if it does.
+    """
+
+    label: str
+    reproduces: Reproduced | None = None
 
 
-def _fault_of_identity(identity: Mapping[str, Any], key: str) -> str | None:
-    try:
-        metric_columns(identity)
-    except (BenchError, TypeError, AttributeError, KeyError, ValueError, ArithmeticError) as error:
-        return f"identity.protocol: {error}"
-    return None if run_key(identity) == key else "its key is not that of its identity"
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of a run.
+
+    Attributes:
+        key: That of its identity.
+        identity: What decides its numbers.
+        protocols: By `Protocol.key`, what its rows were asked for: `Protocol.stored`.
+        leaderboards: By name and by `Protocol.key`, the rows that it is.
+        config: The resolved configuration of the command that began it.
+        provenance: Versions, machine, command; what methods and networks cite and cost.
+        version: Of these fields.
+    """
+
+    key: str
+    identity: Identity
+    protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    leaderboards: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+
+    def to_json(self) -> bytes:
+        """As it is written."""
+        return json.dumps(asdict(self), indent=2).encode()
 
 
-def _fault(
-    found: Any, expected: Mapping[str, Any], prefix: str, optional: bool = False
-) -> str | None:
-    """What differs from a mapping with such keys and types of values."""
-    if not isinstance(found, Mapping):
-        return f"{prefix.rstrip('.') or 'content'}: expected a mapping, found {found!r:.60}"
-    for key, kind in expected.items():
-        if key not in found:
-            if optional:
-                continue
-            return f"expected the key {prefix}{key}"
-        if isinstance(kind, Mapping):
-            fault = _fault(found[key], kind, f"{prefix}{key}.", optional)
-            if fault:
-                return fault
-        elif not isinstance(found[key], kind) or isinstance(found[key], bool):
-            expected_kind = getattr(kind, "__name__", kind)  # a union has no name
-            return f"{prefix}{key}: expected {expected_kind}, found {found[key]!r:.60}"
-    return None
+@dataclass(frozen=True)
+class _Provenance:
+    """What is read of a run's provenance, where it is there."""
+
+    passes: Mapping[str, int] = field(default_factory=dict)
+    citations: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, Any] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
+    directory: str = ""
+
+
+def manifest_of(content: Any) -> Manifest:
+    """The manifest that a JSON file holds.
+
+    Raises:
+        ValueError: It is none: names what was expected and what was found.
+    """
+    manifest = record_of(Manifest, content)
+    known = _Provenance.__dataclass_fields__.keys() & manifest.provenance.keys()
+    record_of(_Provenance, {key: manifest.provenance[key] for key in known}, "provenance")
+    for key, protocol in manifest.protocols.items():
+        try:
+            found = stored_protocol(protocol)
+        except BenchError as error:
+            raise ValueError(f"protocols.{key}: {error}") from None
+        if found.key != key:
+            raise ValueError(f"protocols.{key}: its key is not that of its settings")
+    for name, rows in manifest.leaderboards.items():
+        for key in rows.keys() - manifest.protocols.keys():
+            raise ValueError(f"leaderboards.{name}.{key}: expected a key of protocols")
+    if manifest.identity.key != manifest.key:
+        raise ValueError("its key is not that of its identity")
+    return manifest

@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from bench.datasets.dataset import Sample
 from bench.errors import BenchError, BrokenFileError, warn, warn_left_out
 from bench.files import DAMAGED, checksum, file_name, read_json, set_aside, write_atomically
-from bench.identity import run_key
+from bench.identity import content_key
 
 DTYPES = {"float32": np.float32, "float16": np.float16}
 """Name of a precision that maps are kept at -> numpy's type. `float32` keeps float64 as it is."""
@@ -276,7 +276,7 @@ def open_maps(
         again: See `MapStore`.
     """
     identity = {**identity, "dtype": dtype}
-    key = run_key(identity)
+    key = _key(identity)
     names = [identity[part]["name"] for part in ("backbone", "method")]
     places = sorted(folder.glob(f"*-{key[:12]}"))
     begun = places[0] if places else folder / f"{file_name('_'.join(names))}-{key[:12]}"
@@ -285,7 +285,7 @@ def open_maps(
     path = begun / "manifest.json"
     try:
         # Names decide no map: another name for a method finds its maps.
-        if path.exists() and run_key(read_json(path)["identity"]) != key:
+        if path.exists() and _key(read_json(path)["identity"]) != key:
             raise BrokenFileError(path, "its key is not that of its identity")
     except BrokenFileError as error:
         store.broken.append(store._set_aside(error))
@@ -331,3 +331,9 @@ def _opened(part: Path) -> Any:
 
 def _sha256(words: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
+
+
+def _key(identity: Mapping[str, Any]) -> str:
+    """Hash over what decides maps: all but what the user calls the method."""
+    method = {key: value for key, value in identity["method"].items() if key != "name"}
+    return content_key({**identity, "method": method})

@@ -1,6 +1,6 @@
 """One method on its way to being rows: what it is, what is stored of it, and what is missing."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -33,21 +33,34 @@ class MethodRun:
         """Whether it is known to make no passes, so that it may be called as often as one likes."""
         return self.passes == Passes()
 
-    def missing(self, samples: Sequence[Sample]) -> list[int]:
-        """The positions of those samples that are to be evaluated."""
-        return [i for i, sample in enumerate(samples) if sample.image_id not in self.done]
+    def is_done(self, image_id: str, metric: str) -> bool:
+        """Whether an image needs no evaluation by a metric."""
+        return image_id in self.done
+
+    def missing(self, samples: Sequence[Sample], metrics: Iterable[str]) -> dict[str, list[int]]:
+        """By metric, the positions of those samples that are to be evaluated, where there are any.
+
+        Args:
+            samples: The images.
+            metrics: Names of the metrics asked for.
+        """
+        lacking = {
+            metric: [i for i, each in enumerate(samples) if not self.is_done(each.image_id, metric)]
+            for metric in metrics
+        }
+        return {metric: positions for metric, positions in lacking.items() if positions}
 
     @contextmanager
-    def claim(self, image_ids: Sequence[str]) -> Iterator[Collection[str]]:
+    def claim(self, wanted: Mapping[str, Sequence[str]]) -> Iterator[Mapping[str, Collection[str]]]:
         """Claims images for the time of a `with` block, so that no other process computes them.
 
         Args:
-            image_ids: The images wanted.
+            wanted: By metric, the images.
 
         Yields:
-            Those of them that are to be evaluated here: all, as nobody else is asked.
+            By metric, those of them that are to be evaluated here: all, as nobody else is asked.
         """
-        yield image_ids
+        yield wanted
 
 
 @dataclass(eq=False, kw_only=True)
@@ -65,6 +78,7 @@ class StoredMethodRun(MethodRun):
     label: str
     published: str | None = None
     again: bool = False
+    _done_of: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False)
     _elsewhere: set[str] = field(default_factory=set, init=False, repr=False)
 
     def apply_policy(self, policy: str, samples: Iterable[Sample]) -> None:
@@ -81,13 +95,20 @@ class StoredMethodRun(MethodRun):
             case "never":
                 self.done = {sample.image_id for sample in samples}
             case _:
-                self.done = self.stored.image_ids()
+                self._done_of = {
+                    name: part.image_ids() for name, part in self.stored.metrics.items()
+                }
+
+    def is_done(self, image_id: str, metric: str) -> bool:
+        """See `MethodRun`."""
+        return image_id in self._done_of.get(metric, self.done)
 
     @contextmanager
-    def claim(self, image_ids: Sequence[str]) -> Iterator[Collection[str]]:
+    def claim(self, wanted: Mapping[str, Sequence[str]]) -> Iterator[Mapping[str, Collection[str]]]:
         """See `MethodRun`; what another process is at, or has done by now, is left to it."""
-        with self.stored.claim(image_ids, again=self.again) as ours:
-            self._elsewhere |= set(image_ids) - set(ours)
+        with self.stored.claim(wanted, again=self.again) as ours:
+            for metric, image_ids in wanted.items():
+                self._elsewhere |= set(image_ids) - set(ours[metric])
             yield ours
 
     def left_to_others(self) -> set[str]:

@@ -58,11 +58,11 @@ def reproduction(
     changed = [change for change in changes if not _is_of_another(change, run.name)]
     deviations = [*repeated.deviations, *changed]
     published = next(known for known in PUBLISHED_LISTS if known.name == repeated.list)
-    dataset = run.stored.identity["dataset"]
-    if dataset["list_sha256"] != published.entries_sha256:
+    dataset = run.stored.identity.dataset
+    if dataset.list_sha256 != published.entries_sha256:
         deviations.insert(
             0,
-            f"{dataset['num_images']} images of another list than "
+            f"{dataset.num_images} images of another list than "
             f"{published.name} ({published.num_images})",
         )
     return {

@@ -7,6 +7,7 @@ it holds is taken literally, and nothing is written but in the folder that the c
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from bench.configuration import (
 from bench.device import resolve_device
 from bench.errors import BenchError
 from bench.identity import ROW_KEYS
+from bench.manifest import Manifest
 from bench.provenance import provenance
 from bench.shipped import shipped
-from bench.store import Run, read_run
+from bench.store import Run, read_manifest
 
 _ADAPTERS = "bench.attribution.adapters."
 """Shipped, but what they call is named by their settings."""
@@ -64,8 +66,8 @@ def rerun(
         BenchError: The manifest cannot be used, or names code that is not shipped.
     """
     path = manifest / "manifest.json" if manifest.is_dir() else manifest
-    run = read_run(path)
-    config = _configuration(run, path)
+    written = read_manifest(path)
+    config = _configuration(written, path)
     _refuse_code(config, path, is_trusted)
     settings = read_settings(_changed(config, arguments))
     results_dir = settings.results_dir
@@ -75,18 +77,25 @@ def rerun(
         )
     if not is_trusted:
         _refuse_links(results_dir)
-    stored = run.rows()
 
     from bench.experiment import run_experiment
 
-    there, here = run.manifest.get("provenance"), provenance(resolve_device(settings.device))
-    there = there if isinstance(there, dict) else {}
-    there, here = ({k: v for k, v in each.items() if k not in _OF_A_RUN} for each in (there, here))
+    both = written.provenance, provenance(resolve_device(settings.device))
+    there, here = ({k: v for k, v in each.items() if k not in _OF_A_RUN} for each in both)
     for line in _differences(there, here):
         console.print(f"Differs: {line}", soft_wrap=True, highlight=False)
     ended = run_experiment(settings, console)
     (again,) = ended.runs
-    for line in (*_differences(run.identity, again.identity), *compare(stored, again.rows())):
+    stored = Run(path.parent, written, again.protocol).rows()
+    identities = asdict(written.identity), asdict(again.identity)
+    if again.protocol.key not in written.protocols:
+        names = ", ".join(str(asked["name"]) for asked in written.protocols.values())
+        console.print(
+            f"Rerun:   protocol: {names} there, {again.protocol.name} here, of other settings",
+            soft_wrap=True,
+            highlight=False,
+        )
+    for line in (*_differences(*identities), *compare(stored, again.rows())):
         console.print(f"Rerun:   {line}", soft_wrap=True, highlight=False)
     return [failure.reason for failure in ended.failures]
 
@@ -119,14 +128,12 @@ def _curves(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in rows.columns if isinstance(first[name], np.ndarray)]
 
 
-def _configuration(run: Run, path: Path) -> dict[str, Any]:
-    """What a manifest says of its own method."""
-    config, identity = run.manifest.get("config"), run.identity
-    method = identity.get("method") if isinstance(identity, dict) else None
-    name = method.get("name") if isinstance(method, dict) else None
-    methods = config.get("method") if isinstance(config, dict) else None
-    node = methods.get(name) if isinstance(methods, dict) and isinstance(name, str) else None
-    if not isinstance(config, dict) or not isinstance(node, dict):
+def _configuration(manifest: Manifest, path: Path) -> dict[str, Any]:
+    """What a manifest says of its method."""
+    config, name = dict(manifest.config), manifest.identity.method.name
+    methods = config.get("method")
+    node = methods.get(name) if isinstance(methods, dict) else None
+    if not isinstance(node, dict):
         raise BenchError(
             f"'{path}': expected the resolved configuration of method '{name}' under config, "
             "found none; it is written by `bench run`"

@@ -1,127 +1,131 @@
-"""Per-image rows on disk. One wing of the house writes them, the other reads them.
+"""Per-image rows on disk, metric by metric. Runs write them, everything else reads them.
 
-    results_dir/runs/<dataset>_<backbone>_<protocol>/<method>-<key>/
-                                                    /manifest.json
-                                                    /part-<images>-<checksum>.parquet
-                                                    /map-<image>.npy   (a few)
-                                                    /failures.json     (if any)
+    results_dir/runs/<dataset>_<backbone>/<method>-<key>/
+                                         /manifest.json
+                                         /<metric>-<key>/part-<images>-<checksum>.parquet
+                                         /map-<image>.npy   (a few)
+                                         /failures.json     (if any)
 
-The key is a hash over everything that decides the numbers, so what is there is never computed
-again, and what differs in anything never meets. What reads leaves out files that do not hold what
-they should, with a warning that names them; `bench run` renames them to `broken-...` and computes
-again what they held.
+Keys are hashes over everything that decides the numbers, so what is there is never computed again,
+and what differs in anything never meets. Protocols that share a metric share its rows. What reads
+leaves out files that do not hold what they should, with a warning that names them; `bench run`
+renames them to `broken-...` and computes again what they held.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from bench.claims import claimed, locked
+from bench.claims import locked
 from bench.errors import BenchError, BrokenFileError, warn, warn_left_out
-from bench.files import (
-    DAMAGED,
-    checksum,
-    file_name,
-    read_json,
-    read_whole,
-    set_aside,
-    write_atomically,
-)
-from bench.identity import run_key
-from bench.manifest import fault_of_manifest
+from bench.files import DAMAGED, file_name, read_json, read_whole, set_aside, write_atomically
+from bench.identity import Identity, content_key
+from bench.manifest import Entry, Manifest, Reproduced, manifest_of
+from bench.metric_rows import MetricRows
 from bench.metrics.protocol import Protocol, stored_protocol
-from bench.rows import ROW_COLUMNS, fault_of_rows
+from bench.records import record_of
+from bench.rows import COMMON_COLUMNS
 
 
 class Run:
-    """The stored rows of one method under one benchmark, backbone, protocol and seed.
+    """The stored rows of one method, as a protocol asks for them.
 
     Attributes:
         folder: Where they are.
-        manifest: `key`, `identity` (what the key hashes), `labels` (leaderboard -> name of the
-            row in it), `config` and `provenance` of the run that began it.
+        manifest: What is known of the run.
+        protocol: Whose metrics are read; another protocol's rows may lie beside them.
         broken: Lines on files that were set aside.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, protocol: Protocol) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.protocol = protocol
         self.broken: list[str] = []
-        self._images_of_part: dict[str, frozenset[str]] = {}
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the numbers."""
-        return self.manifest["identity"]
 
     @cached_property
-    def protocol(self) -> Protocol:
-        """What was measured."""
-        return stored_protocol(self.identity["protocol"])
+    def metrics(self) -> dict[str, MetricRows]:
+        """The rows of each of the protocol's metrics."""
+        return {
+            name: MetricRows(self.folder, self.identity, metric, self.protocol)
+            for name, metric in self.protocol.metrics.items()
+        }
+
+    @property
+    def identity(self) -> Identity:
+        """What decides the numbers, but for the protocol."""
+        return self.manifest.identity
+
+    @property
+    def key(self) -> str:
+        """Hash over identity and protocol: no two rows of any table share one."""
+        return content_key([self.manifest.key, self.protocol.key])
 
     @property
     def num_images(self) -> int:
         """How many images the whole list has, evaluated or not."""
-        return self.identity["dataset"]["num_images"]
+        return self.identity.dataset.num_images
 
     @property
     def passes(self) -> dict[str, int]:
         """`forward` and `backward` passes for one image's map, where the run was told."""
-        return self.manifest.get("provenance", {}).get("passes", {})
+        return dict(self.manifest.provenance.get("passes", {}))
 
     @property
     def citations(self) -> dict[str, str]:
         """What its `method`, `dataset`, `backbone` and `protocol` cite, where the run was told."""
-        kept = self.manifest.get("provenance", {}).get("citations", {})
-        return {part: str(own) for part, own in kept.items()}
+        kept = dict(self.manifest.provenance.get("citations", {}))
+        return {**kept, "protocol": "; ".join(self.protocol.citations)}
 
     def rows(self) -> pd.DataFrame:
-        """All rows so far, ordered by image id, with the columns `ROW_COLUMNS` and the run's own.
+        """Rows of the images that all metrics have, ordered by image id.
 
-        Parts that cannot be read, or hold what are no rows of this run, are left out with a
-        warning.
+        The columns are `bench.rows.ROW_COLUMNS`, `constant_map`, those of the metrics, and what
+        says whose they are. Parts that cannot be used are left out with a warning.
         """
-        found = (self._sound_part(path) for path in self._parts())
-        parts = [part for part in found if part is not None]
-        if not parts:
-            return pd.DataFrame(columns=[*ROW_COLUMNS, *self._columns()])
-        rows = pd.concat(parts, ignore_index=True).drop_duplicates("image_id")
-        return rows.sort_values("image_id", ignore_index=True)
+        found = [part.rows() for part in self.metrics.values()]
+        rows = _joined(found)
+        seconds = rows["map_seconds"].to_numpy(np.float32)
+        for part in found:
+            of_image = part.set_index("image_id")["seconds"]
+            seconds = seconds + of_image.loc[rows["image_id"]].to_numpy(np.float32)
+        rows = rows.drop(columns=["map_seconds", "rows_key"], errors="ignore")
+        return rows.assign(seconds=seconds, **self._columns())
 
     def image_ids(self) -> set[str]:
-        """Images that have a row by now; other processes may add some. Reads what is new only."""
-        for path in self._parts():
-            if path.name not in self._images_of_part:
-                part = self._sound_part(path)
-                self._images_of_part[path.name] = frozenset(
-                    () if part is None else part["image_id"]
-                )
-        return set().union(*self._images_of_part.values())
+        """Images that all metrics have by now; other processes may add some."""
+        return set.intersection(*(part.image_ids() for part in self.metrics.values()))
 
     @contextmanager
-    def claim(self, image_ids: Sequence[str], again: bool = False) -> Iterator[list[str]]:
+    def claim(
+        self, wanted: Mapping[str, Sequence[str]], again: bool = False
+    ) -> Iterator[dict[str, list[str]]]:
         """Claims images for the time of a `with` block, so that no other process computes them.
 
         Args:
-            image_ids: The images wanted.
+            wanted: By metric, the images.
             again: Whether those that have a row by now are wanted, too.
 
         Yields:
-            Those of them that are to be computed here.
+            By metric, those of them that are to be computed here.
         """
-        with claimed(self.folder, image_ids) as ours:
-            done = set() if again else self.image_ids()
-            yield [image_id for image_id in ours if image_id not in done]
+        with ExitStack() as claims:
+            ours = {}
+            for name, image_ids in wanted.items():
+                part = self.metrics[name]
+                claimed = claims.enter_context(part.claim(image_ids))
+                done = set() if again else part.image_ids()
+                ours[name] = [image_id for image_id in claimed if image_id not in done]
+            yield ours
 
     def set_aside_broken(self) -> list[str]:
         """Renames what is broken, so that it is missing; returns lines on it.
@@ -129,87 +133,37 @@ class Run:
         Raises:
             BenchError: Something cannot be read, whatever it holds, or not be renamed.
         """
+        for part in self.metrics.values():
+            self.broken.extend(part.set_aside_broken())
         readers: list[tuple[Path, Callable[[Path], Any]]] = [
-            *((path, self._read_part) for path in self._parts()),
             *((path, _read_map) for path in sorted(self.folder.glob("map-*.npy"))),
             (self.folder / "failures.json", lambda _: self._read_failures()),
         ]
         for path, read in readers:
             try:
-                content = read(path)
+                read(path)
             except BrokenFileError as error:
                 self.broken.append(set_aside(error))
-            else:
-                if isinstance(content, pd.DataFrame):
-                    self._images_of_part[path.name] = frozenset(content["image_id"])
         return self.broken
 
     def append(self, rows: pd.DataFrame) -> None:
-        """Stores rows; they are there whole, or not at all. What images had before is replaced.
+        """Stores rows of some or all metrics; what images had before is replaced.
 
         Args:
-            rows: With the columns `ROW_COLUMNS`, and others if the protocol asks for more.
+            rows: With the columns `bench.rows.ROW_COLUMNS`, `map_seconds` if that is known, and
+                all columns of each metric that is to be stored.
         """
-        images = hashlib.sha256("\n".join(rows["image_id"]).encode()).hexdigest()[:16]
-        before = self._parts_with(set(rows["image_id"]))
-        part = self._write_part(images, rows.assign(**self._columns()))
-        for path in before - {part}:
-            others = self._sound_part(path)
-            if others is None:
-                continue
-            others = others[~others["image_id"].isin(rows["image_id"])]
-            if len(others):
-                self._write_part(path.stem.split("-")[1], others)
-            path.unlink()
-            del self._images_of_part[path.name]
-
-    def _write_part(self, images: str, rows: pd.DataFrame) -> Path:
-        buffer = io.BytesIO()
-        rows.to_parquet(buffer, index=False)
-        content = buffer.getvalue()
-        path = self.folder / f"part-{images}-{checksum(content)}.parquet"
-        write_atomically(path, content)
-        self._images_of_part[path.name] = frozenset(rows["image_id"])
-        return path
-
-    def _read_part(self, path: Path) -> pd.DataFrame:
-        """Rows of one file.
-
-        Raises:
-            BrokenFileError: It is damaged, or holds what are no rows of this run.
-            BenchError: The system does not let us read it.
-        """
-        content = read_whole(path)
-        checksums = path.stem.split("-")[2:]  # names of before version 0.1 have none
-        if checksums and checksums != [checksum(content)]:
-            raise BrokenFileError(path, "its content is not what its name's checksum says")
-        try:
-            rows = pd.read_parquet(io.BytesIO(content))
-        except (*DAMAGED, pa.ArrowException) as error:
-            raise BrokenFileError(path, str(error) or type(error).__name__) from None
-        fault = fault_of_rows(rows, self.identity, self.manifest["key"])
-        if fault is not None:
-            raise BrokenFileError(path, fault)
-        return rows
-
-    def _sound_part(self, path: Path) -> pd.DataFrame | None:
-        """Rows of one file; None, with a warning, if they cannot be used."""
-        try:
-            return self._read_part(path)
-        except BenchError as error:
-            warn_left_out(error)
-            return None
-
-    def _parts(self) -> list[Path]:
-        return sorted(self.folder.glob("part-*.parquet"))
-
-    def _parts_with(self, image_ids: set[str]) -> set[Path]:
-        self.image_ids()
-        return {
-            self.folder / name
-            for name, images in self._images_of_part.items()
-            if not images.isdisjoint(image_ids)
-        }
+        measured = [part for part in self.metrics.values() if set(part.columns()) <= set(rows)]
+        map_seconds = rows.get("map_seconds", rows["seconds"])
+        each = (rows["seconds"] - map_seconds) / len(measured)
+        times = {"map_seconds": map_seconds, "seconds": each.astype(np.float32)}
+        whose = {name: value for name, value in self._columns().items() if "protocol" not in name}
+        whose["run_key"] = self.manifest.key
+        for part in measured:
+            clean = ["clean_score"] * part.metric.uses_scores
+            extra = [name for name in ("constant_map",) if name in rows]
+            table = rows.assign(**times)[[*COMMON_COLUMNS, *clean, *extra, *part.columns()]]
+            part.append(table.assign(**whose))
 
     def record_failure(self, image_id: str, reason: str, trace: str = "") -> None:
         """Keeps why there is no row for an image; `failures` forgets it when there is one.
@@ -289,17 +243,29 @@ class Run:
             label: The row's.
             reproduces: Which published row it repeats; see `bench.reproduction.reproduction`.
         """
-        with locked(self.folder):  # another process may have named its own meanwhile
-            self.manifest = read_run(_manifest(self.folder)).manifest
-            before = json.dumps(self.manifest)
-            self.manifest["labels"][leaderboard] = label
-            self.manifest.setdefault("reproduces", {})[leaderboard] = reproduces
-            if json.dumps(self.manifest) != before:
-                self._write_manifest()
+        repeated = None if reproduces is None else record_of(Reproduced, reproduces)
+        key, entry = self.protocol.key, Entry(label, repeated)
 
-    def reproduces(self, leaderboard: str) -> Mapping[str, Any] | None:
+        def changed(manifest: Manifest) -> Manifest:
+            # With metrics added or without, it is one row: what was asked for last counts.
+            others = {
+                other: row
+                for other, row in manifest.leaderboards.get(leaderboard, {}).items()
+                if stored_protocol(manifest.protocols[other]).base.key != self.protocol.base.key
+            }
+            entries = {**others, key: entry}
+            return replace(manifest, leaderboards={**manifest.leaderboards, leaderboard: entries})
+
+        self._change(changed)
+
+    def label(self, leaderboard: str) -> str:
+        """What it is called as a row of a leaderboard."""
+        return self.manifest.leaderboards[leaderboard][self.protocol.key].label
+
+    def reproduces(self, leaderboard: str) -> Reproduced | None:
         """Which published row it repeats as a row of a leaderboard; None: it is none that does."""
-        return self.manifest.get("reproduces", {}).get(leaderboard)
+        entry = self.manifest.leaderboards.get(leaderboard, {}).get(self.protocol.key)
+        return None if entry is None else entry.reproduces
 
     def add_provenance(self, key: str, value: Any) -> None:
         """Keeps what is known only after the run was begun; what was kept under the key goes.
@@ -308,43 +274,62 @@ class Run:
             key: In the manifest's `provenance`.
             value: Ready for JSON.
         """
-        with locked(self.folder):
-            self.manifest = read_run(self.folder / "manifest.json").manifest
-            self.manifest.setdefault("provenance", {})[key] = value
-            self._write_manifest()
+        self._change(
+            lambda manifest: replace(manifest, provenance={**manifest.provenance, key: value})
+        )
 
-    def _add_citations(self, citations: Mapping[str, str] | None) -> None:
-        """Keeps what the run cites, where it was begun before runs kept that."""
-        if citations is None or "citations" in self.manifest.get("provenance", {}):
-            return
+    def _add_protocol(self, citations: Mapping[str, str]) -> None:
+        """Keeps what the protocol asks for, and what the run cites, if it was begun without."""
+        stored = self.protocol.stored()
+
+        def changed(manifest: Manifest) -> Manifest:
+            provenance = {"citations": dict(citations), **manifest.provenance}
+            protocols = {**manifest.protocols, self.protocol.key: stored}
+            return replace(manifest, protocols=protocols, provenance=provenance)
+
+        self._change(changed)
+
+    def _change(self, change: Callable[[Manifest], Manifest]) -> None:
+        """Changes the manifest, of which another process may have changed a part meanwhile."""
         with locked(self.folder):
-            self.manifest = read_run(_manifest(self.folder)).manifest
-            self.manifest.setdefault("provenance", {})["citations"] = dict(citations)
-            self._write_manifest()
+            before = read_manifest(_manifest(self.folder))
+            self.manifest = change(before)
+            if self.manifest != before:
+                self._write_manifest()
 
     def _write_manifest(self) -> None:
-        content = json.dumps(self.manifest, indent=2).encode()
-        write_atomically(_manifest(self.folder), content)
+        write_atomically(_manifest(self.folder), self.manifest.to_json())
 
     def _map_path(self, image_id: str) -> Path:
-        return self.folder / f"map-{hashlib.sha256(image_id.encode()).hexdigest()[:16]}.npy"
+        return self.folder / f"map-{content_key(image_id)[:16]}.npy"
 
     def _columns(self) -> dict[str, Any]:
-        identity = self.identity
         return {
-            "run_key": self.manifest["key"],
-            "benchmark": identity["dataset"]["name"],
-            "backbone": identity["backbone"]["name"],
-            "protocol": identity["protocol"]["name"],
-            "protocol_hash": identity["protocol"]["hash"],
-            "method": identity["method"]["name"],
-            "seed": identity["seed"],
+            "run_key": self.key,
+            "benchmark": self.identity.dataset.name,
+            "backbone": self.identity.backbone.name,
+            "protocol": self.protocol.name,
+            "protocol_hash": self.protocol.hash,
+            "method": self.identity.method.name,
+            "seed": self.identity.seed,
         }
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The metrics' tables side by side, of the images that are in all of them."""
+    together = parts[0]
+    for part in parts[1:]:
+        new = [name for name in part if name == "image_id" or name not in together]
+        together = together.merge(part[new], on="image_id")
+    if "clean_score" not in together:
+        together = together.assign(clean_score=np.nan)
+    return together
 
 
 def open_run(
     results_dir: Path,
-    identity: Mapping[str, Any],
+    identity: Identity,
+    protocol: Protocol,
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> Run:
@@ -352,51 +337,48 @@ def open_run(
 
     Args:
         results_dir: The results folder.
-        identity: `dataset`, `backbone`, `explain`, `method`, `protocol`, `seed` and `precision`.
+        identity: What decides its numbers.
+        protocol: What is asked of its maps.
         config: Resolved configuration, for the manifest of a new run.
-        provenance: Likewise; of its `citations` also runs are told that were begun without.
+        provenance: Of a new run; of its `citations` also runs are told that were begun without.
 
     Raises:
         BenchError: The folder cannot be read or written.
     """
-    key = run_key(identity)
-    names = [identity[part]["name"] for part in ("dataset", "backbone", "protocol")]
-    folder = results_dir / "runs" / file_name("_".join(names))
+    folder = results_dir / "runs" / file_name(f"{identity.dataset.name}_{identity.backbone.name}")
     # Rows name their run, so they are good even where its manifest is missing or broken.
-    places = sorted(folder.glob(f"*-{key[:12]}"), key=lambda own: not _manifest(own).exists())
-    begun = places[0] if places else folder / f"{file_name(identity['method']['name'])}-{key[:12]}"
-    broken = []
+    places = sorted(
+        folder.glob(f"*-{identity.key[:12]}"), key=lambda place: not _manifest(place).exists()
+    )
+    begun = (
+        places[0] if places else folder / f"{file_name(identity.method.name)}-{identity.key[:12]}"
+    )
+    manifest, broken = Manifest(identity.key, identity, {}, {}, config, provenance), []
+    is_new = True
     if _manifest(begun).exists():
         try:
-            run = read_run(_manifest(begun))
-            if run.manifest["key"] != key:
+            manifest = read_manifest(_manifest(begun))
+            if manifest.key != identity.key:
                 raise BrokenFileError(_manifest(begun), "it is another run's")
+            is_new = False
         except BrokenFileError as error:
             broken = [set_aside(error)]
-        else:
-            run._add_citations(provenance.get("citations"))
-            return run
-    run = Run(
-        begun,
-        {
-            "key": key,
-            "identity": json.loads(json.dumps(identity)),
-            "labels": {},
-            "config": dict(config),
-            "provenance": dict(provenance),
-        },
-    )
+            manifest = Manifest(identity.key, identity, {}, {}, config, provenance)
+    run = Run(begun, manifest, protocol)
     run.broken = broken
-    run._write_manifest()
+    if is_new:
+        run._write_manifest()
+    run._add_protocol(provenance.get("citations", {}))
     return run
 
 
 def stored_runs(results_dir: Path, leaderboard: str | None = None) -> list[Run]:
-    """Returns the runs in a results folder, ordered by folder.
+    """Returns the runs in a results folder, ordered by folder, one for each of their protocols.
 
     Args:
         results_dir: The results folder.
-        leaderboard: Only the runs that are rows of this leaderboard.
+        leaderboard: Only the runs that are rows of this leaderboard; by default those of any, and
+            those that have not become a row yet.
 
     Manifests that cannot be read, and folders of runs without one, are left out with a warning.
 
@@ -411,18 +393,31 @@ def stored_runs(results_dir: Path, leaderboard: str | None = None) -> list[Run]:
         folders = list(_folders_of_runs(results_dir / "runs"))
     except OSError as error:
         raise BenchError(f"'{results_dir}' cannot be read: {error.strerror}") from None
-    runs: dict[str, Run] = {}
+    known: dict[str, tuple[Path, Manifest]] = {}
     for folder in folders:
         try:
-            run = read_run(_manifest(folder))
-            other = runs.setdefault(run.manifest["key"], run)
-            if other is not run:
-                raise BenchError(f"'{folder}' has the same run as '{other.folder}'")
+            manifest = read_manifest(_manifest(folder))
+            other, _ = known.setdefault(manifest.key, (folder, manifest))
+            if other is not folder:
+                raise BenchError(f"'{folder}' has the same run as '{other}'")
         except BenchError as error:
             warn_left_out(error)
     return [
-        run for run in runs.values() if leaderboard is None or leaderboard in run.manifest["labels"]
+        Run(folder, manifest, stored_protocol(manifest.protocols[key]))
+        for folder, manifest in known.values()
+        for key in _protocols_of(manifest, leaderboard)
     ]
+
+
+def _protocols_of(manifest: Manifest, leaderboard: str | None) -> list[str]:
+    """Keys of the protocols under which a run is a row of a leaderboard, or of any."""
+    if leaderboard is not None:
+        entries = manifest.leaderboards.get(leaderboard, {})
+    elif manifest.leaderboards:
+        entries = {key: row for rows in manifest.leaderboards.values() for key, row in rows.items()}
+    else:
+        return list(manifest.protocols)
+    return [key for key in manifest.protocols if key in entries]
 
 
 def _folders_of_runs(parent: Path) -> Iterator[Path]:
@@ -432,9 +427,9 @@ def _folders_of_runs(parent: Path) -> Iterator[Path]:
             continue
         try:
             for folder in sorted(benchmark.iterdir()):
-                if folder.is_dir() and any(
-                    own.name == "manifest.json" or own.name.startswith("part-")
-                    for own in folder.iterdir()
+                if folder.is_dir() and (
+                    "manifest.json" in {path.name for path in folder.iterdir()}
+                    or any(folder.glob("*/part-*"))
                 ):
                     yield folder
         except OSError as error:
@@ -443,24 +438,20 @@ def _folders_of_runs(parent: Path) -> Iterator[Path]:
 
 def leaderboard_names(results_dir: Path) -> list[str]:
     """Names of the leaderboards that the runs in a results folder are rows of, sorted."""
-    return sorted({name for run in stored_runs(results_dir) for name in run.manifest["labels"]})
+    return sorted({name for run in stored_runs(results_dir) for name in run.manifest.leaderboards})
 
 
-def read_run(path: Path) -> Run:
-    """The run that a manifest belongs to.
-
-    Args:
-        path: Its manifest.json.
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in a file.
 
     Raises:
         BrokenFileError: It is damaged, or no manifest, or its key is not that of its identity.
         BenchError: It is missing, or the system does not let us read it.
     """
-    manifest = read_json(path)
-    fault = fault_of_manifest(manifest)
-    if fault is not None:
-        raise BrokenFileError(path, fault)
-    return Run(path.parent, manifest)
+    try:
+        return manifest_of(read_json(path))
+    except ValueError as error:
+        raise BrokenFileError(path, str(error)) from None
 
 
 def load_rows(
@@ -490,7 +481,7 @@ def load_rows(
             if statistic.column not in rows:
                 rows[statistic.column] = run.protocol.values(statistic, rows, auc)
         if leaderboard is not None:
-            rows["method"] = run.manifest["labels"][leaderboard]
+            rows["method"] = run.label(leaderboard)
         tables.append(rows)
     if not tables:
         names = leaderboard_names(Path(results_dir))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from test_store import identity, protocol, rows
+from test_store import identity, protocol, rows, typed
 
 from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.statistics import bootstrap_intervals
@@ -30,7 +30,7 @@ def comparison(
     Args:
         folder: The results folder.
         insertion: Method -> curves (n, S+1); the images are a, b, c, ...
-        deletion: Method -> deletion curves; the insertion's if None.
+        deletion: Likewise; the insertion's if None.
         controls: The methods that are controls.
         passes: Method -> forward and backward passes, where they are known.
         maps: Method -> image -> map.
@@ -38,29 +38,27 @@ def comparison(
     """
     count = len(next(iter(insertion.values())))
     for method, curves in insertion.items():
-        target = "bench.attribution.control.X" if method in controls else "x.X"
-        settings = {"name": method, "version": 1, "settings": {"_target_": target, "tag": method}}
-        run_identity = identity(method=settings)
-        run_identity["dataset"]["num_images"] = count
+        kind = {"kind": "Random"} if method in controls else {"_target_": "x.X"}
+        settings = {"name": method, "version": 1, "settings": {**kind, "of": None, "is": method}}
+        own = identity(method=settings)
+        own["dataset"]["num_images"] = count
         for part, changes in parts.items():
-            run_identity[part] = (
-                protocol(**changes) if part == "protocol" else run_identity[part] | changes
-            )
+            own[part] = protocol(**changes) if part == "protocol" else own[part] | changes
         known = dict(zip(("forward", "backward"), (passes or {}).get(method, ()), strict=False))
-        run = open_run(folder, run_identity, {}, {"passes": known})
+        run = open_run(folder, *typed(own), {}, {"passes": known})
         run.set_label("board", method)
         images = [chr(ord("a") + number) for number in range(count)]
         stored = rows(*images)
         stored["insertion_curve"] = list(np.float32(curves))
         stored["deletion_curve"] = list(np.float32((deletion or insertion)[method]))
-        if "confidence" in run_identity["protocol"]["metrics"]:
-            points = run_identity["protocol"]["metrics"]["confidence"]["steps"] + 1
+        if "confidence" in own["protocol"]["metrics"]:
+            points = own["protocol"]["metrics"]["confidence"]["steps"] + 1
             stored["confidence_curve"] = [np.zeros(points, np.float32)] * count
         run.append(stored)
         for image_id, saliency_map in (maps or {}).get(method, {}).items():
             run.save_map(image_id, saliency_map)
     found = comparisons(stored_runs(folder, "board"), "board")
-    return next(candidate for candidate in found if set(candidate.runs) == set(insertion))
+    return next(own for own in found if set(own.runs) == set(insertion))
 
 
 def drawn_curves(methods: str, images: int = 5, points: int = 6) -> dict[str, NDArray]:

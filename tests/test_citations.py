@@ -13,7 +13,7 @@ from bench.attribution.masking import Rise
 from bench.backbones.torch_module import timm_model
 from bench.citations import bibliography, cited_keys, entries, references
 from bench.metrics.protocol import load_protocol, shipped_protocols
-from bench.store import read_run, stored_runs
+from bench.store import read_manifest, stored_runs
 
 ROOT = Path(__file__).parents[1]
 BIB = (ROOT / "bench/references.bib").read_text()
@@ -183,8 +183,8 @@ def test_protocols_cite_their_parts_and_their_hash_knows_nothing_of_it():
 def test_a_run_remembers_and_its_leaderboard_has_a_bib_file(bench):
     code, _, err = bench("method=[saliency,center]", "dataset.citation='Me 2026, arXiv 2601.00002'")
     assert code == 0, err
-    runs = {run.identity["method"]["name"]: run for run in stored_runs(Path("results"))}
-    assert runs["saliency"].manifest["provenance"]["citations"] == {
+    runs = {run.identity.method.name: run for run in stored_runs(Path("results"))}
+    assert runs["saliency"].citations == {
         "dataset": "Me 2026, arXiv 2601.00002",
         "backbone": "",
         "protocol": "Petsiuk et al. 2018, arXiv 1806.07421; Fel et al. 2022, arXiv 2206.04394",
@@ -199,9 +199,9 @@ def test_a_run_remembers_and_its_leaderboard_has_a_bib_file(bench):
     assert "% saliency: simonyan2014deep" in latex
 
     run = runs["saliency"]  # as begun before runs kept what they cite
-    kept = run.manifest["provenance"].pop("citations")
+    kept = run.manifest.provenance.pop("citations")
     run._write_manifest()
     bench("method=[saliency,center]", "dataset.citation='Me 2026, arXiv 2601.00002'")
-    assert read_run(run.folder / "manifest.json").manifest["provenance"]["citations"] == kept
+    assert read_manifest(run.folder / "manifest.json").provenance["citations"] == kept
     bench("method=[saliency,center]", "dataset.citation=another")  # nothing is taken back
-    assert read_run(run.folder / "manifest.json").manifest["provenance"]["citations"] == kept
+    assert read_manifest(run.folder / "manifest.json").provenance["citations"] == kept

@@ -55,7 +55,7 @@ def test_a_run_writes_everything_under_results_dir(bench):
     names = {path.name for path in BOARD.parent.iterdir()}
     (saliency,) = Path("results/runs").glob("*/saliency-*")
     drawn = (*DIAGRAMS, "maps", f"gallery_{saliency.name}")
-    figures = {f"_{figure}.{kind}" for figure in drawn for kind in ("png", "svg")}
+    figures = {f"_{own}.{kind}" for own in drawn for kind in ("png", "svg")}
     assert names == {BOARD.stem + ending for ending in (*tables, *figures)}
     assert f"{BOARD.stem}_*.png, .svg" in out
 
@@ -377,7 +377,7 @@ def test_a_run_says_and_keeps_which_list_it_used(bench, image_folder):
     note = f"List: {image_folder}/list.txt: 7 lines, none of the published lists; sha256 "
     assert note in out
     (run,) = stored_runs(Path("results"))
-    (kept,) = run.manifest["provenance"]["dataset"]
+    (kept,) = run.manifest.provenance["dataset"]
     assert kept.startswith(note)
 
 
@@ -436,7 +436,7 @@ def test_maps_serve_every_protocol(bench):
     assert files(maps) == before
     bench("method=[saliency]", "protocol=smdl-cub", "maps.keep=false", "results_dir=none")
     assert not Path("none/maps").exists()
-    kept, none = (load_rows(folder) for folder in ("results", "none"))
+    kept, none = (load_rows(own) for own in ("results", "none"))
     kept = kept[kept["protocol"] == "smdl-cub"].reset_index(drop=True)
     pd.testing.assert_frame_equal(
         kept.drop(columns="seconds"), none.drop(columns="seconds"), check_exact=True
@@ -459,13 +459,9 @@ def test_another_network_or_score_may_be_explained(bench, toy_conf):
     assert len(table) == 3
     assert table["insertion_auc"].nunique() == 3
     assert table["mean_clean_score"].nunique() == 1
-    explained = [run.identity["explain"] for run in stored_runs(Path("results"))]
-    assert sorted(settings["score"] for settings in explained) == [
-        "logit",
-        "probability",
-        "probability",
-    ]
-    assert sum(settings["backbone"] == "the same" for settings in explained) == 2
+    explained = [run.identity.explain for run in stored_runs(Path("results"))]
+    assert sorted(own.score for own in explained) == ["logit", "probability", "probability"]
+    assert sum(own.backbone is None for own in explained) == 2
     assert len(list(Path("results/maps").iterdir())) == 3
     assert_bad(bench("explain.score=nonsense"), "score", "nonsense", "probability")
     assert_bad(bench("backbone@explain.backbone=nobody"), "nobody", "seed1")
@@ -473,10 +469,8 @@ def test_another_network_or_score_may_be_explained(bench, toy_conf):
         ("classes=5", "expected classes as of backbone 'toy', 4, found 5 of 'toy'"),
         ("size=24", "expected inputs as of backbone 'toy', 23, found 24 of 'toy'"),
     ):
-        override = (
-            f"+explain.backbone.{change}" if change[0] == "s" else f"explain.backbone.{change}"
-        )
-        assert_bad(bench("backbone@explain.backbone=toy", override), "explain.backbone", expected)
+        own = f"+explain.backbone.{change}" if change[0] == "s" else f"explain.backbone.{change}"
+        assert_bad(bench("backbone@explain.backbone=toy", own), "explain.backbone", expected)
 
 
 def test_select_writes_the_list_and_evaluates_nothing(bench, image_folder):
@@ -494,12 +488,12 @@ def test_select_writes_the_list_and_evaluates_nothing(bench, image_folder):
 
 
 def test_a_data_set_of_ones_own(bench):
-    code, out, _ = bench("dataset=drawn", "dataset.count=4", "method=[random]")
+    code, out, _ = bench("dataset=own", "dataset.count=4", "method=[random]")
     assert code == 0
     assert "Drawn just now" in out
     rows = load_rows("results")
     assert rows[["image_id", "target"]].to_numpy().tolist() == [[f"{i}.png", i] for i in range(4)]
-    code, out, _ = bench("dataset=drawn", command="check")
+    code, out, _ = bench("dataset=own", command="check")
     assert code == 0
     assert "images that can be read: 3 of 3" in out
 
@@ -600,7 +594,7 @@ def test_own_module_with_a_checkpoint(bench, tmp_path):
     weights = [f'backbone.weights="{tmp_path}/mine.pth"', f"backbone.sha256={digest}"]
     assert bench(*module_backbone(*weights))[0] == 0
     (manifest, _) = (run.manifest for run in stored_runs(Path("results")))
-    assert manifest["provenance"]["weights_file_sha256"] == digest
+    assert manifest.provenance["weights_file_sha256"] == digest
     bench(*module_backbone())
     assert len(list(Path("results/runs").glob("list_mine_*/random-*"))) == 2
 

@@ -48,7 +48,7 @@ def rows_by_image(results):
     """(method, image) -> everything but the seconds."""
     rows = {}
     for result in results:
-        for row in result.rows.drop(columns="seconds").to_dict("records"):
+        for row in result.rows.drop(columns=["seconds", "map_seconds"]).to_dict("records"):
             rows[result.method, row["image_id"]] = {k: np.asarray(v) for k, v in row.items()}
     return rows
 

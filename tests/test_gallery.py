@@ -39,18 +39,14 @@ def compared(name="list_toy_xplique-probability", results="results"):
 
 def pictures(comparison, results="results"):
     folder = pictures_folder(Path(results), comparison.title, comparison.key)
-    found = {image_id: load_picture(folder, image_id) for image_id in comparison.image_ids}
-    return {image_id: picture for image_id, picture in found.items() if picture is not None}
+    found = {own: load_picture(folder, own) for own in comparison.image_ids}
+    return {own: picture for own, picture in found.items() if picture is not None}
 
 
 def maps(run):
     ids = run.rows()["image_id"]
-    found = {image_id: run.load_map(image_id) for image_id in ids}
-    return {
-        image_id: saliency_map
-        for image_id, saliency_map in found.items()
-        if saliency_map is not None
-    }
+    found = {own: run.load_map(own) for own in ids}
+    return {own: saliency_map for own, saliency_map in found.items() if saliency_map is not None}
 
 
 def test_the_first_images_and_the_extremes_of_each_method(bench):
@@ -68,7 +64,7 @@ def test_the_first_images_and_the_extremes_of_each_method(bench):
 
 def test_extremes_are_those_of_the_rows(bench):
     bench("method=[random]", "gallery=1")
-    rows = load_rows("results").assign(value=lambda rows: rows.insertion_auc - rows.deletion_auc)
+    rows = load_rows("results").assign(value=lambda own: own.insertion_auc - own.deletion_auc)
     ranked = rows.sort_values("value")["image_id"].tolist()
     expected = {"best": ranked[6], "typical": ranked[3], "worst": ranked[0]}
     assert extremes(compared(), "random") == expected
@@ -79,13 +75,13 @@ def test_maps_kept_late_are_those_that_were_evaluated(bench):
     methods = "method=[random,saliency,edge,center]"
     bench(methods, "gallery=7", "results_dir=all")
     bench(methods, "gallery=1")
-    every = {run.manifest["key"]: maps(run) for run in stored_runs(Path("all"))}
+    every = {run.key: maps(run) for run in stored_runs(Path("all"))}
     for run in stored_runs(Path("results")):
         few = maps(run)
         assert 2 <= len(few) < 7
-        for image_id, saliency in few.items():
-            expected = every[run.manifest["key"]][image_id]
-            np.testing.assert_allclose(saliency, expected, rtol=1e-5, atol=1e-6)
+        for image_id, own in few.items():
+            expected = every[run.key][image_id]
+            np.testing.assert_allclose(own, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_picture_is_what_the_network_gets(bench, noise, image_folder):
@@ -118,7 +114,7 @@ def test_pictures_of_a_bgr_network_with_a_crop_and_names(bench, toy_conf, image_
             "gallery=1",
         )  # fmt: skip
     assert code == 0, err
-    (name,) = {name for run in stored_runs(Path("results")) for name in run.manifest["labels"]}
+    (name,) = {name for run in stored_runs(Path("results")) for name in run.manifest.leaderboards}
     picture = pictures(compared(name))[PHOTOS[0]]
     image = cv2.cvtColor(cv2.imread(str(image_folder / PHOTOS[0])), cv2.COLOR_BGR2RGB)  # 30 x 41
     resized = cv2.resize(image, (round(41 * 29 / 30), 29))
@@ -193,7 +189,7 @@ def test_shards_keep_what_the_whole_keeps(bench):
     for method, run in whole.runs.items():
         there, here = maps(run), maps(shards.runs[method])
         assert there.keys() == here.keys()
-        assert all((there[image_id] == here[image_id]).all() for image_id in there)
+        assert all((there[own] == here[own]).all() for own in there)
 
 
 def test_noise_is_that_of_the_curves(bench, noise):

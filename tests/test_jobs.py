@@ -92,7 +92,7 @@ def test_joblib(bench, elsewhere):
     assert outputs().keys() == {"0", "1"}
     assert "Shard 2/2: 3 of 7 images" in outputs()["1"]
     for run in stored_runs(Path("results")):
-        assert run.manifest["provenance"]["command"][:2] == ["bench run", "--config-dir"]
+        assert run.manifest.provenance["command"][:2] == ["bench run", "--config-dir"]
 
 
 def test_failures_elsewhere_are_told_here(elsewhere):

@@ -17,16 +17,23 @@ class Rows:
     def __init__(self, done="", claimed=""):
         self.done, self.claimed = set(done), set(claimed)
 
+    @property
+    def metrics(self):
+        return {"x": self}
+
     def image_ids(self):
         return set(self.done)
 
-    def claim(self, image_ids, again=False):
+    def claim(self, wanted, again=False):
         return _Claim(
-            [i for i in image_ids if i not in self.claimed and (again or i not in self.done)]
+            {
+                metric: [i for i in ids if i not in self.claimed and (again or i not in self.done)]
+                for metric, ids in wanted.items()
+            }
         )
 
 
-class _Claim(list):
+class _Claim(dict):
     def __enter__(self):
         return self
 
@@ -40,10 +47,11 @@ def stored(**rows):
 
 def test_nothing_is_done_of_a_run_that_nobody_stores():
     run = MethodRun("random", Random())
-    assert run.missing(SAMPLES) == [0, 1, 2, 3, 4]
-    assert MethodRun("random", Random(), done={"b", "e"}).missing(SAMPLES) == [0, 2, 3]
-    with run.claim(IDS) as ours:
-        assert ours == IDS
+    assert run.missing(SAMPLES, "xy") == {"x": [0, 1, 2, 3, 4], "y": [0, 1, 2, 3, 4]}
+    done = MethodRun("random", Random(), done={"b", "e"})
+    assert done.missing(SAMPLES, "x") == {"x": [0, 2, 3]}
+    with run.claim({"x": IDS}) as ours:
+        assert ours == {"x": IDS}
 
 
 @pytest.mark.parametrize(
@@ -64,8 +72,9 @@ def test_runs_of_equal_content_are_two_keys():
 def test_the_policy_says_what_is_missing(policy, missing):
     run = stored(done="ac")
     run.apply_policy(policy, SAMPLES)
-    assert run.missing(SAMPLES) == missing
-    assert run.missing(SAMPLES[2:]) == [i - 2 for i in missing if i >= 2]
+    assert run.missing(SAMPLES, "x") == ({"x": missing} if missing else {})
+    later = [i - 2 for i in missing if i >= 2]
+    assert run.missing(SAMPLES[2:], "x") == ({"x": later} if later else {})
 
 
 @pytest.mark.parametrize(("policy", "ours"), [("missing", ["a", "d"]), ("always", list("acd"))])
@@ -73,8 +82,8 @@ def test_what_others_are_at_or_have_done_is_left_to_them(policy, ours):
     run = stored(claimed="be")
     run.apply_policy(policy, SAMPLES)
     run.stored.done.add("c")  # another process has finished it meanwhile
-    with run.claim(IDS) as claimed:
-        assert claimed == ours
+    with run.claim({"x": IDS}) as claimed:
+        assert claimed == {"x": ours}
     assert run.left_to_others() == {"b", "e"}
     run.stored.done.add("b")
     assert run.left_to_others() == {"e"}
@@ -83,6 +92,6 @@ def test_what_others_are_at_or_have_done_is_left_to_them(policy, ours):
 def test_nothing_is_left_to_others_where_nobody_else_was():
     run = stored(done="a")
     assert run.left_to_others() == set()
-    with run.claim(IDS[1:]):
+    with run.claim({"x": IDS[1:]}):
         pass
     assert run.left_to_others() == set()

@@ -83,5 +83,5 @@ def test_a_good_network_is_not_mentioned(bench):
     assert code == 0
     assert "Warning" not in out
     (run,) = stored_runs(Path("results"))
-    assert "not_repeatable" not in run.manifest["provenance"]
-    assert run.manifest["provenance"]["num_classes"] == 4
+    assert "not_repeatable" not in run.manifest.provenance
+    assert run.manifest.provenance["num_classes"] == 4

@@ -36,10 +36,10 @@ def test_each_protocol_is_a_job_and_maps_are_made_once(bench):
     assert all(" 0 backward passes" in line for line in todo[1:])
     assert len(todo) == len(PROTOCOLS)
     runs = stored_runs(Path("results"), "robustness")
-    assert {run.identity["explain"]["score"] for run in runs} == {"probability"}
-    (compared,) = comparable(comparisons(runs, "robustness"))
-    assert compared[0].identity["protocol"]["name"] == "xplique-probability"
-    found = robustness(compared, "insertion")
+    assert {run.identity.explain.score for run in runs} == {"probability"}
+    (own,) = comparable(comparisons(runs, "robustness"))
+    assert own[0].protocol.name == "xplique-probability"
+    found = robustness(own, "insertion")
     assert found.left_out == ()
     assert sorted(found.means.index) == ["random", "saliency", "saliency inverted"]
     assert sorted(found.protocols) == sorted(PROTOCOLS)
@@ -49,14 +49,15 @@ def test_the_same_command_goes_on_from_there_and_a_manifest_runs_again(bench):
     arguments = ["method=[saliency]", "protocol=logit-10-zero,probability-10-noise"]
     run(bench, *arguments)
     before = files("results/runs") | files("results/maps")
-    (lost,) = Path("results/runs/list_toy_logit-10-zero").glob("*/part-*")
+    runs = {run.protocol.name: run for run in stored_runs(Path("results"))}
+    (lost,) = runs["logit-10-zero"].metrics["insertion"].folder.glob("part-*")
     lost.unlink()
     code, out, err = run(bench, *arguments)
     assert code == 0, err
     assert out.count("To do: ") == 1
     after = files("results/runs") | files("results/maps")
     assert {path for path in before if before[path] != after.get(path)} == {lost}
-    (path,) = Path("results/runs/list_toy_probability-10-noise").glob("*/manifest.json")
+    path = runs["probability-10-noise"].folder / "manifest.json"
     code, out, err = bench(str(path), "--trust", command="rerun")
     assert code == 0, err
     assert "7 of 7 stored rows compared" in out

@@ -111,7 +111,7 @@ def test_a_kept_map_with_code(bench):
 def test_parts_with_code(bench):
     """A pickle in a part's place is no Parquet file and no safetensors."""
     bench("method=[saliency]")
-    (part,) = Path("results/runs").rglob("part-*.parquet")
+    part = next(Path("results/runs").rglob("part-*.parquet"))
     part.write_bytes(pickle.dumps(Evil()))
     code, _, err = bench("results", command="leaderboard")
     assert code == 0

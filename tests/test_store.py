@@ -7,11 +7,23 @@ import pytest
 
 from bench import load_rows
 from bench.errors import BenchError, BenchWarning
-from bench.identity import run_key
+from bench.identity import Identity, without_paths
+from bench.manifest import Reproduced
+from bench.metrics.protocol import stored_protocol
+from bench.records import record_of
 from bench.rows import ROW_COLUMNS
 from bench.store import open_run, stored_runs
 
 METRICS = ("insertion", "deletion", "mufidelity", "confidence")
+
+
+def typed(parts):
+    """An identity and a protocol of the nested dictionaries that `identity` gives."""
+    parts = dict(parts)
+    asked = stored_protocol(parts.pop("protocol"))
+    method = dict(parts["method"])
+    method["settings"] = without_paths(method.get("settings", {}))
+    return record_of(Identity, parts | {"method": method}), asked
 
 
 def protocol(**changes):
@@ -24,7 +36,7 @@ def protocol(**changes):
     metrics |= {name: changes.pop(name) for name in METRICS if name in changes}
     zero = {"baseline": {"kind": "zero"}}
     return {
-        "name": "mine", "hash": "d", "auc": "trapezoid", "score": "probability", "ties": "stable",
+        "name": "mine", "auc": "trapezoid", "score": "probability", "ties": "stable",
         "metrics": {name: zero | settings for name, settings in metrics.items()}, **changes,
     }  # fmt: skip
 
@@ -33,7 +45,7 @@ def identity(**changes):
     return {
         "dataset": {"name": "birds", "num_images": 3, "list_sha256": "a", "pixels_sha256": "b"},
         "backbone": {"name": "toy", "weights_sha256": "c"},
-        "explain": {"backbone": "the same", "score": "probability"},
+        "explain": {"score": "probability"},
         "method": {"name": "rise", "version": 1, "settings": {"num_masks": 4}},
         "protocol": protocol(),
         "seed": 0,
@@ -59,7 +71,7 @@ def rows(*names, insertion=(0.0, 0.5, 1.0), deletion=(1.0, 0.25, 0.0)):
 
 
 def begin(folder, label=None, **changes):
-    run = open_run(folder, identity(**changes), {"seed": 0}, {"python": "3"})
+    run = open_run(folder, *typed(identity(**changes)), {"seed": 0}, {"python": "3"})
     if label:
         run.set_label("board", label)
     return run
@@ -75,9 +87,9 @@ def test_rows_come_back_ordered_and_typed(tmp_path):
     assert {*ROW_COLUMNS, *metrics} < set(stored.columns)
     assert stored["insertion_curve"][0].dtype == np.float32
     assert stored["insertion_curve"][0].tolist() == [0, 0.5, 1]
-    assert stored["run_key"].unique().tolist() == [run_key(identity())]
+    assert stored["run_key"].unique().tolist() == [run.key]
     assert stored.loc[0, ["benchmark", "backbone", "protocol", "protocol_hash"]].tolist() == [
-        "birds", "toy", "mine", "d",
+        "birds", "toy", "mine", run.protocol.hash,
     ]  # fmt: skip
     assert stored.loc[0, ["method", "seed"]].tolist() == ["rise", 0]
 
@@ -100,8 +112,11 @@ def test_the_same_identity_finds_the_same_run(tmp_path):
         {"backbone": {"name": "toy", "weights_sha256": "x"}},
         {"dataset": {**identity()["dataset"], "pixels_sha256": "x"}},
         {"dataset": {**identity()["dataset"], "list_sha256": "x"}},
-        {"protocol": {**identity()["protocol"], "hash": "x"}},
-        {"explain": {"backbone": "the same", "score": "logit"}},
+        {"protocol": protocol(score="logit")},
+        {"protocol": protocol(ties="numpy_1_23")},
+        {"protocol": protocol(insertion={"steps": 9})},
+        {"explain": {"score": "logit"}},
+        {"maps": "float16"},
     ],
 )
 def test_whatever_decides_the_numbers_makes_another_run(tmp_path, changes):
@@ -125,10 +140,54 @@ def test_a_row_can_be_renamed_without_being_computed_again(tmp_path):
 def test_manifest_tells_the_whole_story(tmp_path):
     run = begin(tmp_path, label="RISE")
     manifest = json.loads((run.folder / "manifest.json").read_text())
-    assert manifest["identity"] == identity()
-    assert manifest["key"] == run_key(identity())
-    assert manifest["labels"] == {"board": "RISE"}
-    assert (manifest["config"], manifest["provenance"]) == ({"seed": 0}, {"python": "3"})
+    assert manifest["identity"]["dataset"] == identity()["dataset"]
+    assert manifest["key"] == run.identity.key
+    assert manifest["leaderboards"]["board"][run.protocol.key]["label"] == "RISE"
+    assert manifest["protocols"] == {run.protocol.key: run.protocol.stored()}
+    assert manifest["config"] == {"seed": 0}
+    assert manifest["provenance"] == {"python": "3", "citations": {}}
+    assert manifest["version"] == manifest["identity"]["version"] == 1
+
+
+def test_protocols_share_the_rows_of_the_metrics_that_they_share(tmp_path):
+    """What decides no row of a metric, its name or the rule for areas, makes no other row."""
+    first = begin(tmp_path, "RISE")
+    first.append(rows("a", "b"))
+    same = begin(tmp_path, "RISE", protocol=protocol(name="other", auc="mean"))
+    assert same.folder == first.folder
+    assert same.image_ids() == {"a", "b"}
+    assert same.key != first.key
+    more = begin(tmp_path, "RISE", protocol=protocol(name="more", mufidelity={}))
+    assert more.image_ids() == set()
+    assert more.metrics["insertion"].image_ids() == {"a", "b"}
+    with more.claim({"insertion": ["a", "c"], "mufidelity": ["a", "c"]}) as ours:
+        assert ours == {"insertion": ["c"], "mufidelity": ["a", "c"]}
+    more.append(rows("b").assign(mufidelity_xplique_1_1=0.25))
+    assert more.rows()["mufidelity_xplique_1_1"].tolist() == [0.25]
+    assert first.image_ids() == {"a", "b"}
+    boards = {run.protocol.name: run for run in stored_runs(tmp_path, "board")}
+    assert set(boards) == {"mine", "other", "more"}
+    everything = load_rows(tmp_path)
+    assert sorted(everything["protocol"]) == ["mine", "mine", "more", "other", "other"]
+    assert set(everything.groupby("protocol")["insertion_auc"].mean()) == {0.5}
+
+
+def test_a_metric_that_asks_for_no_order_has_the_same_rows_under_any_tie_rule(tmp_path):
+    asked = {"mufidelity": {}, "insertion": {"steps": -1}}
+    first = begin(tmp_path, protocol=protocol(**asked))
+    other = begin(tmp_path, protocol=protocol(**asked, ties="numpy_1_23"))
+    assert first.metrics["mufidelity"].folder == other.metrics["mufidelity"].folder
+    assert first.metrics["insertion"].folder != other.metrics["insertion"].folder
+
+
+def test_seconds_of_a_row_are_those_of_its_map_and_its_metrics(tmp_path):
+    run = begin(tmp_path)
+    run.append(rows("a").assign(seconds=np.float32(5), map_seconds=np.float32(2)))
+    assert run.rows()["seconds"].tolist() == pytest.approx([5])
+    more = begin(tmp_path, protocol=protocol(name="more", mufidelity={}))
+    only = {"seconds": np.float32(3), "map_seconds": np.float32(2), "mufidelity_xplique_1_1": 0.5}
+    more.append(rows("a").assign(**only).drop(columns=["insertion_curve", "deletion_curve"]))
+    assert more.rows()["seconds"].tolist() == pytest.approx([6])
 
 
 def test_load_rows(tmp_path):
@@ -144,9 +203,9 @@ def test_load_rows(tmp_path):
 
 def test_maps_are_kept_and_missed(tmp_path):
     run = begin(tmp_path)
-    saliency = np.arange(6, dtype=np.float32).reshape(2, 3)
-    run.save_map("a/b c.png", saliency)
-    assert (run.load_map("a/b c.png") == saliency).all()
+    own = np.arange(6, dtype=np.float32).reshape(2, 3)
+    run.save_map("a/b c.png", own)
+    assert (run.load_map("a/b c.png") == own).all()
     assert run.load_map("other.png") is None
     (kept,) = run.folder.glob("map-*.npy")
     kept.write_bytes(b"broken")
@@ -154,8 +213,8 @@ def test_maps_are_kept_and_missed(tmp_path):
         assert run.load_map("a/b c.png") is None
     assert len(run.set_aside_broken()) == 1
     assert not kept.exists()
-    run.save_map("a/b c.png", saliency)
-    assert (run.load_map("a/b c.png", (2, 3)) == saliency).all()
+    run.save_map("a/b c.png", own)
+    assert (run.load_map("a/b c.png", (2, 3)) == own).all()
     with pytest.warns(BenchWarning, match=r"expected a map of \(3, 2\), found \(2, 3\)"):
         assert run.load_map("a/b c.png", (3, 2)) is None
 
@@ -178,7 +237,7 @@ def rewritten(change):
 
 
 def with_curve(*scores):
-    return lambda rows: rows.assign(insertion_curve=[np.array(scores, np.float32)] * len(rows))
+    return lambda own: own.assign(insertion_curve=[np.array(scores, np.float32)] * len(own))
 
 
 @pytest.mark.parametrize(
@@ -189,36 +248,36 @@ def with_curve(*scores):
         (lambda path: path.write_bytes(flipped(path.read_bytes(), 300)), "checksum"),
         (lambda path: (path.unlink(), path.mkdir()), "folder"),
         (lambda path: (path.unlink(), path.with_name("part-1.parquet").write_text("x")), ""),
-        (rewritten(lambda rows: rows.drop(columns="deletion_curve")), "lacks .* deletion_curve"),
-        (rewritten(lambda rows: rows.drop(columns="run_key")), "lacks .* run_key"),
-        (rewritten(lambda rows: rows.assign(run_key="x")), "another run's"),
-        (rewritten(lambda rows: rows.assign(clean_score="x")), "clean_score: expected finite"),
-        (rewritten(lambda rows: rows.assign(baseline_score=np.nan)), "baseline_score: .* NaN"),
-        (rewritten(lambda rows: rows.assign(target=0.5)), "target: .* float64"),
-        (rewritten(lambda rows: rows.assign(image_id=7)), "image_id: expected text"),
-        (rewritten(lambda rows: rows.assign(image_id="a")), "one row an image"),
+        (rewritten(lambda own: own.drop(columns="insertion_curve")), "lacks .* insertion_curve"),
+        (rewritten(lambda own: own.drop(columns="rows_key")), "lacks .* rows_key"),
+        (rewritten(lambda own: own.assign(rows_key="x")), "another run's"),
+        (rewritten(lambda own: own.assign(clean_score="x")), "clean_score: expected finite"),
+        (rewritten(lambda own: own.assign(seconds=np.nan)), "seconds: .* NaN"),
+        (rewritten(lambda own: own.assign(target=0.5)), "target: .* float64"),
+        (rewritten(lambda own: own.assign(image_id=7)), "image_id: expected text"),
+        (rewritten(lambda own: own.assign(image_id="a")), "one row an image"),
         (rewritten(with_curve(0, 1)), r"insertion_curve: expected 3 points each, found \{2\}"),
         (rewritten(with_curve(0, np.nan, 1)), "insertion_curve: holds NaN"),
-        (rewritten(lambda rows: rows.assign(insertion_curve=1.0)), "insertion_curve: .* lists"),
+        (rewritten(lambda own: own.assign(insertion_curve=1.0)), "insertion_curve: .* lists"),
     ],
 )
 def test_broken_parts_are_left_out_by_readers_and_set_aside_by_runs(tmp_path, damage, reason):
     settings = {"protocol": protocol(insertion={"steps": 2})}
     run = begin(tmp_path, **settings)
     run.append(rows("a", "b"))
-    (part,) = run.folder.glob("part-*.parquet")
+    (part,) = run.folder.glob("insertion-*/part-*.parquet")
     run.append(rows("c"))
     damage(part)
-    before = sorted(run.folder.iterdir())
+    before = sorted(run.folder.rglob("*"))
     run = begin(tmp_path, **settings)
     with pytest.warns(BenchWarning, match=f"part-.*is broken .*{reason}.*: left out"):
         assert run.rows()["image_id"].tolist() == ["c"]
     with pytest.warns(BenchWarning, match="is broken"):
         assert run.image_ids() == {"c"}
-    assert sorted(run.folder.iterdir()) == before
+    assert sorted(run.folder.rglob("*")) == before
     (line,) = run.set_aside_broken()
     assert "/broken-part-" in line
-    assert len(list(run.folder.glob("broken-part-*"))) == 1
+    assert len(list(run.folder.glob("*/broken-part-*"))) == 1
     run.append(rows("a", "b"))
     assert begin(tmp_path, **settings).rows()["image_id"].tolist() == ["a", "b", "c"]
 
@@ -240,7 +299,7 @@ def test_a_manifest_that_cannot_be_read_is_left_out_and_written_again(tmp_path, 
     begin(tmp_path, "other", seed=1).append(rows("a"))
     (run.folder / "manifest.json").write_bytes(content)
     with pytest.warns(BenchWarning, match=rf"manifest\.json' is broken .*{reason}.*: left out"):
-        assert [run.identity["seed"] for run in stored_runs(tmp_path)] == [1]
+        assert [own.identity.seed for own in stored_runs(tmp_path)] == [1]
     again = begin(tmp_path, "RISE")
     assert again.folder == run.folder
     assert (run.folder / "broken-manifest.json").read_bytes() == content
@@ -268,15 +327,23 @@ def changed(**parts):
     ("change", "reason"),
     [
         (changed(identity__seed=5), "its key is not that of its identity"),
-        (changed(identity__protocol=None), "expected the key identity.protocol"),
+        (changed(identity__method=None), "expected the key identity.method"),
+        (changed(identity__colour=1), "identity: unknown key colour"),
         (changed(identity__dataset__num_images=None), "expected the key identity.dataset.num_im"),
         (changed(identity__backbone__name=7), "identity.backbone.name: expected str"),
-        (changed(identity__protocol__metrics={"insertion": {"steps": 0}}), "identity.protocol"),
-        (changed(labels=["board"]), "labels: expected dict"),
-        (changed(labels__board=3), "labels: expected text"),
+        (changed(protocols__x={"name": "x"}), "protocols.x: protocol"),
+        (changed(protocols__x={**protocol(), "citation": ""}), "protocols.x: its key is not"),
+        (changed(leaderboards__board={"x": {"label": "x"}}), "expected a key of protocols"),
+        (changed(leaderboards=["board"]), "leaderboards: expected a mapping"),
+        (changed(leaderboards__board=3), "leaderboards.board: expected a mapping"),
+        (changed(leaderboards__board={"x": {"label": 3}}), "board.x.label: expected str"),
+        (changed(version="1"), "version: expected int"),
         (changed(provenance="me"), "provenance: expected a mapping"),
-        (changed(provenance__passes=[]), "provenance.passes: expected dict"),
-        (changed(reproduces__board={}), "expected the key reproduces.board.table"),
+        (changed(provenance__passes=[]), "provenance.passes: expected a mapping"),
+        (
+            changed(leaderboards__board={"x": {"label": "x", "reproduces": {}}}),
+            "expected the key leaderboards.board.x.reproduces.table",
+        ),
     ],
 )
 def test_a_foreign_manifest_is_none(tmp_path, change, reason):
@@ -296,7 +363,7 @@ def test_a_run_may_repeat_a_table_that_lacks_its_method(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         (run,) = stored_runs(tmp_path, "board")
-    assert run.reproduces("board") == repeats
+    assert run.reproduces("board") == Reproduced("cub", "ResNet-101")
 
 
 def test_a_manifest_of_another_run_is_set_aside(tmp_path):

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ class Method(ABC):
             if isinstance(method, Method):
                 method.check(backbone)
 
-    def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
+    def identity(self, image_ids: Sequence[str]) -> dict[str, Any]:
         """What decides the maps besides version, settings, seed, images and network.
 
         Args:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -367,7 +368,7 @@ class Backbone:
             checked.add(name)
         return self.module.get_submodule(name)
 
-    def identity(self) -> dict[str, object]:
+    def identity(self) -> dict[str, Any]:
         """What decides the outputs: name, hash over the weights, preprocessing, named layers."""
         binary = {"classes_of_one_output": [0, 1]} if self.is_binary else {}
         return binary | {

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +133,7 @@ class Dataset:
             self._pixel_hashes = hashes
         return self._pixel_hashes
 
-    def identity(self, workers: int = 1) -> dict[str, object]:
+    def identity(self, workers: int = 1) -> dict[str, Any]:
         """Hashes of the list and of the decoded pixels.
 
         Args:

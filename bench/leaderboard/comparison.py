@@ -1,10 +1,8 @@
 """Rows that may be compared with each other, image by image."""
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.attribution import control
+from bench.attribution.method import Method
 from bench.errors import require_known
-from bench.identity import ROW_KEYS
+from bench.identity import ROW_KEYS, Identity, content_key
 from bench.metrics.protocol import Protocol
 from bench.metrics.statistic import Statistic
 from bench.store import Run
@@ -39,14 +39,18 @@ class Comparison:
     rule: str
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """That of any run; `dataset`, `backbone` and `protocol` are the same in all."""
-        return next(iter(self.runs.values())).identity
+    def identity(self) -> Identity:
+        """That of any run; `dataset` and `backbone` are the same in all."""
+        return self._any.identity
+
+    @property
+    def _any(self) -> Run:
+        return next(iter(self.runs.values()))
 
     @property
     def title(self) -> str:
         """See `comparison_title`."""
-        return comparison_title(self.identity)
+        return comparison_title(self._any)
 
     @property
     def image_ids(self) -> list[str]:
@@ -61,7 +65,7 @@ class Comparison:
     @cached_property
     def protocol(self) -> Protocol:
         """What was measured."""
-        return next(iter(self.runs.values())).protocol
+        return self._any.protocol
 
     @property
     def statistics(self) -> list[Statistic]:
@@ -144,16 +148,14 @@ def comparisons(runs: Sequence[Run], name: str, auc: str | None = None) -> list[
     sets: dict[str, dict[str, Run]] = defaultdict(dict)
     for run in runs:
         if len(run.image_ids()) == run.num_images:
-            sets[comparison_key(run.identity)][names[run.manifest["key"]]] = run
+            sets[comparison_key(run)][names[run.key]] = run
     found = [_comparison(key, of_set, auc) for key, of_set in sets.items()]
     return sorted(found, key=lambda comparison: comparison.title)
 
 
 def _comparison(key: str, runs: Mapping[str, Run], auc: str | None) -> Comparison:
     """Runs in the order of their means."""
-    unordered = Comparison(
-        key, runs, {}, auc or next(iter(runs.values())).identity["protocol"]["auc"]
-    )
+    unordered = Comparison(key, runs, {}, auc or next(iter(runs.values())).protocol.auc)
     first = unordered.protocol.statistics[0]
     means = unordered.finite_values(first).mean()
     is_rising = first.higher_is_better is False
@@ -162,23 +164,16 @@ def _comparison(key: str, runs: Mapping[str, Run], auc: str | None) -> Compariso
     return Comparison(key, ranked, _controls(ranked), unordered.rule)
 
 
-def comparison_key(identity: Mapping[str, Any]) -> str:
-    """Hash over what two rows must share for their ranks to mean anything.
-
-    Args:
-        identity: Of a run.
-    """
-    shared = json.dumps([identity[part] for part in ("dataset", "backbone", "protocol")])
-    return hashlib.sha256(shared.encode()).hexdigest()[:8]
+def comparison_key(run: Run) -> str:
+    """Hash over what two rows must share for their ranks to mean anything."""
+    identity = run.identity
+    shared = [asdict(identity.dataset), asdict(identity.backbone), run.protocol.base.settings()]
+    return content_key(shared)[:8]
 
 
-def comparison_title(identity: Mapping[str, Any]) -> str:
-    """Benchmark, backbone and protocol.
-
-    Args:
-        identity: Of a run.
-    """
-    return " · ".join(identity[part]["name"] for part in ("dataset", "backbone", "protocol"))
+def comparison_title(run: Run) -> str:
+    """Benchmark, backbone and protocol of a run."""
+    return " · ".join((run.identity.dataset.name, run.identity.backbone.name, run.protocol.name))
 
 
 def extremes(comparison: Comparison, method: str) -> dict[str, str]:
@@ -212,27 +207,33 @@ def row_names(runs: Sequence[Run], name: str) -> dict[str, str]:
     """
     collisions = defaultdict(list)
     for run in runs:
-        collisions[comparison_key(run.identity), run.manifest["labels"][name]].append(run)
+        collisions[comparison_key(run), run.label(name)].append(run)
     names = {}
     for (_, label), same in collisions.items():
-        settings = [_flatten(run.identity) for run in same]
+        settings = [_flatten(asdict(run.identity)) for run in same]
         every = sorted(set().union(*settings))
         differing = [key for key in every if len({str(flat.get(key)) for flat in settings}) > 1]
         for run, flat in zip(same, settings, strict=True):
             told = [f"{key.rpartition('.')[2]}={flat.get(key)}" for key in differing]
-            names[run.manifest["key"]] = f"{label} ({', '.join(told)})" if told else label
+            names[run.key] = f"{label} ({', '.join(told)})" if told else label
     return names
 
 
 def is_control(run: Run) -> bool:
     """Whether a run's method is one of `bench.attribution.control`."""
-    settings = run.identity["method"].get("settings", {})
-    return str(settings.get("_target_", "")).startswith("bench.attribution.control.")
+    return run.identity.method.kind in _CONTROLS
+
+
+_CONTROLS = {
+    name
+    for name, found in vars(control).items()
+    if isinstance(found, type) and issubclass(found, Method)
+}
 
 
 def _controls(runs: Mapping[str, Run]) -> dict[str, str | None]:
     """The controls among runs, and the row that each changes."""
-    settings = {name: run.identity["method"].get("settings", {}) for name, run in runs.items()}
+    settings = {name: run.identity.method.settings for name, run in runs.items()}
     found: dict[str, str | None] = {}
     for name in (name for name, run in runs.items() if is_control(run)):
         of = settings[name].get("of")

@@ -8,7 +8,7 @@ is the same for all. So they are not counted as further settings.
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -168,7 +168,9 @@ def comparable(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
     """
     sets: dict[str, list[Comparison]] = defaultdict(list)
     for comparison in comparisons:
-        shared = [comparison.identity[part] for part in ("dataset", "backbone")]
+        shared = [
+            asdict(part) for part in (comparison.identity.dataset, comparison.identity.backbone)
+        ]
         sets[json.dumps(shared)].append(comparison)
     found = []
     for several in sets.values():
@@ -225,7 +227,7 @@ def robustness(
     lowest_first = not statistic.higher_is_better
     means = means.sort_values(protocols[0], ascending=lowest_first, kind="stable")
     return Robustness(
-        title=" · ".join(comparisons[0].identity[part]["name"] for part in ("dataset", "backbone")),
+        title=f"{comparisons[0].identity.dataset.name} · {comparisons[0].identity.backbone.name}",
         statistic=statistic,
         num_images=len(comparisons[0].image_ids),
         protocols=tuple(protocols),
@@ -244,10 +246,10 @@ def _rules(comparison: Comparison, statistic: Statistic, rules: Sequence[str]) -
 
 def _protocols(comparisons: Sequence[Comparison]) -> list[str]:
     """Their names, with a part of the hash where two that differ are called the same."""
-    protocols = [comparison.identity["protocol"] for comparison in comparisons]
-    names = [protocol["name"] for protocol in protocols]
+    protocols = [comparison.protocol for comparison in comparisons]
+    names = [protocol.name for protocol in protocols]
     return [
-        name if names.count(name) == 1 else f"{name} ({protocol['hash'][:4]})"
+        name if names.count(name) == 1 else f"{name} ({protocol.hash[:4]})"
         for name, protocol in zip(names, protocols, strict=True)
     ]
 
@@ -267,13 +269,7 @@ def _methods_by_maps(comparison: Comparison) -> dict[str, str]:
     """A hashable that decides the maps -> the method's name."""
     found = {}
     for name, run in comparison.runs.items():
-        parts = {
-            key: part
-            for key, part in run.identity.items()
-            if key not in ("dataset", "backbone", "protocol")
-        }
-        parts["method"] = {key: part for key, part in parts["method"].items() if key != "name"}
-        found[json.dumps(parts, sort_keys=True)] = name
+        found[run.identity.key] = name
     return found
 
 
@@ -285,8 +281,8 @@ def _is_meaningful(comparison: Comparison, rule: str) -> bool:
 
 def _distance(first: Comparison, second: Comparison) -> int:
     """How many settings of their protocols differ."""
-    one, other = (_flat(compared.identity["protocol"]) for compared in (first, second))
-    return sum(one.get(key) != other.get(key) for key in {*one, *other} - {"name", "hash"})
+    one, other = (_flat(compared.protocol.settings()) for compared in (first, second))
+    return sum(one.get(key) != other.get(key) for key in {*one, *other} - {"name"})
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

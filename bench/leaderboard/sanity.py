@@ -71,11 +71,11 @@ def sanity_warnings(runs: Sequence[Run], name: str) -> list[str]:
     """
     compared: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        compared[comparison_key(run.identity)].append(run)
+        compared[comparison_key(run)].append(run)
     several = len(compared) > 1
     lines = [_accuracy_warning(of_one, name, several) for of_one in compared.values()]
     for run in runs:
-        found = run.manifest.get("provenance", {}).get("not_repeatable", {})
+        found = run.manifest.provenance.get("not_repeatable", {})
         lines += [warning(backbone, differences) for backbone, differences in found.items()]
     return list(dict.fromkeys(filter(None, lines)))
 
@@ -115,7 +115,7 @@ def _accuracy_warning(runs: Sequence[Run], name: str, several: bool) -> str | No
     fault = accuracy_fault(right, len(rows), expected_subset(run, name), _num_classes(run))
     if fault is None:
         return None
-    title = f"{comparison_title(run.identity)}: " if several else ""
+    title = f"{comparison_title(run)}: " if several else ""
     return f"{title}accuracy: {right} of {len(rows)} right ({right / len(rows):.1%}); {fault}"
 
 
@@ -126,15 +126,15 @@ def expected_subset(run: Run, name: str) -> str | None:
         run: One that selected its images by prediction, or repeats a published table.
         name: The leaderboard.
     """
-    selected = (run.manifest.get("config") or {}).get("select") or {}
+    selected = run.manifest.config.get("select") or {}
     if selected.get("subset") in ("correct", "misclassified"):
         return selected["subset"]
     repeats = run.reproduces(name)
-    return published_subset(repeats["table"]) if repeats else None
+    return published_subset(repeats.table) if repeats else None
 
 
 def _num_classes(run: Run) -> int | None:
     """Of which one is right; None: not known, or several may be."""
-    if run.identity["backbone"].get("output_kind") == "multilabel":
+    if run.identity.backbone.output_kind == "multilabel":
         return None
-    return run.manifest.get("provenance", {}).get("num_classes")
+    return run.manifest.provenance.get("num_classes")

@@ -88,7 +88,7 @@ def leaderboard(
         BenchError: The test is not known.
     """
     names = row_names(runs, name)
-    measured = [_measured(run, names[run.manifest["key"]], name, auc) for run in runs]
+    measured = [_measured(run, names[run.key], name, auc) for run in runs]
     _add_intervals(measured)
     _add_tests([one.row for one in measured], comparisons(runs, name, auc), test)
     statistics = {one.row["comparison"]: one.statistics for one in measured}
@@ -135,7 +135,7 @@ def _measured(run: Run, method: str, name: str, auc: str | None) -> _Measured:
     if row["n_missing"]:
         return _Measured(row, protocol.statistics, {})
     row["clean_accuracy"] = (rows["prediction"] == rows["target"]).mean()
-    if run.identity["backbone"].get("output_kind") == "multilabel":
+    if run.identity.backbone.output_kind == "multilabel":
         row[ACCURACY_COUNTS] = accuracy_is("multilabel")
     row["mean_clean_score"] = rows["clean_score"].mean()
     row["tied_fraction"] = rows["tied_fraction"].mean()
@@ -152,14 +152,14 @@ def _measured(run: Run, method: str, name: str, auc: str | None) -> _Measured:
 def _facts_of(run: Run, auc: str | None) -> dict[str, Any]:
     identity = run.identity
     return {
-        "benchmark": identity["dataset"]["name"],
-        "backbone": identity["backbone"]["name"],
-        "protocol": identity["protocol"]["name"],
-        "auc": auc or identity["protocol"]["auc"],
-        "comparison": comparison_key(identity),
+        "benchmark": identity.dataset.name,
+        "backbone": identity.backbone.name,
+        "protocol": run.protocol.name,
+        "auc": auc or run.protocol.auc,
+        "comparison": comparison_key(run),
         "control": is_control(run),
-        "seed": identity["seed"],
-        "run_key": run.manifest["key"],
+        "seed": identity.seed,
+        "run_key": run.key,
         **{f"{way}_passes": count for way, count in run.passes.items()},
     }
 
@@ -191,7 +191,7 @@ def _add_tests(rows: Sequence[dict[str, Any]], compared: Sequence[Comparison], t
     for comparison in compared:
         for statistic in comparison.tested:
             for method, found in against_best(comparison, statistic, test).iterrows():
-                row = of_run[comparison.runs[str(method)].manifest["key"]]
+                row = of_run[comparison.runs[str(method)].key]
                 row[f"{statistic.name}_letters"] = found["letters"]
                 row[f"{statistic.name}_p"] = found["p_value"]
 
@@ -201,10 +201,10 @@ def _repeated(run: Run, name: str) -> dict[str, Any]:
     repeats = run.reproduces(name)
     if repeats is None:
         return {}
-    cells = published_cells(repeats["table"], repeats["backbone"]).get(repeats["method"], {})
-    notes = [repeats["note"], *repeats["deviations"]]
+    cells = published_cells(repeats.table, repeats.backbone).get(repeats.method or "", {})
+    notes = [repeats.note, *repeats.deviations]
     return {
-        "published_method": repeats["method"] if cells else None,
+        "published_method": repeats.method if cells else None,
         "notes": "; ".join(filter(None, notes)),
         **_published(run, cells),
     }
@@ -225,11 +225,11 @@ def _not_run(runs: Sequence[Run], name: str) -> list[dict[str, Any]]:
     repeated: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if (repeats := run.reproduces(name)) is not None:
-            repeated.setdefault((repeats["table"], repeats["backbone"]), []).append(run)
+            repeated.setdefault((repeats.table, repeats.backbone), []).append(run)
     rows = []
     for (table, backbone), several in repeated.items():
         first = several[0]
-        done = {(run.reproduces(name) or {})["method"] for run in several}
+        done = {each.method for run in several if (each := run.reproduces(name)) is not None}
         shared = ("benchmark", "backbone", "protocol", "auc", "comparison")
         facts = _facts_of(first, auc=None)
         rows += [

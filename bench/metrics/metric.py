@@ -69,7 +69,7 @@ class Maps:
         """(N,) float32; see `bench.metrics.perturbation.tied_fraction`."""
         return tied_fraction(self.values, self.order)
 
-    @property
+    @cached_property
     def is_constant(self) -> Tensor:
         """(N,) bool, whether a map has one value everywhere."""
         return (self.values == self.values[:, :1, :1]).flatten(1).all(dim=1)

@@ -15,7 +15,15 @@ from bench.metrics.auc import AUC_RULES
 from bench.metrics.metric import Metric
 from bench.metrics.perturbation import TIE_RULES
 from bench.metrics.pixel_curve import AreaUnderCurve, PixelCurve
-from bench.metrics.registry import SIZE, metric_from_settings, metric_settings, shipped_files
+from bench.metrics.registry import (
+    SIZE,
+    declaration,
+    declared_metric,
+    is_shipped,
+    metric_from_settings,
+    metric_settings,
+    shipped_files,
+)
 from bench.metrics.score import SCORES
 from bench.metrics.statistic import Statistic
 
@@ -101,6 +109,21 @@ class Protocol:
         settings = self.base.settings()
         del settings["name"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits over everything, the name included."""
+        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def stored(self) -> dict[str, Any]:
+        """`settings`, and what is needed to read the rows where the metrics' code is not there."""
+        settings = self.settings() | {"citation": self.citation}
+        declared = {
+            name: declaration(metric)
+            for name, metric in self.metrics.items()
+            if not is_shipped(metric)
+        }
+        return settings | ({"declared": declared} if declared else {})
 
     @property
     def statistics(self) -> list[Statistic]:
@@ -269,13 +292,23 @@ TAKEN = frozenset(
 
 
 def stored_protocol(settings: Mapping[str, Any]) -> Protocol:
-    """Builds a protocol from what `Protocol.settings` gave, as it was stored beside rows.
+    """Builds a protocol from what `Protocol.stored` gave. No code is loaded that is not shipped.
 
     Raises:
         BenchError: A key is missing or unknown, or a value is out of range.
     """
-    known = {key: value for key, value in settings.items() if key not in ("hash", "added")}
-    return replace(_build(known), added=tuple(settings.get("added", ())))
+    declared = settings.get("declared", {})
+    require_settings("protocol.declared", declared)
+    require_settings("protocol.metrics", settings.get("metrics"))
+    metrics = {
+        name: declared_metric(name, node, declared[name])
+        if name in declared
+        else metric_from_settings(name, node, f"protocol.metrics.{name}")
+        for name, node in settings["metrics"].items()
+    }
+    known = {key: value for key, value in settings.items() if key not in ("declared", "added")}
+    added = tuple(settings.get("added", ()))
+    return Protocol(**_checked(known) | {"metrics": metrics, "added": added})
 
 
 def load_protocol(name: str) -> Protocol:
@@ -297,7 +330,12 @@ def shipped_protocols() -> dict[str, dict[str, Any]]:
 _KEYS = ("name", "score", "ties", "auc", "metrics")
 
 
-def _build(settings: Mapping[str, Any]) -> Protocol:
+def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a protocol without those that are null.
+
+    Raises:
+        BenchError: A key is missing or unknown.
+    """
     given = {key: value for key, value in settings.items() if value is not None}
     if not set(_KEYS) <= set(given) <= {*_KEYS, "citation"}:
         raise BenchError(
@@ -305,6 +343,11 @@ def _build(settings: Mapping[str, Any]) -> Protocol:
             f"{', '.join(sorted(given))}"
         )
     require_settings("protocol.metrics", given["metrics"])
+    return given
+
+
+def _build(settings: Mapping[str, Any]) -> Protocol:
+    given = _checked(settings)
     metrics = {
         name: metric_from_settings(name, settings, f"protocol.metrics.{name}")
         for name, settings in given["metrics"].items()

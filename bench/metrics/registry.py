@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from typing import Any
 
@@ -11,7 +11,7 @@ from hydra.utils import get_class
 
 from bench.errors import BenchError, require_integer, require_known, require_settings, require_text
 from bench.metrics.baseline import make_baseline
-from bench.metrics.metric import Metric
+from bench.metrics.metric import Block, Maps, Metric
 from bench.metrics.statistic import Statistic
 
 SIZE = (224, 224)
@@ -34,19 +34,111 @@ def shipped_metrics() -> dict[str, dict[str, Any]]:
     return {name: settings for file in shipped_files("metric") for name, settings in file.items()}
 
 
+def is_shipped(metric: Metric) -> bool:
+    """Whether its code comes with bench."""
+    is_ours = type(metric).__module__.split(".")[0] == "bench"
+    return is_ours and not isinstance(metric, DeclaredMetric)
+
+
+@dataclass(frozen=True)
+class DeclaredMetric(Metric):
+    """A metric whose code is not at hand: its stored rows are read by what it declared.
+
+    Attributes:
+        kind: The dotted path of its class.
+        stored: What `metric_settings` gave of it.
+        declares: Its statistics.
+        stores: By column, the points of a curve, or None for a number.
+        scored: See `Metric.uses_scores`.
+        ordered: See `Metric.uses_order`.
+    """
+
+    kind: str
+    stored: Mapping[str, Any]
+    declares: tuple[Statistic, ...]
+    stores: Mapping[str, int | None]
+    scored: bool
+    ordered: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uses_scores", self.scored)
+        object.__setattr__(self, "uses_order", self.ordered)
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """See `Metric`."""
+        return self.declares
+
+    def columns(self, size: tuple[int, int]) -> dict[str, int | None]:
+        """See `Metric`; the lengths of curves are not held against anything."""
+        return {name: None if points is None else 0 for name, points in self.stores.items()}
+
+    def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:
+        """Cannot be asked.
+
+        Raises:
+            BenchError: Always.
+        """
+        raise BenchError(f"metric '{self.name}': its code, {self.kind}, is not loaded")
+
+
+def declaration(metric: Metric) -> dict[str, Any]:
+    """What is needed to read a metric's rows without its code, ready for JSON.
+
+    A statistic that is more than a stored number is read off by the metric's code: its values are
+    stored as columns of their own where the metric declares them so.
+    """
+    return {
+        "statistics": [asdict(statistic) for statistic in metric.statistics],
+        "columns": metric.columns(SIZE),
+        "uses_scores": metric.uses_scores,
+        "uses_order": metric.uses_order,
+    }
+
+
+def declared_metric(
+    name: str, settings: Mapping[str, Any], declared: Mapping[str, Any]
+) -> DeclaredMetric:
+    """The metric that `declaration` gave, for reading.
+
+    Args:
+        name: What it is called.
+        settings: What `metric_settings` gave.
+        declared: What `declaration` gave.
+
+    Raises:
+        BenchError: Something is missing or of another kind.
+    """
+    key = f"protocol.declared.{name}"
+    require_settings(key, declared)
+    try:
+        statistics = tuple(Statistic(**statistic) for statistic in declared["statistics"])
+        stores = {str(column): points for column, points in declared["columns"].items()}
+        return DeclaredMetric(
+            str(settings["kind"]), settings, statistics, stores,
+            bool(declared["uses_scores"]), bool(declared["uses_order"]), name=name,
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BenchError(f"{key}: expected a metric's declaration: {error}") from None
+
+
 def kind_of(metric: Metric) -> str:
     """What a metric's class is called: a shipped one's by its name, another one's by its path.
 
     So moving or renaming a shipped module changes no row's identity.
     """
     kind = type(metric)
-    if kind.__module__.split(".")[0] == "bench":
-        return str(next(setting.default for setting in fields(kind) if setting.name == "name"))
+    if isinstance(metric, DeclaredMetric):
+        return metric.kind
+    if is_shipped(metric):
+        return str(next(own.default for own in fields(kind) if own.name == "name"))
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def metric_settings(metric: Metric) -> dict[str, Any]:
     """What decides a metric's numbers, ready for JSON: kind, version and settings."""
+    if isinstance(metric, DeclaredMetric):
+        return dict(metric.stored)
     return {"kind": kind_of(metric), "version": metric.version, **metric.settings()}
 
 

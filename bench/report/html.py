@@ -117,7 +117,7 @@ def _page(
     names = list(dict.fromkeys(section.name for section in sections))
     style, script = _file("style.css"), _file("script.js")
     compared = [section.comparison for section in sections if section.comparison is not None]
-    backbones = {comparison.identity["backbone"]["name"] for comparison in compared}
+    backbones = {comparison.identity.backbone.name for comparison in compared}
     return environment.get_template("page.html.j2").render(
         title=names[0] if len(names) == 1 else f"{len(names)} leaderboards",
         names=names,

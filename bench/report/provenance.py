@@ -67,13 +67,17 @@ class MissingImages:
 
 def method_facts(name: str, run: Run) -> MethodFacts:
     """What a run's method is; `name` is its row's."""
-    settings = run.identity["method"].get("settings", {})
+    settings = run.identity.method.settings
     return MethodFacts(
         name,
         _cited(run.citations.get("method", "")),
-        [f"{key} = {json.dumps(value)}" for key, value in settings.items() if key != "_target_"],
-        run.identity["seed"],
-        run.manifest["key"][:12],
+        [
+            f"{key} = {json.dumps(value)}"
+            for key, value in settings.items()
+            if key not in ("kind", "_target_")
+        ],
+        run.identity.seed,
+        run.key[:12],
     )
 
 
@@ -118,7 +122,7 @@ def provenance_facts(runs: Mapping[str, Run]) -> list[tuple[str, list[str]]]:
             found.setdefault(term, {})[str(value)] = None
 
     for run in runs.values():
-        origin, identity = run.manifest.get("provenance", {}), run.identity
+        origin, identity = run.manifest.provenance, run.identity
         packages, git = origin.get("packages", {}), origin.get("git") or {}
         tell("Command", without_folders(" ".join(origin.get("command", [])), run))
         tell("Begun", origin.get("created"))
@@ -128,11 +132,11 @@ def provenance_facts(runs: Mapping[str, Run]) -> list[tuple[str, list[str]]]:
         installed = [f"{name} {packages[name]}" for name in _PACKAGES if name in packages]
         tell("Packages", ", ".join(installed))
         tell("CUDA", origin.get("cuda") if origin.get("cudnn") else None)
-        tell("Precision", identity.get("precision"))
-        tell("Weights", _hash(identity["backbone"].get("weights_sha256")))
-        tell("List of images", _hash(identity["dataset"].get("list_sha256")))
-        tell("Pixels", _hash(identity["dataset"].get("pixels_sha256")))
-        tell("Protocol", _hash(identity["protocol"].get("hash")))
+        tell("Precision", identity.precision)
+        tell("Weights", _hash(identity.backbone.weights_sha256))
+        tell("List of images", _hash(identity.dataset.list_sha256))
+        tell("Pixels", _hash(identity.dataset.pixels_sha256))
+        tell("Protocol", _hash(run.protocol.hash))
     return [(term, list(values)) for term, values in found.items()]
 
 
@@ -142,7 +146,7 @@ def _hash(digest: str | None) -> str | None:
 
 def without_folders(text: str, run: Run) -> str:
     """Text without the folder that the run was begun in, and without home folders."""
-    folder = run.manifest.get("provenance", {}).get("directory")
+    folder = run.manifest.provenance.get("directory")
     if folder and folder != "/":
         text = text.replace(folder, ".")
     return _FOLDER.sub("~", text)

@@ -174,11 +174,11 @@ def sections_of(
     complete = {comparison.key: comparison for comparison in comparisons(runs, name, auc)}
     sections = []
     for number, (key, table) in enumerate(shown.items(), start=first):
-        of_key = [run for run in runs if comparison_key(run.identity) == key]
+        of_key = [run for run in runs if comparison_key(run) == key]
         section = _section(
             board.rows[board.rows["comparison"] == key],
             table.for_format("page"),
-            {labels[run.manifest["key"]]: run for run in of_key},
+            {labels[run.key]: run for run in of_key},
             name=name,
             results_dir=results_dir,
         )
@@ -194,7 +194,7 @@ def sections_of(
 
 def _without_folders(board: Leaderboard, runs: Sequence[Run]) -> Leaderboard:
     """The same, its notes without the folders of whoever ran it."""
-    by_key = {run.manifest["key"]: run for run in runs}
+    by_key = {run.key: run for run in runs}
     notes = [
         without_folders(note, by_key[key]) if isinstance(note, str) and key in by_key else note
         for note, key in zip(board.rows["notes"], board.rows["run_key"], strict=True)

@@ -139,18 +139,18 @@ def _columns(
 
 def _new_names(comparison: Comparison, known: Mapping[str, Run]) -> dict[str, str]:
     """By the names of runs that are not known yet, the names that they get."""
-    keys = {run.manifest["key"] for run in known.values()}
+    keys = {run.key for run in known.values()}
     return {
         name: _free_name(name, run, known)
         for name, run in comparison.runs.items()
-        if run.manifest["key"] not in keys
+        if run.key not in keys
     }
 
 
 def are_several(comparisons: Sequence[Comparison]) -> bool:
     """Whether there is anything to put side by side: two benchmarks or two networks."""
     pairs = {
-        tuple(comparison.identity[part]["name"] for part in ("dataset", "backbone"))
+        (comparison.identity.dataset.name, comparison.identity.backbone.name)
         for comparison in comparisons
     }
     return len(pairs) > 1
@@ -183,7 +183,7 @@ def to_latex(side: SideBySide) -> str:
 
 def _free_name(name: str, run: Run, taken: Mapping[str, Run]) -> str:
     """A row's name; where another run has it already, with the beginning of the run's key."""
-    return f"{name} ({run.manifest['key'][:6]})" if name in taken else name
+    return f"{name} ({run.key[:6]})" if name in taken else name
 
 
 def _titles(comparisons: Sequence[Comparison]) -> dict[str, str]:
@@ -191,8 +191,8 @@ def _titles(comparisons: Sequence[Comparison]) -> dict[str, str]:
 
     def parts(comparison: Comparison) -> list[str]:
         identity = comparison.identity
-        names = [str(identity[part]["name"]) for part in ("dataset", "backbone", "protocol")]
-        images = f"{identity['dataset']['num_images']} images"
+        names = [identity.dataset.name, identity.backbone.name, comparison.protocol.name]
+        images = f"{identity.dataset.num_images} images"
         return [*names, comparison.rule, images, comparison.key]
 
     told = {comparison.key: parts(comparison) for comparison in comparisons}
@@ -230,9 +230,8 @@ def _differing(runs: Sequence[Run]) -> list[str]:
     """The settings of a method that are not the same in all runs; `version` is one."""
     found = []
     for run in runs:
-        method = run.identity["method"]
-        settings = {**method.get("settings", {}), "version": method.get("version")}
-        settings["seed"] = run.identity["seed"]
+        method = run.identity.method
+        settings = {**method.settings, "version": method.version, "seed": run.identity.seed}
         found.append({key: json.dumps(value, sort_keys=True) for key, value in settings.items()})
     names = sorted(set().union(*found))
     return [name for name in names if len({settings.get(name) for settings in found}) > 1]

@@ -138,7 +138,7 @@ def write_figures(results_dir: Path, name: str, like: Run, console: Console) -> 
     found = comparisons(stored_runs(results_dir, name), name)
     drawn: list[Iterable[CaptionedFigure]] = []
     for comparison in found:
-        if comparison.key == comparison_key(like.identity):
+        if comparison.key == comparison_key(like):
             drawn = [diagrams(comparison), photographs(comparison, results_dir)]
             drawn.append(ranks_over_benchmarks(found))
     names = _write_all(results_dir, name, chain(*drawn))
@@ -222,8 +222,8 @@ def unverified(runs: Sequence[Run], name: str) -> list[str]:
         runs: The runs of the leaderboard.
         name: The leaderboard.
     """
-    repeated = (run.reproduces(name) or {} for run in runs)
-    files = sorted({file for repeats in repeated for file in repeats.get("unverified", ())})
+    repeated = [repeats for run in runs if (repeats := run.reproduces(name)) is not None]
+    files = sorted({file for repeats in repeated for file in repeats.unverified})
     if not files:
         return []
     return [f"Not verified, the record has no hashes: {', '.join(files)}"]
@@ -241,7 +241,12 @@ def citations(runs: Sequence[Run], name: str) -> list[tuple[str, str]]:
     for part in ("method", "dataset", "backbone", "protocol"):
         for run in runs:
             is_row = part == "method"
-            row = methods[run.manifest["key"]] if is_row else f"{part} {run.identity[part]['name']}"
+            names = {
+                "dataset": run.identity.dataset.name,
+                "backbone": run.identity.backbone.name,
+                "protocol": run.protocol.name,
+            }
+            row = methods[run.key] if is_row else f"{part} {names[part]}"
             cited[row] = cited.get(row) or run.citations.get(part, "")
     return list(cited.items())
 

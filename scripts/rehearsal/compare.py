@@ -181,9 +181,7 @@ class Rehearsal:
 
     def maps(self, method: str) -> Maps:
         """Our maps by image, as `bench run` has kept them."""
-        (run,) = (
-            each for each in stored_runs(self.results) if each.identity["method"]["name"] == method
-        )
+        (run,) = (each for each in stored_runs(self.results) if each.identity.method.name == method)
         return {image_id: run.load_map(image_id) for image_id in run.rows()["image_id"]}
 
     def reference(self, method: str) -> Maps:

@@ -74,7 +74,7 @@ def test_insertion_and_deletion_stand_in_their_own_columns(tmp_path):
 
 def test_mufidelity_has_columns_where_it_was_asked_for(tmp_path):
     assert "mufidelity_xplique_1_1" not in leaderboard([], "board").rows
-    asked = protocol(mufidelity={}, hash="asked")
+    asked = protocol(name="asked", mufidelity={})
     values = rows("a", "b", "c").assign(**{"mufidelity_xplique_1_1": [0.1, 0.2, 0.6]})
     begin(tmp_path, "RISE", protocol=asked).append(values)
     begin(tmp_path, "other").append(rows("a", "b", "c"))
@@ -226,7 +226,7 @@ def test_other_images_are_another_comparison(tmp_path):
     "changes",
     [
         {"backbone": {"name": "toy", "weights_sha256": "other"}},
-        {"protocol": protocol(hash="other")},
+        {"protocol": protocol(ties="numpy_1_23")},
     ],
 )
 def test_other_weights_or_settings_are_another_comparison(tmp_path, changes):

@@ -142,13 +142,14 @@ def test_names_are_shown_as_they_are_written(tmp_path):
 
 def test_what_people_pass_on_names_no_folder_of_theirs(tmp_path):
     run = begin(tmp_path, "rise", protocol=protocol())
-    run.manifest["provenance"] = {
+    given = {
         "command": ["bench run", "experiment=demo", "dataset.root=/home/somebody/secret/birds"],
         "directory": "/data/somebody/project",
         "device": "a device",
         "git": {"origin": "git@private.example:x", "commit": "abc123", "dirty": True},
         "packages": {"torch": "2.9", "private-package": "1"},
     }
+    run.manifest.provenance.update(given)
     run._write_manifest()
     run.append(rows_of_protocol("a", "b"))
     run.record_failure("c", "no file '/data/somebody/project/c.png' nor /Users/me/c.png", "trace")
@@ -197,7 +198,7 @@ def test_one_image_of_one_method(tmp_path):
 def test_citations_lead_to_their_papers(tmp_path):
     run = begin(tmp_path, "rise", protocol=protocol())
     cited = {"method": "Petsiuk et al. 2018, arXiv 1806.07421", "backbone": "A page of mine"}
-    run.manifest["provenance"] = {"citations": cited}
+    run.manifest.provenance.update({"citations": cited})
     run._write_manifest()
     run.append(rows_of_protocol("a", "b", "c"))
     page = Page(report(tmp_path))

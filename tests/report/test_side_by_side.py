@@ -19,7 +19,7 @@ BIRDS, FACES = ("birds · toy", "faces · toy")
 
 def add(folder, name, height, board="board", benchmark="birds", *, control=False, **changes):
     """A complete run whose insertion curve is flat, and its deletion curve one minus that."""
-    target = f"bench.attribution.{'control' if control else 'masking'}.{name}"
+    target = "bench.attribution.control.Center" if control else f"bench.attribution.masking.{name}"
     method = {"name": name, "version": 1, "settings": {"_target_": target}}
     dataset = identity()["dataset"] | {"name": benchmark}
     run = begin(folder, None, **{"method": method, "dataset": dataset} | changes)
@@ -110,7 +110,7 @@ def test_latex_compiles(two, tmp_path):
 
 
 def test_titles_tell_what_differs(two):
-    other = protocol(name="other", hash="o")
+    other = protocol(name="other", ties="numpy_1_23")
     add(two, "rise", 0.5, benchmark="faces", protocol=other)
     assert joined(two).titles == [f"{BIRDS} · mine", f"{FACES} · mine", f"{FACES} · other"]
     assert "protocol" not in joined(two).caption
@@ -156,7 +156,7 @@ def test_folders_join_and_nothing_is_lost(two, tmp_path):
 
 def test_one_benchmark_is_nothing_to_put_side_by_side(tmp_path):
     add(tmp_path, "rise", 0.5)
-    add(tmp_path, "lime", 0.5, protocol=protocol(name="other", hash="o"))
+    add(tmp_path, "lime", 0.5, protocol=protocol(name="other", ties="numpy_1_23"))
     assert not are_several(comparisons(stored_runs(tmp_path, "board"), "board"))
 
 

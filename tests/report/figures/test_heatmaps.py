@@ -51,8 +51,8 @@ def test_ranks_over_benchmarks(tmp_path):
 
 def test_comparisons_of_one_title_are_told_apart(tmp_path):
     both = [
-        comparison(tmp_path / hash_, drawn_curves("ab"), protocol={"hash": hash_})
-        for hash_ in ("x", "y")
+        comparison(tmp_path / ties, drawn_curves("ab"), protocol={"ties": ties})
+        for ties in ("stable", "numpy_1_23")
     ]
     names = labels(draw_ranks(both, "insertion").axes[0].get_xticklabels())
     assert names == [figure.key for figure in both]
