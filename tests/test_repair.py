@@ -58,7 +58,13 @@ RUN = ["method=[saliency,not_finite]", "block_size=4", "gallery=1"]
 
 
 def stored_files():
-    places = ("runs/*/*/[!.]*", "maps/*/*", "pictures/*/*", "batch_sizes.json")
+    places = (
+        "runs/*/*/[!.]*.*",
+        "runs/*/*/*/[!.]*",
+        "maps/*/*",
+        "pictures/*/*",
+        "batch_sizes.json",
+    )
     return [path for place in places for path in sorted(Path("results").glob(place))]
 
 

@@ -13,7 +13,6 @@ from bench_process import BenchProcess
 
 from bench.claims import claimed
 from bench.errors import BenchError
-from bench.rows import ROW_COLUMNS
 from bench.store import load_rows, stored_runs
 
 KILLS = int(os.environ.get("BENCH_TEST_KILLS", "3"))
@@ -37,7 +36,7 @@ def start(toy_conf, image_folder, tmp_path):
 
 
 def parts(folder):
-    found = (Path(folder) / "runs").glob("*/*/part-*.parquet")  # beside it, others come and go
+    found = (Path(folder) / "runs").glob("*/*/*/part-*.parquet")  # beside it, others come and go
     return {path: path.stat().st_mtime_ns for path in found}
 
 
@@ -93,7 +92,7 @@ def test_two_at_once_share_the_work(start, tmp_path):
     assert second.wait() == 0, second.said()
     assert start(whole).wait() == 0
     stored = [pd.read_parquet(path) for path in parts(shared)]
-    assert len(pd.concat(stored)) == 14  # no image twice
+    assert len(pd.concat(stored)) == 2 * 14  # no image twice, of either metric
     assert_same_rows(whole, shared)
 
 
@@ -120,7 +119,7 @@ def test_policies(bench):
     _, out, _ = bench("method=[random,saliency]", "store.policy=always", "block_size=3")
     assert "To do: 259 forward and 7 backward passes" in out
     after = parts("results")
-    assert len(after) == 2 * 3  # the parts of one block of seven are replaced
+    assert len(after) == 2 * 2 * 3  # two metrics; the parts of one block of seven are replaced
     assert not before.items() & after.items()
     assert len(load_rows("results")) == 14
     code, _, err = bench("store.policy=perhaps")
@@ -133,11 +132,11 @@ def test_a_part_replaces_what_its_images_had_before(bench):
     bench("method=[random]", "block_size=4")
     (run,) = stored_runs(Path("results"))
     rows = run.rows()
-    run.append(rows.iloc[2:5].assign(clean_score=9.0)[ROW_COLUMNS])
+    run.append(rows.iloc[2:5].assign(clean_score=9.0))
     after = run.rows()
     assert after["image_id"].tolist() == rows["image_id"].tolist()
     assert (after["clean_score"] == 9).tolist() == [False] * 2 + [True] * 3 + [False] * 2
-    assert sum(len(pd.read_parquet(path)) for path in parts("results")) == 7
+    assert sum(len(pd.read_parquet(path)) for path in parts("results")) == 2 * 7
 
 
 def test_a_half_written_part_is_set_aside_and_computed_again(bench):
