@@ -92,3 +92,55 @@ def test_one_that_cannot_be_used_ends_in_one_line(bench, toy_conf, arguments, me
     assert message in err
     assert "Traceback" not in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("raising", "metric 'raising' raised ZeroDivisionError: division by zero (toy.py, line "),
+        ("other_columns", "metric 'other_columns': expected the columns other_columns, found"),
+    ],
+)
+def test_one_that_does_not_answer(bench, name, message):
+    """The next run without it goes on."""
+    code, _, err = bench("method=[random]", f"+metric=[{name}]")
+    assert code == 1
+    assert message in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
+    code, _, err = bench("method=[random]")
+    assert code == 0, err
+    assert pd.read_csv(BOARD)["n_missing"].tolist() == [0]
+
+
+def test_a_finished_run_makes_its_passes_alone(bench):
+    """And is one row of the table before and after; the numbers of the others stay."""
+    bench("method=[random,saliency]")
+    before = pd.read_csv(BOARD).set_index("method")
+    code, out, err = bench(
+        "method=[random]", "+metric=[mufidelity,center]", "metric.mufidelity.num_masks=6"
+    )
+    assert code == 0, err
+    assert f"To do: {6 * 7} forward and 0 backward passes" in out
+    after = pd.read_csv(BOARD).set_index("method")
+    assert after.index.tolist() == before.index.tolist()
+    assert (after["insertion_auc"] == before["insertion_auc"]).all()
+    assert (after["comparison"] == before["comparison"]).all()
+    assert after["center"].notna().to_dict() == {"random": True, "saliency": False}
+    assert "To do: " not in bench("method=[random]", "+metric=[center]")[1]
+    code, out, err = bench("method=[random,saliency]", "+metric=[center]")
+    assert code == 0, err
+    assert "To do: " not in out  # the map is kept, and the metric takes none
+    table = pd.read_csv(BOARD)
+    assert table[["center", "center_letters"]].notna().all(axis=None)
+    assert "mufidelity_xplique_1_1" not in table
+
+
+def test_tables_are_read_without_its_code(bench, monkeypatch):
+    bench("method=[random,saliency]", "+metric=[center]")
+    table = BOARD.read_bytes()
+    monkeypatch.delattr("toy.CenterMetric")
+    code, out, err = bench(command="leaderboard")
+    assert (code, err) == (0, "")
+    assert BOARD.read_bytes() == table
+    assert " Share in the middle ↑ " in out

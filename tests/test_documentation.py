@@ -83,6 +83,48 @@ def test_adding_a_method_as_contributing_tells(tmp_path, monkeypatch, capsys):
     assert line.rstrip().endswith("  Saliency, averaged over a window")
 
 
+def test_adding_a_metric_as_contributing_tells(tmp_path, monkeypatch, capsys):
+    """Its column is everywhere that tables, tests and figures are made, without another line."""
+    monkeypatch.chdir(tmp_path)
+    write_files_of_contributing("Add a metric")
+    program, *arguments = shlex.split(shell_of_contributing("Add a metric"))
+    assert program == "bench"
+    few = ["method=[random,center,edge]", "dataset.max_images=7", "gallery=1"]
+    main(["run", "experiment=demo", *few, "figures=false"])  # a run that has ended
+    passes = capsys.readouterr().out.count("To do: ")
+    main([*arguments, *few])
+    out = capsys.readouterr().out
+    assert (passes, out.count("To do: ")) == (1, 0)  # the metric takes none, and no other is made
+    assert " Concentration ↑ " in out
+    boards = Path("results/leaderboards")
+    table = pd.read_csv(boards / "demo.csv")
+    name = "concentration"
+    columns = [name, *(f"{name}_{ending}" for ending in ("ci_low", "ci_high", "letters"))]
+    assert set(columns) < set(table)
+    assert table[columns].notna().all(axis=None)
+    assert table[f"{name}_p"].notna().sum() == 2  # of all but the best
+    assert table[name].between(0.1, 1).all()
+    assert table["insertion_auc"].notna().all()
+    assert "| Concentration ↑ |" in (boards / "demo.md").read_text()
+    assert r"Concentration $\uparrow$" in (boards / "demo.tex").read_text()
+    pairs = pd.read_csv(boards / "demo_pairs.csv")
+    assert (pairs["metric"] == name).sum() == 3
+    assert "### concentration ↑\n" in (boards / "demo_statistics.md").read_text()
+    figures = {path.name for path in boards.rglob("*.svg") if "oncentration" in path.read_text()}
+    shown = ("cost_passes", "cost_seconds", "distributions", "ranks")
+    assert figures >= {f"demo_{figure}.svg" for figure in shown}
+    main(["report", "results", "--output", "page.html"])
+    page = Path("page.html").read_text()
+    assert "Concentration" in page
+    capsys.readouterr()
+    main(["list", "metrics", "--config-dir", "my_conf"])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(name)]
+    assert re.split(r" {2,}", line.strip()) == [
+        name, "my_conf", "0", "0", "the map alone",
+        "Share of the map's absolute values in its most important tenth of pixels",
+    ]  # fmt: skip
+
+
 def test_shipping_a_package_as_contributing_tells(tmp_path, monkeypatch):
     """Installed into a folder beside the environment."""
     monkeypatch.chdir(tmp_path)

@@ -14,7 +14,7 @@ from bench.attribution import control
 from bench.attribution.method import Method
 from bench.errors import require_known
 from bench.identity import ROW_KEYS, Identity, content_key
-from bench.metrics.protocol import Protocol
+from bench.metrics.protocol import Protocol, shared_protocol
 from bench.metrics.statistic import Statistic
 from bench.store import Run
 
@@ -64,8 +64,8 @@ class Comparison:
 
     @cached_property
     def protocol(self) -> Protocol:
-        """What was measured."""
-        return self._any.protocol
+        """What was measured of all of them; a metric that was added to some is left out."""
+        return shared_protocol([run.protocol for run in self.runs.values()])
 
     @property
     def statistics(self) -> list[Statistic]:

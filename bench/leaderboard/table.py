@@ -91,7 +91,10 @@ def leaderboard(
     measured = [_measured(run, names[run.key], name, auc) for run in runs]
     _add_intervals(measured)
     _add_tests([one.row for one in measured], comparisons(runs, name, auc), test)
-    statistics = {one.row["comparison"]: one.statistics for one in measured}
+    statistics: dict[str, Sequence[Statistic]] = {}
+    for one in sorted(measured, key=lambda one: -len(one.statistics)):  # most of them are added to
+        known = statistics.get(one.row["comparison"], ())
+        statistics[one.row["comparison"]] = list(dict.fromkeys([*known, *one.statistics]))
     rows = [one.row for one in measured] + _not_run(runs, name)
     rows = [row | _compared(row, statistics[row["comparison"]]) for row in rows]
     return Leaderboard(name, _frame(rows, statistics), statistics)

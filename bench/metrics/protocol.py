@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,8 +112,9 @@ class Protocol:
 
     @property
     def key(self) -> str:
-        """Sixteen hexadecimal digits over everything, the name included."""
-        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()[:16]
+        """Sixteen hexadecimal digits over everything but what was added, the name included."""
+        settings = self.base.settings()
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def stored(self) -> dict[str, Any]:
         """`settings`, and what is needed to read the rows where the metrics' code is not there."""
@@ -272,6 +273,18 @@ def protocol_with(protocol: Protocol, metrics: Mapping[str, Metric]) -> Protocol
                 )
         taken |= dict.fromkeys(_columns(metric), f"metric '{name}'")
     return extended
+
+
+def shared_protocol(protocols: Sequence[Protocol]) -> Protocol:
+    """The protocol of several with equal bases, with what was added to all of them."""
+    first, *others = protocols
+    added = tuple(
+        name
+        for name in first.added
+        if all(other.metrics.get(name) == first.metrics[name] for other in others)
+    )
+    metrics = {name: first.metrics[name] for name in (*first.base.metrics, *added)}
+    return replace(first, metrics=metrics, added=added)
 
 
 def _columns(metric: Metric) -> list[str]:
