@@ -77,6 +77,7 @@ def test_a_full_disk_of_maps_costs_no_row(bench, small_disk):
 
 @is_root
 def test_a_full_disk_of_results_ends_in_one_line_and_costs_nothing_finished(bench, small_disk):
+    subprocess.run(["mount", "-o", "remount,size=192k", str(small_disk)], check=True)
     results = f'results_dir="{small_disk}/results"'
     settings = ["method=[random,saliency]", "block_size=1", "maps.keep=false", results]
     code, _, err = bench(*settings)

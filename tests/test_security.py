@@ -407,7 +407,9 @@ def test_labels_of_a_manifest_that_lead_out_of_the_folder(bench, outside):
     bench("method=[random]")
     (path,) = Path("results/runs").rglob("manifest.json")
     content = json.loads(path.read_text())
-    content["labels"] = {"../../../outside/board": "../x", "/tmp/board": "y"}
+    (key,) = content["protocols"]
+    rows = {key: {"label": "../x", "reproduces": None}}
+    content["leaderboards"] = {"../../../outside/board": rows, "/tmp/board": rows}
     path.write_text(json.dumps(content))
     before = outside()
     code, _, err = bench("results", command="leaderboard")
