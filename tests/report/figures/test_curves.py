@@ -67,15 +67,15 @@ def test_a_legend_of_many_long_names_makes_the_figure_higher(tmp_path):
 
 def test_confidence_is_a_third_panel(tmp_path):
     one = comparison(
-        tmp_path, drawn_curves("ab"), protocol={"confidence": {"steps": 4, "whole_image": False}}
+        tmp_path, drawn_curves("ab"), protocol={"confidence": {"steps": 5, "whole_image": False}}
     )
     for table in one.rows.values():
-        table["confidence_curve"] = [np.linspace(0, 0.5, 5, dtype=np.float32)] * len(table)
+        table["confidence_curve"] = [np.linspace(0, 0.5, 6, dtype=np.float32)] * len(table)
     figure = draw_curves(one)
     assert [axes.get_title().split(":")[0] for axes in figure.axes] == [
         "Insertion", "Deletion", "Confidence",
     ]  # fmt: skip
-    assert figure.axes[2].lines[0].get_ydata() == pytest.approx([0, 0.125, 0.25, 0.375, 0.5])
+    assert figure.axes[2].lines[0].get_ydata() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
     figure.draw_without_rendering()
     boxes = [axes.get_tightbbox() for axes in figure.axes]
     assert boxes[0].x1 < boxes[1].x0 < boxes[1].x1 < boxes[2].x0 < boxes[2].x1 <= figure.bbox.x1
