@@ -306,7 +306,7 @@ def test_dark_where_the_reader_is_and_where_he_asks(page):
         assert (luminance(page) < 0.2) == is_dark
         assert (luminance(page) > 0.9) != is_dark
     button = find(page, "#theme")
-    assert button.text == "Light"
+    wait(page, lambda: button.text == "Light")  # the page is told of the reader's scheme later
     button.click()
     assert luminance(page) > 0.9
     assert button.text == "Dark"
