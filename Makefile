@@ -20,10 +20,11 @@ test: ## install what the tests need, run them
 	@$(install) test
 	@$(VENV)/bin/python -m pytest
 
-lint: ## check style, format and types
+lint: ## check style, format, layers and types
 	@$(install) dev
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/lint-imports --no-logo
 	@$(VENV)/bin/python -m mypy
 
 oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting, larger images, all networks)
@@ -35,7 +36,7 @@ oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting,
 	$(ORACLE_VENV)/bin/python scripts/oracle/ties.py $(GOLDEN) $(if $(FULL),--full)
 	$(ORACLE_VENV)/bin/python scripts/oracle/methods.py $(GOLDEN)
 	$(ORACLE_VENV)/bin/python scripts/oracle/backbones.py $(GOLDEN)/backbones --tiny
-	$(VENV)/bin/python -m pytest tests/metrics tests/attribution/test_golden_methods.py tests/backbones/test_keras_golden.py --golden $(GOLDEN)
+	$(VENV)/bin/python -m pytest tests/metrics tests/test_ties.py tests/attribution/test_golden_methods.py tests/backbones/test_keras_golden.py --golden $(GOLDEN)
 	$(ORACLE_VENV)/bin/python scripts/oracle/backbones.py $(GOLDEN)/full/backbones $(if $(FULL),,resnet101)
 	OMP_NUM_THREADS=$$(nproc) $(VENV)/bin/python -m pytest tests/backbones/test_keras_golden.py --golden $(GOLDEN)/full
 	@rm -rf $(GOLDEN)/full # gigabytes

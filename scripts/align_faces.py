@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from bench.build import build_dataset
+from bench.config.building import build_dataset
+from bench.config.composing import compose_run
 from bench.config.reading import read_settings
-from bench.configuration import compose_run
 from bench.datasets.alignment import MISSING, TEMPLATES, Alignment, align_samples, mtcnn, spread
 from bench.datasets.reading import read_image
 from bench.device import resolve_device

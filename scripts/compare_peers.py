@@ -40,7 +40,7 @@ from bench.metrics.deletion import Deletion
 from bench.metrics.insertion import Insertion
 from bench.metrics.perturbation import order_pixels
 from bench.metrics.protocol import Protocol
-from bench.provenance import provenance
+from bench.storage.provenance import provenance
 
 SIZE = 224
 MODELS = {"both": ["free", "lite0"]}

@@ -20,8 +20,8 @@ from bench.backbones.backbone import Backbone
 from bench.backbones.efficientnet_lite import efficientnet_lite0
 from bench.datasets.photos import Photos
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
-from bench.evaluate import evaluate_runs
-from bench.method_run import MethodRun
+from bench.evaluation.loop import evaluate_runs
+from bench.evaluation.method_run import MethodRun
 from bench.metrics.auc import auc
 from bench.metrics.protocol import load_protocol
 

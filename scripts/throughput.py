@@ -19,18 +19,18 @@ import torch
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
-from bench.build import build_backbone, build_method
+from bench.config.building import build_backbone, build_method
+from bench.config.composing import compose_run, known_names, name_other_methods
 from bench.config.reading import read_settings
-from bench.configuration import compose_run, known_names, name_other_methods
 from bench.datasets.photos import Photos
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError
-from bench.explain import now
+from bench.evaluation.explain import now
 from bench.metrics.baseline import Inputs
 from bench.metrics.perturbation import curves, order_pixels
 from bench.metrics.protocol import load_protocol
-from bench.provenance import provenance
 from bench.seeding import generator
+from bench.storage.provenance import provenance
 
 FEWER = {
     "rise": ["num_masks=500"],

@@ -39,18 +39,18 @@ from torch.nn import functional
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing, state_sha256
 from bench.backbones.checkpoint import file_sha256, load_strictly, read_state, verify
-from bench.build import build_backbone, build_dataset
+from bench.config.building import build_backbone, build_dataset
+from bench.config.composing import compose_run
 from bench.config.reading import read_settings
 from bench.config.settings import RunSettings
-from bench.configuration import compose_run
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.reading import read_ahead
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer, require_known, require_number
+from bench.experiment.select import predict
 from bench.files import write_atomically
-from bench.provenance import provenance
 from bench.seeding import generator
-from bench.select import predict
+from bench.storage.provenance import provenance
 
 OPTIMIZERS = {"sgd": (0.01, 1e-4), "adamw": (2e-4, 0.05)}
 """Name -> its usual learning rate and weight decay. SGD has Nesterov's momentum of 0.9."""

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
-from bench.build import build_backbone
+from bench.config.building import build_backbone
+from bench.config.composing import compose_run
 from bench.config.reading import read_settings
-from bench.configuration import compose_run
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError, require_integer, require_number
 from bench.files import file_name, write_atomically

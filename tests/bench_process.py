@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.cli import main
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["bench.experiment", "bench.jobs"])
+FORKS.set_forkserver_preload(["bench.experiment.run", "bench.experiment.jobs"])
 
 
 class BenchProcess:

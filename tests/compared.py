@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from test_store import identity, protocol, rows, typed
+from toy_rows import identity, protocol, rows, typed
 
 from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.statistics import bootstrap_intervals
 from bench.metrics.protocol import load_protocol
-from bench.store import open_run, stored_runs
+from bench.storage.store import open_run, stored_runs
 
 INSERTION, DELETION, SRG = load_protocol("xplique").statistics
 STATISTICS = {"insertion": INSERTION, "deletion": DELETION}

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from test_store import begin, rows
+from toy_rows import begin, rows
 
 from bench.leaderboard.comparison import comparisons
 from bench.metrics.protocol import load_protocol
-from bench.pictures import Picture, pictures_folder, save_picture
-from bench.store import stored_runs
+from bench.storage.pictures import Picture, pictures_folder, save_picture
+from bench.storage.store import stored_runs
 
 SIDE = 24
 METHODS = {

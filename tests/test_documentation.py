@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 from bench.backbones.backbone import Preprocessing
-from bench.build import build_method
 from bench.cli import main
+from bench.config.building import build_method
+from bench.config.composing import compose_run, known_names, name_other_methods
 from bench.config.reading import read_settings
-from bench.configuration import compose_run, known_names, name_other_methods
-from bench.cost import count_cost
 from bench.datasets.dataset import Sample
 from bench.datasets.published_lists import PUBLISHED_LISTS
-from bench.method_run import MethodRun
+from bench.evaluation.method_run import MethodRun
+from bench.experiment.cost import count_cost
 from bench.metrics.protocol import protocol_from_mapping
 
 ROOT = Path(__file__).parents[1]

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_cli import assert_bad
-from test_store import begin, rows
+from outcomes import assert_bad
+from toy_rows import begin, rows
 
+from bench.config.shipped import shipped
+from bench.experiment.rerun import _changed, _foreign
 from bench.leaderboard.table import leaderboard
 from bench.report.tables import to_csv, to_latex, to_markdown
-from bench.rerun import _changed, _foreign
-from bench.shipped import shipped
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 HOSTILE = (
     "<script>alert(1)</script> | [x](http://x) `*b*` \\input{/etc/passwd} $\\bad$ [/red] "
@@ -159,7 +159,7 @@ def test_a_manifest_of_shipped_pieces_needs_no_trust(bench, manifest):
     ("key", "value"),
     [
         ("config.method.random._target_", "os.mkdir"),
-        ("config.method.random._target_", "bench.provenance.subprocess.run"),
+        ("config.method.random._target_", "bench.storage.provenance.subprocess.run"),
         ("config.method.random._target_", "bench.attribution.adapters.Function"),
         ("config.method.random.of", {"_target_": "os.mkdir", "path": "evil"}),
         ("config.dataset.samples", [[{"_target_": "os.mkdir", "path": "evil"}]]),

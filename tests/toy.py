@@ -18,7 +18,7 @@ from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.datasets.dataset import Dataset, Sample
 from bench.errors import require_integer
-from bench.method_run import MethodRun
+from bench.evaluation.method_run import MethodRun
 from bench.metrics.metric import Block, Maps, Metric
 from bench.metrics.statistic import Statistic
 from bench.seeding import generator
@@ -326,3 +326,9 @@ class NotAField(Metric):
 
     def __call__(self, block: Block, maps: Maps) -> dict[str, Tensor]:
         return {"power": torch.ones(len(maps))}
+
+
+def other_backbone():
+    """Other weights, and other units of the input."""
+    preprocessing = Preprocessing(SIZE, mean=(0.0,) * 3, std=(255.0,) * 3)
+    return Backbone("other", ConvModel(4, seed=1), preprocessing, "logits", 4)

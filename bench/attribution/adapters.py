@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.attribution.guard import Isolation, guarded
+from bench.attribution.maps import exact_floats
 from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.batching import fixed_batches
 from bench.errors import BenchError, require_integer, require_known
-from bench.metrics.perturbation import exact_floats
 from bench.seeding import generator
 
 CHANNELS = {
@@ -138,7 +138,7 @@ class _Adapter(Method):
             yield maps[: items.stop - items.start]
 
     def _warn(self, changes: str) -> None:
-        """A run makes a failure of it (`bench.explain`)."""
+        """A run makes a failure of it (`bench.evaluation.explain`)."""
         warnings.warn(f"'{self.path}' left changed: {changes}; it was put back", stacklevel=2)
 
     @abstractmethod

@@ -3,10 +3,41 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.metrics.perturbation import exact_floats
+
+_TOO_LARGE = 2**53
+"""Below it, float64 holds every integer exactly."""
+
+
+def exact_floats(maps: Tensor) -> Tensor:
+    """Maps as floats in which different values stay different: rounding would make ties.
+
+    Args:
+        maps: (N, H, W) of any real dtype.
+
+    Returns:
+        float32 where it holds every value of the dtype (bool, integers of up to 16 bits, float16,
+        bfloat16), else float64.
+
+    Raises:
+        BenchError: Complex numbers, or integers from 2**53 on.
+    """
+    if maps.dtype in (torch.float32, torch.float64):
+        return maps
+    if maps.is_complex() or maps.is_quantized:
+        raise BenchError(f"maps: expected real numbers, found {maps.dtype}")
+    if maps.is_floating_point() or maps.dtype == torch.bool or maps.dtype.itemsize <= 2:
+        return maps.float()
+    found = maps.double()
+    if bool((found.abs() >= _TOO_LARGE).any()):
+        raise BenchError(
+            f"maps: expected integers below 2**53, found larger ones ({maps.dtype}), some of "
+            "which float64 cannot tell apart; subtract an offset, or give ranks"
+        )
+    return found
 
 
 def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> Tensor:

@@ -10,7 +10,7 @@ from bench.backbones.backbone import Backbone
 from bench.backbones.network import Network
 from bench.batching import fitted_batch_size, fixed_batches
 from bench.errors import BenchError
-from bench.metrics.score import check_score, class_scores, target_scores
+from bench.score import check_score, class_scores, target_scores
 
 
 class OutputScorer:
@@ -18,7 +18,7 @@ class OutputScorer:
 
     Attributes:
         backbone: The network.
-        score: A key of `bench.metrics.score.SCORES`.
+        score: A key of `bench.score.SCORES`.
         batch_size: Forward passes in one batch; methods keep to it.
         on_forward: Called with the number of inputs after each forward pass; a method that asks
             another network, too, counts those passes with it.
@@ -99,7 +99,7 @@ class Scorer(OutputScorer):
 
     Attributes:
         backbone: The network.
-        score: A key of `bench.metrics.score.SCORES`.
+        score: A key of `bench.score.SCORES`.
         batch_size: Forward passes in one batch; methods keep to it.
         on_forward: See `OutputScorer`.
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.attribution.maps import exact_floats
 from bench.attribution.method import Batch, Method
 from bench.attribution.regions import region_map
 from bench.attribution.scorer import Scorer
 from bench.errors import BenchError, require_integer, require_known
-from bench.metrics.perturbation import exact_floats
 
 
 class Stored(Method):

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from bench.attribution.maps import exact_floats
 from bench.attribution.method import Batch, Method, Passes
 from bench.attribution.regions import region_map
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.batching import fixed_batches, score_in_batches
 from bench.errors import BenchError, require_integer, require_known, require_number
-from bench.metrics.perturbation import exact_floats
-from bench.metrics.ties import argsort_numpy_1_23
+from bench.ties import argsort_numpy_1_23
 
 
 class Smdl(Method):
@@ -39,7 +39,7 @@ class Smdl(Method):
 
     Cells of the last, incomplete set are never shown, also not in "the image", and count 0 in the
     map, like the region that is left when all rounds are over. Ties: equal cells are ordered as
-    numpy 1.23.5's `argsort` of the negated prior does it, as in the record (`bench.metrics.ties`);
+    numpy 1.23.5's `argsort` of the negated prior does it, as in the record (`bench.ties`);
     of equal regions the first in the order of the prior is taken. Angles are float32, as theirs.
 
     Args:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bench.backbones.cam_layer import LayerTrace
 from bench.backbones.network import device_of, first_call, float_dtype, require_outputs
 from bench.errors import BenchError, require_integer, require_known, require_number
-from bench.metrics.score import OUTPUT_KINDS, class_kind, class_outputs
+from bench.score import OUTPUT_KINDS, class_kind, class_outputs
 
 AUTO = "auto"
 """`cam_layer=auto` is the last convolution whose output class activation maps can be taken from
@@ -131,13 +131,13 @@ class Backbone:
     """A network in eval mode with frozen parameters.
 
     A network with one output is a binary classifier: its `outputs` are those of classes 0 and 1,
-    as `bench.metrics.score.class_outputs` makes them.
+    as `bench.score.class_outputs` makes them.
 
     Attributes:
         name: Name in tables.
         module: Inputs (B, 3, S, S) to outputs (B, K), of any floating point dtype.
         preprocessing: Images to inputs.
-        output_kind: What `outputs` are: one of `bench.metrics.score.OUTPUT_KINDS`, or `BINARY`.
+        output_kind: What `outputs` are: one of `bench.score.OUTPUT_KINDS`, or `BINARY`.
         num_classes: K; 2 if the network has one output.
         memory_format: The memory format of inputs: channels-last, unless the network cannot take
             that. One pass of a blank image decides.

@@ -9,7 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from bench.backbones.network import device_of, first_call, float_dtype, require_outputs
 from bench.errors import BenchError, require_known
-from bench.metrics.score import OUTPUT_KINDS, class_kind, class_outputs
+from bench.score import OUTPUT_KINDS, class_kind, class_outputs
 
 
 class BareModel:
@@ -24,7 +24,7 @@ class BareModel:
 
     Args:
         module: Inputs (B, C, H, W) to outputs (B, K), in eval mode.
-        output_kind: One of `bench.metrics.score.OUTPUT_KINDS`.
+        output_kind: One of `bench.score.OUTPUT_KINDS`.
 
     Raises:
         BenchError: It is no module or in training mode, or the kind is unknown.

@@ -283,7 +283,7 @@ class KerasGraph(nn.Module):
         return nested + outermost
 
     def output_kind(self) -> str | None:
-        """What the outputs are, of `bench.metrics.score.OUTPUT_KINDS`; None if that is unclear."""
+        """What the outputs are, of `bench.score.OUTPUT_KINDS`; None if that is unclear."""
         calls = {call.output: call for call in self._plan.calls}
         key = self._plan.output
         while key in calls:

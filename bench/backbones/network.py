@@ -16,7 +16,7 @@ class Network(Protocol):
     """What curves need of a network: `Backbone` is one, and so is `BareModel`."""
 
     output_kind: str
-    """What `outputs` are: one of `bench.metrics.score.OUTPUT_KINDS`, or `BINARY`."""
+    """What `outputs` are: one of `bench.score.OUTPUT_KINDS`, or `BINARY`."""
 
     dtype: torch.dtype
     """What the network computes in."""

@@ -24,6 +24,7 @@ from bench.config.settings import (
 )
 from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.datasets.selection import Selection
+from bench.datasets.shard import Shard, read_shard
 from bench.errors import (
     BenchError,
     require_integer,
@@ -34,11 +35,10 @@ from bench.errors import (
     require_unicode,
 )
 from bench.files import BESIDE, LONGEST_NAME, SIDE_BY_SIDE, check_writable, expand_user, file_name
-from bench.identity import ROW_KEYS
 from bench.leaderboard.significance import TESTS
-from bench.map_store import DTYPES
 from bench.metrics.auc import AUC_RULES
-from bench.shard import Shard, read_shard
+from bench.storage.identity import ROW_KEYS
+from bench.storage.map_store import DTYPES
 
 _GROUPS = ("dataset", "backbone", "protocol", "explain", "select", "maps", "store", "assets")
 _OPTIONAL_GROUPS = ("metric", "method", "explain.backbone", "reproduces", "reproduces.one_image")
@@ -53,7 +53,7 @@ def read_settings(config: DictConfig, *, may_lack_assets: bool = False) -> RunSe
 
     Args:
         config: As `conf/run.yaml` composes it, other methods' names replaced
-            (`bench.configuration.name_other_methods`).
+            (`bench.config.composing.name_other_methods`).
         may_lack_assets: Whether assets may be missing that something needs, for those who look at
             what there is.
 

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.datasets.selection import Selection
-from bench.shard import Shard
+from bench.datasets.shard import Shard
 
 MISSING = "???"
 """What stands where a setting has to be given."""
 
 POLICIES = ("missing", "always", "never")
-"""What is computed of what is stored; see `bench.method_run.StoredMethodRun.apply_policy`."""
+"""What is computed of what is stored; see
+`bench.evaluation.method_run.StoredMethodRun.apply_policy`."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """A class or function to build, with its settings; see `bench.build.build`.
+    """A class or function to build, with its settings; see `bench.config.building.build`.
 
     Attributes:
         key: Where it stands in the configuration: `backbone`, `method.rise`.
@@ -59,7 +60,7 @@ class Explain:
     """What methods explain, where it is not what the curves score.
 
     Attributes:
-        score: A key of `bench.metrics.score.SCORES`; None: the protocol's.
+        score: A key of `bench.score.SCORES`; None: the protocol's.
         backbone: The network; None: the one that scores.
     """
 
@@ -74,7 +75,7 @@ class Maps:
     Attributes:
         keep: Whether any are.
         folder: Where.
-        dtype: A key of `bench.map_store.DTYPES`.
+        dtype: A key of `bench.storage.map_store.DTYPES`.
     """
 
     keep: bool

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from bench.attribution import control
 from bench.attribution.method import Method
 from bench.errors import require_known
-from bench.identity import ROW_KEYS, Identity, content_key
 from bench.metrics.protocol import Protocol, shared_protocol
 from bench.metrics.statistic import Statistic
-from bench.store import Run
+from bench.storage.identity import ROW_KEYS, Identity, content_key
+from bench.storage.store import Run
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from scipy import stats
 
+from bench.evaluation.repeatability import warning
 from bench.leaderboard.comparison import Comparison, comparison_key, comparison_title
 from bench.leaderboard.published import published_subset
-from bench.repeatability import warning
-from bench.store import Run
+from bench.storage.store import Run
 
 STRAY = 0.01
 """Share of a list whose predictions may be others than expected: kernels differ a little."""

@@ -20,9 +20,9 @@ from bench.leaderboard.comparison import (
 from bench.leaderboard.published import published_cells
 from bench.leaderboard.significance import against_best
 from bench.leaderboard.statistics import bootstrap_intervals
-from bench.metrics.score import accuracy_is
 from bench.metrics.statistic import Statistic
-from bench.store import Run
+from bench.score import accuracy_is
+from bench.storage.store import Run
 
 ACCURACY_COUNTS = "accuracy_counts"
 """A column of multi-label networks alone: which images `clean_accuracy` counts, where it is not

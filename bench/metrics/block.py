@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.finite import not_finite
 from bench.metrics.metric import Block, Maps, Metric, to_array
-from bench.metrics.score import check_outputs, predicted_classes
+from bench.score import check_outputs, predicted_classes
 
 
 class EndPoints:

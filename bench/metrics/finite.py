@@ -28,7 +28,7 @@ def expected_finite(score: str) -> str:
     """What a message on a score that is not finite adds: what was expected, what may be wrong.
 
     Args:
-        score: A key of `bench.metrics.score.SCORES`.
+        score: A key of `bench.score.SCORES`.
     """
     reason = "a network that divides by an image's norm or deviation gives NaN for a blank one"
     if score == "log_probability":

@@ -6,47 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.attribution.maps import exact_floats
 from bench.batching import Score, fixed_batches
-from bench.errors import BenchError, require_known
-from bench.metrics.ties import argsort_ranks
+from bench.errors import require_known
+from bench.ties import argsort_ranks
 
 TIE_RULES = ("stable", "numpy_1_23", "running_numpy")
 """How equal values are ordered. `stable`: in raster order. `numpy_1_23`: as `np.argsort(m)[::-1]`
-of numpy 1.23.5 does it, on every machine (`bench.metrics.ties`); the published numbers were made
+of numpy 1.23.5 does it, on every machine (`bench.ties`); the published numbers were made
 with it. `running_numpy`: as the installed numpy does it, so it depends on its version and on the
 CPU."""
-
-
-_TOO_LARGE = 2**53
-"""Below it, float64 holds every integer exactly."""
-
-
-def exact_floats(maps: Tensor) -> Tensor:
-    """Maps as floats in which different values stay different: rounding would make ties.
-
-    Args:
-        maps: (N, H, W) of any real dtype.
-
-    Returns:
-        float32 where it holds every value of the dtype (bool, integers of up to 16 bits, float16,
-        bfloat16), else float64.
-
-    Raises:
-        BenchError: Complex numbers, or integers from 2**53 on.
-    """
-    if maps.dtype in (torch.float32, torch.float64):
-        return maps
-    if maps.is_complex() or maps.is_quantized:
-        raise BenchError(f"maps: expected real numbers, found {maps.dtype}")
-    if maps.is_floating_point() or maps.dtype == torch.bool or maps.dtype.itemsize <= 2:
-        return maps.float()
-    found = maps.double()
-    if bool((found.abs() >= _TOO_LARGE).any()):
-        raise BenchError(
-            f"maps: expected integers below 2**53, found larger ones ({maps.dtype}), some of "
-            "which float64 cannot tell apart; subtract an offset, or give ranks"
-        )
-    return found
 
 
 def order_pixels(maps: Tensor, ties: str = "stable") -> Tensor:

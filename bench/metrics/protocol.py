@@ -24,8 +24,8 @@ from bench.metrics.registry import (
     metric_settings,
     shipped_files,
 )
-from bench.metrics.score import SCORES
 from bench.metrics.statistic import Statistic
+from bench.score import SCORES
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from bench.leaderboard.comparison import Comparison
 from bench.metrics.protocol import Protocol
-from bench.pictures import Picture, load_picture, pictures_folder
 from bench.report.steps import baseline_of, place_of_pixel, step_of_pixel
-from bench.store import Run
+from bench.storage.pictures import Picture, load_picture, pictures_folder
+from bench.storage.store import Run
 
 _LARGEST = 256  # pixels a side
 _SHADES = 32  # of a map, where the steps give fewer

@@ -28,7 +28,7 @@ from bench.report.sections import (
     sections_of,
 )
 from bench.report.tables.table import WITHIN_A_BACKBONE
-from bench.store import leaderboard_names
+from bench.storage.store import leaderboard_names
 
 LARGEST = 9.5
 """Megabytes of a page; images are left out of its explorers before it grows larger."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.citations import entries
-from bench.store import Run
+from bench.report.citations import entries
+from bench.storage.store import Run
 
 _PACKAGES = ("insdel-bench", "torch", "torchvision", "timm", "numpy", "opencv-python-headless")
 _FOLDER = re.compile(r"(/(?:home|Users)/[^/\s'\"]+|/root|[A-Z]:\\Users\\[^\\\s'\"]+)")

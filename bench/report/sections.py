@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.citations import bibliography
 from bench.files import file_name
 from bench.leaderboard.columns import number_in
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
@@ -19,6 +18,7 @@ from bench.leaderboard.sanity import sanity_warnings, undefined_areas
 from bench.leaderboard.significance import Significance, significance
 from bench.leaderboard.table import Leaderboard, leaderboard
 from bench.metrics.statistic import Statistic
+from bench.report.citations import bibliography
 from bench.report.figures import (
     CaptionedFigure,
     diagrams,
@@ -44,7 +44,7 @@ from bench.report.tables.significance import pair_table, text_table, win_rate_ta
 from bench.report.tables.table import Table, leaderboard_tables, to_csv, what_counts
 from bench.report.texts import protocol_in_words, significance_in_words
 from bench.report.writer import citations, unverified
-from bench.store import Run, stored_runs
+from bench.storage.store import Run, stored_runs
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from bench.metrics.statistic import Statistic
 from bench.report.tables.latex import latex_table
 from bench.report.tables.markdown import markdown, markdown_table
 from bench.report.tables.table import Table, build_table, in_a_line
-from bench.store import Run
+from bench.storage.store import Run
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.metrics.perturbation import order_pixels
 from bench.metrics.protocol import Protocol
-from bench.pictures import Picture
+from bench.storage.pictures import Picture
 
 
 def place_of_pixel(saliency_map: NDArray[np.floating], ties: str) -> NDArray[np.int32]:

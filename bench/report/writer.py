@@ -8,8 +8,6 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from bench.citations import bibliography, cited_keys
-from bench.claims import locked
 from bench.errors import BenchError
 from bench.files import SIDE_BY_SIDE, file_name, write_atomically
 from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
@@ -20,6 +18,7 @@ from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
 from bench.report import robustness as robustness_report
 from bench.report import side_by_side, statistics
+from bench.report.citations import bibliography, cited_keys
 from bench.report.figures import (
     CaptionedFigure,
     diagrams,
@@ -30,7 +29,8 @@ from bench.report.figures import (
 )
 from bench.report.tables import to_csv, to_latex, to_markdown, to_text
 from bench.report.tables.markdown import markdown
-from bench.store import Run, leaderboard_names, stored_runs
+from bench.storage.claims import locked
+from bench.storage.store import Run, leaderboard_names, stored_runs
 
 
 def write_leaderboard(

@@ -42,7 +42,7 @@ from scipy.stats import spearmanr
 import bench
 from bench.cli import main as command_line
 from bench.metrics.confidence import HighestConfidence
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 MAP_TOLERANCE, CUBIC_TOLERANCE, AUC_TOLERANCE = 1e-4, 1e-3, 1e-4
 CUBIC = ("grad_cam", "grad_cam_pp", "sobol", "hsic", "hsic_vggface2")

@@ -21,7 +21,7 @@ from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.errors import BenchError
-from bench.metrics.score import SCORES, class_scores, target_scores
+from bench.score import SCORES, class_scores, target_scores
 
 
 def timm_backbone():

@@ -12,7 +12,7 @@ from bench.attribution.scorer import Scorer
 from bench.attribution.submodular import Smdl, _Inputs
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.errors import BenchError
-from bench.metrics.ties import argsort_numpy_1_23
+from bench.ties import argsort_numpy_1_23
 
 WEIGHTS = ("confidence", "effectiveness", "consistency", "collaboration")
 

@@ -17,10 +17,10 @@ from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, convolutions
 from bench.backbones.cam_layer import LayerTrace
 from bench.backbones.torch_module import torch_module
-from bench.build import check_methods
+from bench.config.building import check_methods
 from bench.errors import BenchError
-from bench.explain import Explainer
-from bench.method_run import MethodRun
+from bench.evaluation.explain import Explainer
+from bench.evaluation.method_run import MethodRun
 
 SQUARE = {"size": 23, "mean": [120, 110, 100], "std": [60, 61, 62]}
 

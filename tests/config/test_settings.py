@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf, open_dict
 
+from bench.config.composing import as_written, compose_run
 from bench.config.reading import read_settings
 from bench.config.settings import Component
-from bench.configuration import as_written, compose_run
 from bench.datasets.selection import Selection
+from bench.datasets.shard import Shard
 from bench.errors import BenchError
-from bench.identity import ROW_KEYS
-from bench.shard import Shard
+from bench.storage.identity import ROW_KEYS
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from test_store import begin, identity, rows
+from toy_rows import begin, identity, rows
 
 from bench.leaderboard.comparison import comparisons, extremes
 

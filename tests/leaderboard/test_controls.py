@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from test_store import begin, identity, rows
+from toy_rows import begin, identity, rows
 
 from bench.leaderboard.comparison import comparisons
 from bench.leaderboard.controls import constant_map_warnings, control_warnings

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from test_store import begin, identity, rows
-from test_store import protocol as stored_protocol
+from toy_rows import begin, identity, rows
+from toy_rows import protocol as stored_protocol
 
 from bench.leaderboard.comparison import comparisons
 from bench.leaderboard.robustness import RULES, comparable, robustness
 from bench.metrics.auc import AUC_RULES, auc
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 N = 9
 

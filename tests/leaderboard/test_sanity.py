@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from test_store import begin, rows
+from toy_rows import begin, rows
 
 from bench.leaderboard.comparison import comparisons
 from bench.leaderboard.sanity import accuracy_fault, sanity_warnings, undefined_areas
 from bench.leaderboard.table import leaderboard
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from compared import bootstrap_interval
 from scipy import stats
-from test_store import begin, identity, rows
+from toy_rows import begin, identity, rows
 
 from bench.errors import BenchError
 from bench.leaderboard.comparison import comparisons
 from bench.leaderboard.significance import TESTS, against_best, significance
 from bench.leaderboard.statistics import holm
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 METRICS = ("insertion", "deletion")
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from compared import DELETION, INSERTION, SRG, bootstrap_interval
 from rich.console import Console
-from test_store import begin, identity, protocol, rows
+from toy_rows import begin, identity, protocol, rows
 
 from bench.errors import BenchError
 from bench.leaderboard.columns import csv_columns
@@ -13,7 +13,7 @@ from bench.leaderboard.significance import TESTS
 from bench.leaderboard.table import leaderboard
 from bench.report.tables import to_csv, to_markdown
 from bench.report.writer import write_leaderboard
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 COLUMNS = csv_columns([INSERTION, DELETION, SRG])
 

@@ -7,8 +7,8 @@ from bench import insertion_deletion
 from bench.attribution.control import Random
 from bench.attribution.scorer import Scorer
 from bench.errors import BenchError
-from bench.evaluate import evaluate_runs
-from bench.method_run import MethodRun
+from bench.evaluation.loop import evaluate_runs
+from bench.evaluation.method_run import MethodRun
 from bench.metrics.confidence import SHARES, HighestConfidence
 from bench.metrics.protocol import load_protocol
 

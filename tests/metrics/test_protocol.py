@@ -24,7 +24,7 @@ from bench.metrics.protocol import (
     stored_protocol,
 )
 from bench.metrics.registry import metric_from_settings
-from bench.rows import ROW_COLUMNS
+from bench.storage.rows import ROW_COLUMNS
 
 ZERO = {"baseline": {"kind": "zero"}}
 

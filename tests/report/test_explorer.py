@@ -11,10 +11,10 @@ from bench.metrics.baseline import ZeroBaseline
 from bench.metrics.deletion import Deletion
 from bench.metrics.insertion import Insertion
 from bench.metrics.protocol import Protocol, load_protocol
-from bench.pictures import Picture, load_picture, pictures_folder, save_picture
 from bench.report.explorer import explorer, level_map, levels
 from bench.report.steps import step_of_pixel, step_pictures
-from bench.store import stored_runs
+from bench.storage.pictures import Picture, load_picture, pictures_folder, save_picture
+from bench.storage.store import stored_runs
 
 CURVES = ("insertion", "deletion")
 PLENTY = 10**9

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from stored_results import protocol, rows_of_protocol, write_results
-from test_store import begin, identity
+from toy_rows import begin, identity
 
 from bench.cli import main
 from bench.errors import BenchWarning

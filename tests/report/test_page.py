@@ -12,10 +12,10 @@ from rich.console import Console
 from stored_results import SIDE, write_results
 
 from bench.leaderboard.comparison import comparisons
-from bench.pictures import Picture
 from bench.report.html import write_report
 from bench.report.steps import step_pictures
-from bench.store import stored_runs
+from bench.storage.pictures import Picture
+from bench.storage.store import stored_runs
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 MUST = os.environ.get("BENCH_TEST_BROWSER") == "1"

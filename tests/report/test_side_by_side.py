@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_store import begin, identity, protocol, rows
+from toy_rows import begin, identity, protocol, rows
 
 from bench.cli import main
 from bench.leaderboard.comparison import comparisons
 from bench.leaderboard.table import leaderboard
 from bench.report.side_by_side import are_several, side_by_side, to_csv, to_latex, to_markdown
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 BIRDS, FACES = ("birds · toy", "faces · toy")
 

@@ -8,8 +8,8 @@ from bench.metrics.deletion import Deletion
 from bench.metrics.insertion import Insertion
 from bench.metrics.perturbation import order_pixels, perturb
 from bench.metrics.protocol import Protocol
-from bench.pictures import Picture
 from bench.report.steps import step_of_pixel, step_pictures
+from bench.storage.pictures import Picture
 
 
 def protocol(ties="stable", **settings):

@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 from compared import INSERTION
 
+from bench import score
 from bench.leaderboard.significance import TESTS, Significance
-from bench.metrics import auc, perturbation, score
+from bench.metrics import auc, perturbation
 from bench.metrics.baseline import ConstantBaseline
 from bench.metrics.deletion import Deletion
 from bench.metrics.protocol import Protocol, load_protocol, shipped_protocols

@@ -5,10 +5,10 @@ from compared import comparison, drawn_curves
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from bench.pictures import Picture, pictures_folder, save_picture
 from bench.report import writer
 from bench.report.figures import CaptionedFigure
 from bench.report.writer import write_figures
+from bench.storage.pictures import Picture, pictures_folder, save_picture
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from bench.leaderboard.comparison import Comparison, extremes
 from bench.leaderboard.robustness import shared_statistics
 from bench.leaderboard.significance import Significance, significance
-from bench.pictures import Picture, load_picture, pictures_folder
 from bench.report.figures.cost import Measure, draw_cost
 from bench.report.figures.critical_difference import draw_critical_difference
 from bench.report.figures.curves import draw_curves
@@ -17,6 +16,7 @@ from bench.report.figures.distributions import draw_distributions
 from bench.report.figures.heatmaps import draw_ranks
 from bench.report.figures.maps import draw_examples, draw_maps
 from bench.report.figures.scatter import draw_scatter
+from bench.storage.pictures import Picture, load_picture, pictures_folder
 
 _PHOTOS_DPI = 110
 """A photo of 224 pixels is shown on about an inch; finer, the files are mostly noise."""

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.leaderboard.comparison import Comparison
-from bench.pictures import Picture
 from bench.report.figures.style import (
     COLOURS,
     CONTROL,
@@ -26,6 +25,7 @@ from bench.report.figures.style import (
     styled,
 )
 from bench.report.steps import baseline_of, step_pictures
+from bench.storage.pictures import Picture
 
 _COLOURS = np.asarray(mpl.colormaps["inferno"](np.arange(256)))[:, :3]
 """From the least important pixel to the most important one, (256, 3) in 0..1."""

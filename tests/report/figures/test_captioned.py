@@ -3,8 +3,8 @@ import pytest
 from compared import comparison, drawn_curves
 
 from bench.errors import BenchWarning
-from bench.pictures import Picture, pictures_folder, save_picture
 from bench.report.figures.captioned import diagrams, photographs, ranks_over_benchmarks
+from bench.storage.pictures import Picture, pictures_folder, save_picture
 
 MAP = np.arange(16, dtype=np.float32).reshape(4, 4)
 

@@ -6,7 +6,6 @@ import pytest
 from compared import INSERTION, comparison
 
 from bench.leaderboard.significance import Significance, significance
-from bench.pictures import Picture
 from bench.report.figures import (
     draw_cost,
     draw_critical_difference,
@@ -17,6 +16,7 @@ from bench.report.figures import (
     draw_ranks,
     draw_scatter,
 )
+from bench.storage.pictures import Picture
 
 PHOTO = np.full((8, 8, 3), 128, np.uint8)
 MANY = [f"a method of a long name {number}" for number in range(16)]

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from compared import comparison, drawn_curves
 
-from bench.pictures import Picture
 from bench.report.figures.maps import draw_contact_sheet, draw_examples, draw_maps
 from bench.report.figures.style import to_png
 from bench.report.steps import step_pictures
+from bench.storage.pictures import Picture
 
 MAP = np.exp(np.arange(16, dtype=np.float32)).reshape(4, 4)
 

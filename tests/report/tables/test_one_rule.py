@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from stored_results import METHODS, rows_of_protocol, write_results
-from test_store import begin, identity, protocol
+from toy_rows import begin, identity, protocol
 
 from bench.leaderboard.columns import csv_columns
 from bench.leaderboard.table import leaderboard
@@ -18,7 +18,7 @@ from bench.report.html import write_report
 from bench.report.tables import to_csv, to_latex, to_markdown, to_text
 from bench.report.tables.table import leaderboard_tables
 from bench.report.writer import write_figures, write_leaderboard
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 SHARPNESS = Statistic("sharpness", "Sharpness", higher_is_better=False, short="shp", digits=3)
 AREA = Statistic("extent", "Extent", higher_is_better=None, is_main=False, digits=1)

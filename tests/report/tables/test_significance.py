@@ -3,7 +3,7 @@ from stored_results import write_results
 from bench.leaderboard.comparison import comparisons
 from bench.leaderboard.significance import significance
 from bench.report.tables.significance import pair_table, win_rate_table
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 
 def column(table, heading):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from leaderboard_rows import STATISTICS, board
 from stored_results import write_results
-from test_store import begin, rows
+from toy_rows import begin, rows
 
 from bench.leaderboard.table import Leaderboard, leaderboard
 from bench.report.tables import to_latex, to_markdown, to_text
 from bench.report.tables.table import leaderboard_tables, letter, places
-from bench.store import stored_runs
+from bench.storage.store import stored_runs
 
 
 def made(folder):

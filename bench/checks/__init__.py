@@ -1,0 +1,1 @@
+"""`bench check`: what is wrong with a data set, a network or an experiment."""

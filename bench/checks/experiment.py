@@ -1,0 +1,296 @@
+"""`bench check experiment=...`: can a published table be repeated here, and at what cost."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.filesize import decimal
+
+from bench.attribution.method import Method
+from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
+from bench.backbones.checkpoint import file_sha256
+from bench.checks.dataset import tell
+from bench.config.building import (
+    Explained,
+    build_backbone,
+    build_dataset,
+    build_explained,
+    build_method,
+    build_protocol,
+    check_methods,
+)
+from bench.config.reading import assets_in
+from bench.config.settings import Reproduces, RunSettings
+from bench.datasets.dataset import Dataset
+from bench.datasets.problems import Problems
+from bench.datasets.published_lists import PUBLISHED_LISTS
+from bench.datasets.reading import read_image
+from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
+from bench.errors import BenchError
+from bench.evaluation.method_run import MethodRun
+from bench.experiment.cost import count_cost, duration, estimate_seconds
+from bench.experiment.select import predict
+from bench.leaderboard.published import published_subset
+from bench.leaderboard.sanity import accuracy_fault
+from bench.score import accuracy_is
+from bench.storage.map_store import DTYPES
+
+
+def check_experiment(
+    name: str, settings: RunSettings, sources: Mapping[str, str], console: Console
+) -> list[str]:
+    """Looks at all that an experiment needs, as far as it is there, and says what a run will cost.
+
+    Args:
+        name: The experiment's.
+        settings: Its settings, as `bench run` would have them; assets may be missing.
+        sources: Asset -> where it comes from.
+        console: Where the findings go.
+
+    Returns:
+        What is wrong, one line a kind; empty if a run can start and its list and weights are those
+        that the experiment declares, as far as that can be checked.
+    """
+    doctor = _Doctor(name, settings, console)
+    doctor.check_paths(sources)
+    dataset = doctor.dataset()
+    backbone = doctor.backbone()
+    if backbone is not None:
+        doctor.check_one_image(backbone)
+    if dataset is None or backbone is None:
+        doctor.say("accuracy, time and disk: not known before data and weights are there")
+        return doctor.problems.lines()
+    explained = doctor.explained(backbone)
+    doctor.check_accuracy(dataset, backbone, explained)
+    if explained is None:
+        doctor.say("time and disk: not known before the explained network is there")
+    else:
+        doctor.tell_cost(dataset, backbone, explained)
+    return doctor.problems.lines()
+
+
+class _Doctor:
+    """The steps of a check; each prints what it finds, and keeps what is wrong.
+
+    Args:
+        name: The experiment's name.
+        settings: Its settings, as `bench run` would have them; assets may be missing.
+        console: Where the findings go.
+    """
+
+    def __init__(self, name: str, settings: RunSettings, console: Console) -> None:
+        self.settings = settings
+        self.console = console
+        self.problems = Problems(f"experiment '{name}'")
+        self.repeated = settings.reproduces
+        self.device = resolve_device(settings.device)
+        self.batch_size = resolve_batch_size(settings.batch_size, self.device)
+        self.missing: set[str] = set()
+        keep_freed_memory()
+
+    def say(self, finding: str) -> None:
+        """Prints what is neither good nor bad."""
+        self.console.print(f"        {finding}", soft_wrap=True, highlight=False, markup=False)
+
+    def judge(self, good: bool, finding: str, kind: str) -> None:
+        """Prints a finding and keeps it if it is bad, under the heading `kind`."""
+        tell(self.console, good, finding)
+        if not good:
+            self.problems.add(kind, finding)
+
+    def check_paths(self, sources: Mapping[str, str]) -> None:
+        """Assets that are set, and the files that settings make of them, with their hashes."""
+        for asset, place in self.settings.assets.items():
+            source = f"; it is {sources[asset]}" if asset in sources else ""
+            if place is None:
+                finding = f"assets.{asset} is not set{source}"
+                self.judge(False, finding, "assets that are missing")
+            else:
+                path = Path(place).expanduser()
+                finding = f"assets.{asset}: {path}" + (
+                    "" if path.exists() else f" is not there{source}"
+                )
+                self.judge(path.exists(), finding, "assets that are missing")
+        for key, place in self.settings.made_of_assets.items():
+            if assets_in(place):
+                self.missing.add(key)
+                continue
+            path = Path(place).expanduser()
+            if not path.exists():
+                self.missing.add(key)
+            hashed = f", sha256 {file_sha256(path)}" if path.is_file() else ""
+            finding = f"{key}: {path}{hashed}" if path.exists() else f"{key}: {path} is not there"
+            self.judge(path.exists(), finding, "files that are missing")
+        if self.repeated is not None and self.repeated.unverified:
+            self.say("hashes of the authors' weights are not on record: accuracy is what tells")
+
+    def dataset(self) -> Dataset | None:
+        """The images, if they are there; the list is compared with the published one."""
+        if self._lacks("dataset"):
+            return None
+        try:
+            dataset = build_dataset(self.settings.dataset, self.console)
+            identity = dataset.identity(self.settings.workers)
+        except BenchError as error:
+            self.judge(False, _line(error), "data that cannot be used")
+            return None
+        self.judge(True, f"images: all {len(dataset):,} can be read", "")
+        if self.repeated is not None:
+            self._check_list(self.repeated, str(identity["list_sha256"]))
+        return dataset
+
+    def _check_list(self, repeated: Reproduces, sha256: str) -> None:
+        published = next(known for known in PUBLISHED_LISTS if known.name == repeated.list)
+        same = sha256 == published.entries_sha256
+        finding = f"list: {'' if same else 'not '}{published}"
+        if same or not repeated.deviations:
+            self.judge(same, finding, "lists other than the published one")
+        else:
+            self.say(f"{finding}, as the experiment says")
+
+    def backbone(self) -> Backbone | None:
+        """The network that scores, if its weights are there."""
+        if self._lacks("backbone"):
+            return None
+        try:
+            return build_backbone(self.settings, self.device)
+        except BenchError as error:
+            self.judge(False, _line(error), "networks that cannot be used")
+            return None
+
+    def explained(self, backbone: Backbone) -> Explained | None:
+        """The network that methods explain, if its weights are there."""
+        if self._lacks("explain"):
+            return None
+        try:
+            protocol = build_protocol(self.settings)
+            return build_explained(self.settings, protocol, backbone, self.device)
+        except BenchError as error:
+            self.judge(False, _line(error), "networks that cannot be used")
+            return None
+
+    def check_one_image(self, backbone: Backbone) -> None:
+        """The probability of one image that the authors printed."""
+        known = None if self.repeated is None else self.repeated.one_image
+        if known is None or assets_in(known.file):
+            return
+        path = Path(known.file).expanduser()
+        if not path.is_file():
+            self.say(f"one image: '{path}' is not there, so its probability cannot be compared")
+            return
+        scorer = Scorer(backbone, "probability", 1)
+        x = backbone.preprocess([read_image(path)]).to(self.device)
+        outputs = scorer.outputs_in_batches(x)
+        top = outputs.argmax(dim=1)
+        found = scorer.select(outputs, top).item()
+        good = abs(found - known.probability) <= known.tolerance
+        finding = (
+            f"one image: {path.name} has the probability {found:.4f} of its top class, "
+            f"{top.item()}; the authors' {known.probability} +- {known.tolerance}"
+        )
+        self.judge(good, finding, "probabilities unlike the authors'")
+
+    def check_accuracy(
+        self, dataset: Dataset, backbone: Backbone, explained: Explained | None
+    ) -> None:
+        """Predictions on the list: a list of right or of wrong ones has all or none right."""
+        try:
+            dataset.check_targets(backbone.num_classes)
+            right = self._right(dataset, backbone)
+        except BenchError as error:
+            self.judge(False, _line(error), "networks that cannot be used")
+            return
+        finding = f"accuracy: {right} of {len(dataset)} right ({right / len(dataset):.1%})"
+        if backbone.output_kind == "multilabel":
+            finding += f", which is {accuracy_is(backbone.output_kind)}"
+        subset = None if self.repeated is None else published_subset(self.repeated.table)
+        is_one_right = backbone.output_kind != "multilabel"
+        classes = backbone.num_classes if is_one_right else None
+        fault = accuracy_fault(right, len(dataset), subset, classes)
+        if subset is None and fault is None:
+            self.say(finding)
+        else:
+            good = fault is None
+            finding += f"; {fault or f'the list is of {subset} predictions'}"
+            self.judge(good, finding, "predictions unlike the list's")
+        if explained is not None and not explained.is_what_scores:
+            right = self._right(dataset, explained.backbone)
+            self.say(f"explained network: other weights; {right} of {len(dataset)} right")
+        elif explained is not None and self.settings.explain.backbone is not None:
+            self.say("explained network: the same weights as those that score")
+
+    def tell_cost(self, dataset: Dataset, backbone: Backbone, explained: Explained) -> None:
+        """Passes, time and disk of the whole experiment, as if nothing were stored yet."""
+        protocol = build_protocol(self.settings)
+        methods = self._methods()
+        network = explained.backbone
+        try:
+            check_methods(methods, network)
+        except BenchError as error:
+            self.judge(False, _line(error), "methods that cannot be used")
+            return
+        runs = [MethodRun(name, method, method.passes(network)) for name, method in methods.items()]
+        cost = count_cost(dataset.samples, runs, protocol, network.preprocessing.size)
+        seconds = estimate_seconds(
+            cost, backbone, network, batch_size=self.batch_size, device=self.device
+        )
+        time = "not known: a batch does not fit in memory"
+        if seconds is not None:
+            time = f"about {duration(seconds)} on {self.device}"
+        self.say(
+            f"time: {time}, for {cost.curves + cost.forward:,} forward and {cost.backward:,} "
+            f"backward passes of {len(methods)} method{'s'[: len(methods) != 1]}"
+        )
+        kept = sum(not run.is_free for run in runs)
+        pixel = np.dtype(DTYPES[self.settings.maps.dtype]).itemsize
+        needed = kept * len(dataset) * pixel * network.preprocessing.size**2
+        if not self.settings.maps.keep:
+            needed = 0
+        folder = self.settings.maps.folder.absolute()
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        finding = f"disk: maps take {decimal(needed)}, {decimal(free)} are free"
+        self.judge(needed < free, finding, "disks that are too small")
+
+    def _right(self, dataset: Dataset, backbone: Backbone) -> int:
+        may_shrink = self.settings.may_shrink
+        scorer = Scorer(backbone, "output", self.batch_size, may_shrink=may_shrink)
+        found = predict(dataset, scorer, self.device, self.settings.workers)
+        return sum(top == sample.target for top, sample in zip(found, dataset.samples, strict=True))
+
+    def _methods(self) -> dict[str, Method]:
+        """The methods that can be built; for the others the reason is printed."""
+        methods = {}
+        for name, component in self.settings.methods.items():
+            if self._lacks(component.key):
+                self.say(f"{component.key} lacks files and is not counted")
+                continue
+            try:
+                methods[name] = build_method(component)
+            except BenchError as error:
+                self.judge(False, _line(error), "methods that cannot be used")
+        return methods
+
+    def _lacks(self, part: str) -> bool:
+        return any(key.startswith(f"{part}.") for key in self.missing)
+
+
+def asset_sources(experiment: Path) -> dict[str, str]:
+    """Asset -> where it comes from: the comments on an experiment's assets.
+
+    Args:
+        experiment: Its YAML file, with lines `key: ??? # source`.
+    """
+    lines = re.findall(
+        r"^ +(\w+): \?\?\? # (.+)$", experiment.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    return dict(lines)
+
+
+def _line(error: BenchError) -> str:
+    return " ".join(str(error).split())

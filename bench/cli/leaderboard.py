@@ -1,0 +1,25 @@
+"""`bench leaderboard`."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from bench.cli.rules import folders_and_rules
+from bench.errors import BenchError
+
+
+def leaderboard_command(arguments: Sequence[str]) -> None:
+    """Writes the leaderboards of results folders again, and those side by side."""
+    from bench.report.writer import write_leaderboard, write_side_by_side
+    from bench.storage.store import leaderboard_names
+
+    folders, rules = folders_and_rules(arguments)
+    names = {folder: leaderboard_names(folder) for folder in folders}
+    for folder, boards in names.items():
+        if not boards:
+            raise BenchError(f"no runs in '{folder}': expected its runs/ folder to hold some")
+    console = Console(markup=False)
+    for folder, boards in names.items():
+        for name in boards:
+            write_leaderboard(folder, name, console, **rules)
+    write_side_by_side(folders, console, rules["auc"])

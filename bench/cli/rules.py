@@ -1,0 +1,27 @@
+"""Results folders and rules, as the commands that read results take them."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, require_known
+
+
+def folders_and_rules(arguments: Sequence[str]) -> tuple[list[Path], dict[str, Any]]:
+    """Results folders, and what the arguments name of an AUC rule and a test."""
+    from bench.leaderboard.significance import TESTS
+    from bench.metrics.auc import AUC_RULES
+
+    known: dict[str, Collection[str]] = {"auc": AUC_RULES, "test": TESTS}
+    folders: list[Path] = []
+    named: dict[str, str] = {}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key not in known:
+            folders.append(Path(argument))
+            continue
+        require_known(key, value, known[key])
+        if key in named:
+            raise BenchError(f"{key}: expected one, found {named[key]} and {value}")
+        named[key] = value
+    return folders or [Path("results")], {"auc": None, "test": "wilcoxon"} | named

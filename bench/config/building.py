@@ -1,0 +1,203 @@
+"""Builds the objects of a run from its settings."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from rich.console import Console
+
+from bench.attribution.method import Method, require_declared
+from bench.backbones.backbone import Backbone
+from bench.config.arguments import typed
+from bench.config.settings import Component, RunSettings
+from bench.datasets.dataset import Dataset
+from bench.errors import BenchError
+from bench.metrics.metric import Metric
+from bench.metrics.protocol import Protocol, protocol_from_mapping, protocol_with
+from bench.metrics.registry import metric_from_settings
+from bench.score import check_score
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What methods explain: a score that a network gives.
+
+    Attributes:
+        backbone: The network.
+        score: A key of `bench.score.SCORES`.
+        is_what_scores: Whether the network is the one that scores the curves.
+    """
+
+    backbone: Backbone
+    score: str
+    is_what_scores: bool
+
+
+def build(component: Component) -> Any:
+    """What a component names, made with its settings.
+
+    Raises:
+        BenchError: It cannot be built; the message says in one line what went wrong.
+    """
+    key, target = component.key, component.target
+    _require_all_set(component)
+    try:
+        return instantiate(typed(component.node, key), _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, BenchError):
+            argument = re.match(r"(\w+):", str(cause))
+            inside = argument is not None and argument[1] in component.settings
+            raise BenchError(f"{key}.{cause}" if inside else str(cause)) from error
+        reason = " ".join(str(cause if cause is not None else error).split())
+        raise BenchError(f"{key}: cannot build {target}: {reason}") from error
+    except SystemExit as error:  # a script, imported, would end the run as if all had gone well
+        raise BenchError(
+            f"{key}: cannot build {target}: its code calls sys.exit({error.code!r}) when "
+            "it is imported or built; put what makes it a script under if __name__ == '__main__'"
+        ) from error
+
+
+def _require_all_set(component: Component) -> None:
+    if component.missing:
+        names = " ".join(f"{name}=VALUE" for name in component.missing)
+        raise BenchError(f"{component.key}: not everything it needs is set; add {names}")
+
+
+def build_protocol(settings: RunSettings) -> Protocol:
+    """What is measured: the protocol with the metrics that are added to it.
+
+    Raises:
+        BenchError: The protocol or a metric cannot be built, or they do not go together.
+    """
+    metrics = {name: _metric(name, component) for name, component in settings.metrics.items()}
+    return protocol_with(protocol_from_mapping(settings.protocol), metrics)
+
+
+def _metric(name: str, component: Component) -> Metric:
+    _require_all_set(component)
+    return metric_from_settings(name, typed(component.node, component.key), component.key)
+
+
+def build_dataset(component: Component, console: Console) -> Dataset:
+    """The data set that a component names; what it has to say of itself is printed.
+
+    Raises:
+        BenchError: It cannot be built, or is no `Dataset`.
+    """
+    dataset = build(component)
+    if not isinstance(dataset, Dataset):
+        raise BenchError(
+            "dataset: expected _target_ to be a subclass of bench.datasets.dataset.Dataset, "
+            f"found {component.target}"
+        )
+    if component.citation is not None:
+        dataset.citation = component.citation
+    for note in dataset.notes:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    return dataset
+
+
+def build_backbone(settings: RunSettings, device: torch.device) -> Backbone:
+    """The backbone that scores, on a device, at the precision asked for.
+
+    Raises:
+        BenchError: It cannot be built.
+    """
+    return _network(settings.backbone, settings, device)
+
+
+def build_explained(
+    settings: RunSettings, protocol: Protocol, backbone: Backbone, device: torch.device
+) -> Explained:
+    """What `explain` asks for; by default what the protocol scores.
+
+    Args:
+        settings: The settings of the run.
+        protocol: How maps become curves.
+        backbone: The network that scores.
+        device: Where the network will live.
+
+    Raises:
+        BenchError: The network cannot be built or does not fit the one that scores, or the score
+            cannot be read off it.
+    """
+    check_score(protocol.score, backbone.output_kind)
+    score = settings.explain.score or protocol.score
+    if settings.explain.backbone is None:
+        check_score(score, backbone.output_kind)
+        return Explained(backbone, score, is_what_scores=True)
+    other = _network(settings.explain.backbone, settings, device)
+    check_score(score, other.output_kind)
+    for what, found, expected in (
+        ("inputs", other.preprocessing.size, backbone.preprocessing.size),
+        ("classes", other.num_classes, backbone.num_classes),
+    ):
+        if found != expected:
+            raise BenchError(
+                f"explain.backbone: expected {what} as of backbone '{backbone.name}', {expected}, "
+                f"found {found} of '{other.name}'"
+            )
+    is_the_same = other.identity() == backbone.identity()
+    return Explained(backbone if is_the_same else other, score, is_the_same)
+
+
+def build_methods(settings: RunSettings, console: Console) -> dict[str, Method]:
+    """The chosen methods by name; settings for methods that were not chosen are reported.
+
+    Raises:
+        BenchError: None is chosen, or one cannot be built.
+    """
+    if settings.unused_methods:
+        unused = ", ".join(settings.unused_methods)
+        console.print(f"Not chosen, so their settings are not used: {unused}")
+    if not settings.methods:
+        raise BenchError("method: none is chosen; expected at least one, as in method=[random]")
+    return {name: build_method(component) for name, component in settings.methods.items()}
+
+
+def build_method(component: Component) -> Method:
+    """The method that a component describes.
+
+    Raises:
+        BenchError: It cannot be built, is no `Method`, or declares what a method cannot.
+    """
+    method = build(component)
+    if not isinstance(method, Method):
+        raise BenchError(
+            f"{component.key}: expected _target_ to be a subclass of "
+            f"bench.attribution.method.Method, found {component.target}"
+        )
+    require_declared(component.key, method)
+    return method
+
+
+def check_methods(methods: Mapping[str, Method], backbone: Backbone) -> None:
+    """Refuses methods that cannot explain a network, before anything is spent on them.
+
+    Args:
+        methods: By name.
+        backbone: The network to explain.
+
+    Raises:
+        BenchError: A method cannot explain it; all that cannot for the same reason are named.
+    """
+    refused: dict[str, list[str]] = {}
+    for name, method in methods.items():
+        try:
+            method.check(backbone)
+        except BenchError as error:
+            refused.setdefault(str(error), []).append(name)
+    for reason, names in refused.items():
+        raise BenchError(f"method {', '.join(names)}: {reason}")
+
+
+def _network(component: Component, settings: RunSettings, device: torch.device) -> Backbone:
+    network: Backbone = build(component).to(device)
+    if component.citation is not None:
+        network.citation = component.citation
+    return network.set_speed(settings.precision, settings.compile)

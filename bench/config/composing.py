@@ -1,0 +1,412 @@
+"""Names of the configuration, and checks of a command line before Hydra sees it.
+
+Hydra's own error for an unknown name in a list shows no names, and a results folder that cannot
+be written ends in its traceback; both are checked here first.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from bench.config.plugins import config_packages
+from bench.errors import BenchError, require_known, require_unicode
+from bench.files import check_writable
+from bench.storage.identity import ROW_KEYS
+
+GROUPS = {
+    "methods": "method",
+    "backbones": "backbone",
+    "datasets": "dataset",
+    "protocols": "protocol",
+    "metrics": "metric",
+    "experiments": "experiment",
+}
+"""What `bench list` lists -> the configuration group."""
+
+SHIPPED = Path(str(resources.files("bench.conf")))
+"""The folder of the shipped configuration."""
+
+OTHER_METHODS = ("of", "prior")
+"""The settings of methods that name another one."""
+
+Composed: TypeAlias = DictConfig
+"""What Hydra composes. `bench.config.reading.read_settings` looks into it, and nobody else."""
+
+
+class _InstalledConfigs(SearchPathPlugin):
+    """Lets Hydra find the configuration of installed packages, after the shipped one."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """See `SearchPathPlugin`."""
+        for package in config_packages():
+            search_path.append(package.origin, f"file://{package.folder}")
+
+
+Plugins.instance().register(_InstalledConfigs)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One name in a configuration group.
+
+    Attributes:
+        origin: Who brings it: `bench`, an installed package with its version, or a folder.
+        path: Its file.
+    """
+
+    origin: str
+    path: Path
+
+    @property
+    def description(self) -> str:
+        """What the first comment of the file says."""
+        return _description(self.path)
+
+
+def choices(group: str, folders: Sequence[Path] = ()) -> dict[str, Choice]:
+    """What there is in a configuration group, by name.
+
+    Args:
+        group: `method`, `backbone`, `dataset`, `protocol`, `metric` or `experiment`.
+        folders: Configuration folders beside the shipped one and those of installed packages.
+    """
+    places = [
+        ("bench", SHIPPED),
+        *((package.origin, package.folder) for package in config_packages()),
+        *((str(folder), folder) for folder in folders),
+    ]
+    found: dict[str, Choice] = {}
+    for origin, folder in places:
+        for path in sorted((folder / group).rglob("*.yaml")):
+            name = path.relative_to(folder / group).with_suffix("").as_posix()
+            found.setdefault(name, Choice(origin, path))  # Hydra, too, takes the first
+    return found
+
+
+def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
+    """Names in a configuration group and what each is; see `choices`."""
+    return {name: choice.description for name, choice in choices(group, folders).items()}
+
+
+def name_other_methods(config: Composed, folders: Sequence[Path] = ()) -> None:
+    """Puts the settings of a method wherever another method's setting names it.
+
+    `of: rise` becomes what rise.yaml says; `of: {method: rise, num_masks: 500}` does, too, with
+    what is given beside the name.
+
+    Args:
+        config: As `conf/run.yaml` composes it; changed in place.
+        folders: Configuration folders beside the shipped one.
+
+    Raises:
+        BenchError: A name is unknown, or its file holds no method.
+    """
+    methods = config.get("method")
+    for node in methods.values() if isinstance(methods, DictConfig) else ():
+        if not isinstance(node, DictConfig):
+            continue
+        for key in OTHER_METHODS:
+            if node.get(key) is not None:
+                with open_dict(node):
+                    node[key] = _named_method(as_written(node)[key], folders)
+
+
+def _named_method(value: Any, folders: Sequence[Path]) -> Any:
+    changes = {"method": value} if isinstance(value, str) else value
+    if not isinstance(changes, dict) or "method" not in changes:
+        return value
+    name = changes.pop("method")
+    known = choices("method", folders)
+    require_known("method", name, known)
+    path = known[name].path
+    nodes = load_nodes(path).values()
+    found = [node for node in nodes if isinstance(node, dict) and "_target_" in node]
+    if len(found) != 1:
+        raise BenchError(f"'{path}': expected one method, found {len(found)}")
+    settings = {key: given for key, given in found[0].items() if key not in ROW_KEYS} | changes
+    for key in OTHER_METHODS:
+        if key in settings:
+            settings[key] = _named_method(settings[key], folders)
+    return settings
+
+
+def load_nodes(path: Path) -> dict[str, Any]:
+    """What a configuration file says, as it is written.
+
+    Raises:
+        BenchError: It holds something else than names and what they stand for.
+    """
+    return as_written(OmegaConf.load(path))
+
+
+def user_folders(arguments: Sequence[str]) -> list[Path]:
+    """Configuration folders that a command line adds: `--config-dir` and `hydra.searchpath`.
+
+    Raises:
+        BenchError: A folder is missing, or an argument cannot be parsed.
+    """
+    config_dir, _, overrides = _split(arguments)
+    folders = [Path(config_dir)] if config_dir else []
+    for override in _overrides(overrides):
+        if override.key_or_group == "hydra.searchpath":
+            folders += [_folder(source) for source in _names(override.value())]
+    for folder in folders:
+        if not folder.is_dir():
+            raise BenchError(f"configuration folder '{folder}' is missing")
+    return folders
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Checks the names and the results folder that a `bench run` command line asks for.
+
+    Raises:
+        BenchError: A name is unknown (the message lists the known ones and the nearest), the
+            results folder cannot be written, or an argument cannot be parsed.
+    """
+    for argument in arguments:
+        require_unicode("arguments", argument)
+    folders, results = user_folders(arguments), ["results"]
+    for override in _overrides(_split(arguments)[2]):
+        group = override.key_or_group
+        if group in GROUPS.values() and not override.is_delete():
+            if override.value() is None:  # Hydra has no word for it
+                if not override.package:
+                    raise BenchError(f"{group}: expected a name, found null")
+                name = f"{group}@{override.package}"
+                raise BenchError(f"{name}: expected a name; to do without say ~{name}")
+            known = known_names(group, folders)
+            for name in _names(override.value()):
+                require_known(group, name, known)
+        if group == "results_dir":
+            results = _names(override.value())
+    for folder in results or [""]:
+        if not folder:
+            raise BenchError("results_dir: expected a folder, found nothing")
+        check_writable(Path(folder))
+
+
+def compose_run(arguments: Sequence[str]) -> Composed:
+    """The configuration that `bench run` would get from these arguments; nothing is run.
+
+    Args:
+        arguments: Overrides, and `--config-dir FOLDER`.
+
+    Raises:
+        BenchError: As `check_arguments`, or another flag is given, or Hydra cannot compose it.
+    """
+    check_arguments(arguments)
+    _, flags, overrides = _split(arguments)
+    if flags:
+        raise BenchError(f"expected key=value or --config-dir FOLDER, found '{flags[0]}'")
+    folders = user_folders(arguments)
+    if folders:
+        overrides = [text for text in overrides if not text.startswith("hydra.searchpath=")]
+        quoted = ",".join(f'"file://{folder.absolute()}"' for folder in folders)
+        overrides.append(f"hydra.searchpath=[{quoted}]")
+    try:
+        with initialize_config_module("bench.conf", version_base="1.3"):
+            return compose("run", overrides)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise BenchError(
+            f"{reason} (see `bench run --cfg job` for the settings there are)"
+        ) from None
+
+
+def with_assets(arguments: Sequence[str], file: Path = Path("assets.yaml")) -> list[str]:
+    """The command line with what a file says of assets, if it names an experiment.
+
+    Args:
+        arguments: Without the program's name; what they say of an asset goes before the file.
+        file: YAML, lines of `key: path`; it need not exist.
+
+    Raises:
+        BenchError: The file is no such YAML.
+    """
+    arguments = list(arguments)
+    keys = [override.key_or_group for override in _overrides(_split(arguments)[2])]
+    if "experiment" not in keys or not file.exists():
+        return arguments
+    try:
+        assets: Any = OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        raise BenchError(f"'{file}' cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(assets, dict) or not all(isinstance(path, str) for path in assets.values()):
+        raise BenchError(f"'{file}': expected lines `key: path`, found {assets!r}")
+    for key, path in assets.items():
+        if f"assets.{key}" not in keys:
+            quoted = path.replace("\\", "\\\\").replace('"', '\\"')
+            arguments.append(f'++assets.{key}="{quoted}"')
+    return arguments
+
+
+def as_written(config: Composed | ListConfig) -> dict[str, Any]:
+    """A configuration as plain values; references stay as they are written.
+
+    Raises:
+        BenchError: It is something else than a mapping.
+    """
+    settings: Any = OmegaConf.to_container(config)
+    if not isinstance(settings, dict):
+        raise BenchError(f"expected settings by name, found {settings!r}")
+    return settings
+
+
+def recompose(
+    layers: Sequence[Mapping[str, Any]], ours: Mapping[str, Any], given: Mapping[str, Any]
+) -> Composed:
+    """The configuration that a manifest holds, changed.
+
+    Args:
+        layers: Settings; the later ones go before.
+        ours: Changes by key with dots; what is not there is added.
+        given: Key -> value of the settings that have to be there.
+
+    Raises:
+        BenchError: The settings cannot be put together, or a given one is not there.
+    """
+    try:
+        made = cast(Composed, OmegaConf.merge(*layers))  # of mappings: a mapping
+    except OmegaConfBaseException as error:
+        reason = " ".join(str(error).split())
+        raise BenchError(f"the manifest's configuration cannot be used: {reason}") from None
+    for key, value in ours.items():
+        OmegaConf.update(made, key, value, force_add=True)
+    OmegaConf.set_struct(made, True)
+    for key, value in given.items():
+        try:
+            OmegaConf.update(made, key, value, force_add=False)
+        except OmegaConfBaseException:
+            raise BenchError(f"rerun: expected a setting of the manifest, found '{key}'") from None
+    return made
+
+
+def declared_runs(arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the experiments of a command line are by themselves, by name; see `as_written`.
+
+    Everything else that the command line sets is left out, but for the choice of methods and where
+    assets lie: the difference is what the user has changed.
+
+    Raises:
+        BenchError: See `compose_run`.
+    """
+    config_dir, _, overrides = _split(arguments)
+    parsed = list(zip(_overrides(overrides), overrides, strict=True))
+    kept = [
+        text
+        for override, text in parsed
+        if override.key_or_group.startswith("assets.")
+        or override.key_or_group == "hydra.searchpath"
+        or (override.key_or_group == "method" and not override.is_sweep_override())
+    ]
+    kept += ["--config-dir", config_dir] if config_dir else []
+    return {
+        name: as_written(compose_run([f"experiment={name}", *kept]))
+        for name in override_names(arguments, "experiment")
+    }
+
+
+def named_groups(arguments: Sequence[str]) -> set[str]:
+    """The groups that a command line names: `dataset` in dataset=x, dataset.root=y, ~dataset."""
+    overrides = _overrides(_split(arguments)[2])
+    # dataset@backbone.gallery=x is about the backbone.
+    keys = {override.package or override.key_or_group for override in overrides}
+    return {key.partition(".")[0] for key in keys} & set(GROUPS.values())
+
+
+def override_names(arguments: Sequence[str], group: str) -> list[str]:
+    """The names that a command line chooses for a group; none if it leaves the choice as it is."""
+    overrides = _overrides(_split(arguments)[2])
+    chosen = (each for each in overrides if each.key_or_group == group and not each.is_delete())
+    return [name for override in chosen for name in _names(override.value())]
+
+
+def parsed_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """Arguments `key=value` as keys and values, the values as Hydra reads them.
+
+    Raises:
+        BenchError: One of them is something else.
+    """
+    found = {}
+    for argument, override in zip(arguments, _overrides(arguments), strict=True):
+        value = override.value()
+        if override.is_delete() or override.is_sweep_override() or override.package:
+            raise BenchError(f"expected key=value, found '{argument}'")
+        found[override.key_or_group] = value.text if isinstance(value, QuotedString) else value
+    return found
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """The same command line in the order that Hydra's parser wants: flags, then overrides."""
+    config_dir, flags, overrides = _split(arguments)
+    return [*(["--config-dir", config_dir] if config_dir else []), *flags, *overrides]
+
+
+def _split(arguments: Sequence[str]) -> tuple[str | None, list[str], list[str]]:
+    """The `--config-dir`, other flags with their values, and overrides (key=value or ~key)."""
+    parser = argparse.ArgumentParser(prog="bench run", add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    given, rest = parser.parse_known_args(arguments)
+    overrides = [a for a in rest if a[:1] != "-" and ("=" in a or a[:1] == "~")]
+    return given.config_dir, [a for a in rest if a not in overrides], overrides
+
+
+def _overrides(arguments: Sequence[str]) -> Iterator[Override]:
+    parser = OverridesParser.create()
+    for argument in arguments:
+        try:
+            yield parser.parse_override(argument)
+        except HydraException:
+            raise BenchError(
+                f"cannot read the argument '{argument}': expected key=value; quote a value that "
+                "holds spaces, '=' or other special characters twice: 'key=\"value\"'"
+            ) from None
+
+
+def _names(value: object) -> list[str]:
+    """The names in an override's value: one, a list, or a sweep over either; None has none."""
+    match value:
+        case ChoiceSweep():
+            return [name for each in value.list for name in _names(each)]
+        case list():
+            return [name for each in value for name in _names(each)]
+        case QuotedString():
+            return [value.text]
+        case None:
+            return []
+        case _:
+            return [str(value)]
+
+
+def _folder(source: str) -> Path:
+    """The folder of a Hydra search path entry (file://, pkg:// or a plain path)."""
+    if source.startswith("pkg://"):
+        package = source.removeprefix("pkg://")
+        try:
+            return Path(str(resources.files(package)))
+        except ModuleNotFoundError:
+            raise BenchError(f"hydra.searchpath: package '{package}' is not installed") from None
+    return Path(source.removeprefix("file://"))
+
+
+def _description(path: Path) -> str:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            return line.removeprefix("#").strip()
+    return ""

@@ -1,0 +1,1 @@
+"""The loop that makes rows: maps made or fetched, checked, and measured."""

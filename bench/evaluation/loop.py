@@ -1,0 +1,287 @@
+"""The loop: images outside, methods inside, end points shared, everything else in batches."""
+
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.attribution.method import Batch
+from bench.attribution.scorer import Scorer
+from bench.datasets.dataset import Sample
+from bench.datasets.reading import read_ahead
+from bench.errors import BenchError
+from bench.evaluation.explain import Explainer, Explanation, Failed, now
+from bench.evaluation.method_run import MethodRun
+from bench.metrics.baseline import Inputs
+from bench.metrics.block import EndPoints, measure
+from bench.metrics.finite import expected_finite
+from bench.metrics.metric import Block, Maps
+from bench.metrics.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One method's rows for images of one block that lacked the same metrics.
+
+    Attributes:
+        method: The name of its run.
+        rows: One row an image: image_id, target, prediction, clean_score, tied_fraction,
+            constant_map (whether the map has one value everywhere), the columns of the metrics
+            that these images lacked (curves are lists of float32), map_seconds, seconds.
+        maps: (n, H, W), float32 or float64, on the CPU, in the order of the rows.
+    """
+
+    method: str
+    rows: pd.DataFrame
+    maps: Tensor
+
+
+def evaluate_runs(
+    samples: Sequence[Sample],
+    scorer: Scorer,
+    runs: Sequence[MethodRun],
+    protocol: Protocol,
+    *,
+    device: torch.device,
+    seed: int = 0,
+    block_size: int = 32,
+    workers: int = 1,
+    explained: Scorer | None = None,
+    batch_sizes: MutableMapping[str, int] | None = None,
+) -> Iterator[Evaluated | Failed]:
+    """Evaluates what is missing of methods, block by block, as soon as each block is finished.
+
+    Args:
+        samples: The images.
+        scorer: Gives the scores of the curves.
+        runs: The methods; each says which images it lacks, and claims them block by block until
+            the block's results have been taken.
+        protocol: How maps become curves. Its score is the scorer's.
+        device: Where the network lives.
+        seed: Seed of the methods' draws.
+        block_size: Images a block.
+        workers: Threads that read the next block's images while this one is evaluated.
+        explained: The score that methods explain, if it is not `scorer`'s; its network takes
+            inputs of the same size.
+        batch_sizes: See `bench.evaluation.explain.Explainer`.
+
+    Yields:
+        For each block, what each of its methods gave, and the images that they failed on. A method
+        that fails again and again is left out of the blocks that follow. An image whose clean or
+        baseline score is NaN or infinite is a failure of all methods; where another score of a map
+        is, it is a failure of that method.
+
+    Raises:
+        BenchError: An image cannot be read, or memory runs out at the smallest batch.
+    """
+    end_points = EndPoints(scorer, [*protocol.metrics.values()])
+    sizes = {} if batch_sizes is None else batch_sizes
+    explainer = Explainer(explained or scorer, sizes, networks=[scorer.backbone.module])
+    blocks = _missing_blocks(samples, runs, protocol, block_size)
+    reads = (sample.read for block, _ in blocks for sample in block)
+    with closing(read_ahead(reads, workers, ahead=block_size)) as read:
+        for block, missing in blocks:
+            wanted = {r: lacks for r, lacks in missing.items() if not explainer.has_given_up(r)}
+            found = list(islice(read, len(block)))
+            if not wanted:
+                continue
+            images = _images(found)
+            with ExitStack() as claims:
+                wanted = _claimed(block, wanted, claims)
+                evaluated = partial(
+                    _evaluate_block, block, images, wanted, explainer, scorer=scorer,
+                    end_points=end_points, protocol=protocol, device=device, seed=seed,
+                )  # fmt: skip
+                while wanted:
+                    try:
+                        results = list(evaluated())
+                    except torch.OutOfMemoryError:
+                        scorer.shrink()  # the block is begun again; those before it are finished
+                        continue
+                    yield from results
+                    break
+            if all(map(explainer.has_given_up, runs)):
+                return
+
+
+def _images(found: Sequence[NDArray[np.uint8] | BenchError]) -> list[NDArray[np.uint8]]:
+    """The images that were read; raises what kept one from being read."""
+    images = []
+    for image in found:
+        if isinstance(image, BenchError):
+            raise image
+        images.append(image)
+    return images
+
+
+Lacking = Mapping[str, Sequence[int]]
+"""By metric, the positions of the images in a block that lack its rows."""
+
+
+def _claimed(
+    block: Sequence[Sample], wanted: Mapping[MethodRun, Lacking], claims: ExitStack
+) -> dict[MethodRun, Lacking]:
+    """What is ours, of what methods lack in a block, as long as `claims` lasts."""
+    ours = {}
+    for run, lacking in wanted.items():
+        ids = {metric: [block[i].image_id for i in lacking[metric]] for metric in lacking}
+        claimed = claims.enter_context(run.claim(ids))
+        found = {
+            metric: [i for i in positions if block[i].image_id in claimed[metric]]
+            for metric, positions in lacking.items()
+        }
+        ours[run] = {metric: positions for metric, positions in found.items() if positions}
+    return {run: lacking for run, lacking in ours.items() if lacking}
+
+
+def _missing_blocks(
+    samples: Sequence[Sample], runs: Sequence[MethodRun], protocol: Protocol, block_size: int
+) -> list[tuple[Sequence[Sample], dict[MethodRun, Lacking]]]:
+    """The blocks that are not done, and by method what is missing of them."""
+    blocks = []
+    for start in range(0, len(samples), block_size):
+        block = samples[start : start + block_size]
+        missing: dict[MethodRun, Lacking] = {
+            run: lacking for run in runs if (lacking := run.missing(block, protocol.metrics))
+        }
+        if missing:
+            blocks.append((block, missing))
+    return blocks
+
+
+def _evaluate_block(
+    block: Sequence[Sample],
+    images: Sequence[NDArray[np.uint8]],
+    wanted: Mapping[MethodRun, Lacking],
+    explainer: Explainer,
+    *,
+    scorer: Scorer,
+    end_points: EndPoints,
+    protocol: Protocol,
+    device: torch.device,
+    seed: int,
+) -> Iterator[Evaluated | Failed]:
+    """What methods give for the images of one block, and what their maps are worth."""
+    ids = [sample.image_id for sample in block]
+    x = inputs_explained = scorer.backbone.preprocess(images).to(device)
+    if explainer.scorer.backbone is not scorer.backbone:
+        inputs_explained = explainer.scorer.backbone.preprocess(images).to(device)
+    targets = torch.tensor([sample.target for sample in block], device=device)
+    scored = end_points(Inputs(x, ids, seed, scorer.backbone.to_input), targets)
+    broken = end_points.not_finite(scored)
+    explained: dict[str, Explanation] = {}
+    for run, lacking in wanted.items():
+        missing = sorted({i for positions in lacking.values() for i in positions})
+        yield from (
+            _not_finite(run.name, ids[i], broken[i], scorer.score) for i in missing if i in broken
+        )
+        positions = [i for i in missing if i not in broken]
+        if not positions:
+            continue
+        batch = Batch(
+            x=inputs_explained[positions],
+            targets=targets[positions],
+            image_ids=[ids[i] for i in positions],
+            images=[images[i] for i in positions],
+            seed=seed,
+        )
+        found = explainer(run, batch)
+        yield from found.failures
+        if found.maps is not None:
+            explained[run.name] = replace(found, positions=[positions[i] for i in found.positions])
+    if explained:
+        wanted_of = {run.name: lacking for run, lacking in wanted.items()}
+        yield from _measure_block(explained, wanted_of, scored, protocol, device)
+
+
+def _measure_block(
+    explained: Mapping[str, Explanation],
+    wanted: Mapping[str, Lacking],
+    block: Block,
+    protocol: Protocol,
+    device: torch.device,
+) -> Iterator[Evaluated | Failed]:
+    """Asks metrics about the maps that methods made of a block's images."""
+    started = now(device)
+    images = [position for found in explained.values() for position in found.positions]
+    values = torch.cat([found.maps for found in explained.values() if found.maps is not None])
+    maps = Maps(values, torch.tensor(images, device=device), protocol.ties)
+    asked = [
+        frozenset(metric for metric, lacking in wanted[name].items() if position in lacking)
+        for name, found in explained.items()
+        for position in found.positions
+    ]
+    tables, broken = _measure_all(protocol, block, maps, asked)
+    seconds = (now(device) - started) / len(maps)
+    first = 0
+    for name, found in explained.items():
+        groups: dict[frozenset[str], list[int]] = {}
+        for number in range(len(found.positions)):
+            if first + number in broken:
+                image_id = block.inputs.image_ids[found.positions[number]]
+                yield _not_finite(name, image_id, broken[first + number], block.scorer.score)
+            else:
+                groups.setdefault(asked[first + number], []).append(number)
+        for metrics, numbers in groups.items():
+            rows = _rows(block, maps, [first + number for number in numbers])
+            of_group = [tables[metric].loc[rows.index] for metric in tables if metric in metrics]
+            rows = pd.concat([rows, *of_group], axis=1).reset_index(drop=True)
+            rows["map_seconds"] = found.seconds[numbers]
+            rows["seconds"] = np.float32(seconds) + found.seconds[numbers]
+            assert found.maps is not None
+            yield Evaluated(name, rows, found.maps[numbers].cpu())
+        first += len(found.positions)
+
+
+def _measure_all(
+    protocol: Protocol, block: Block, maps: Maps, asked: Sequence[frozenset[str]]
+) -> tuple[dict[str, pd.DataFrame], dict[int, str]]:
+    """Each metric's columns of the maps that it is asked about, and what is not finite of them."""
+    tables: dict[str, pd.DataFrame] = {}
+    broken: dict[int, str] = {}
+    for name, metric in protocol.metrics.items():
+        numbers = [number for number, metrics in enumerate(asked) if name in metrics]
+        if not numbers:
+            continue
+        part = maps
+        if len(numbers) < len(maps):
+            part = maps.part(torch.tensor(numbers, device=maps.images.device))
+        measured = measure(metric, block, part)
+        columns = {column: _cells(found) for column, found in measured.columns.items()}
+        tables[name] = pd.DataFrame(columns, index=numbers)
+        told = {numbers[number]: what for number, what in measured.not_finite.items()}
+        broken = {**told, **broken}  # of the first metric that has any
+    return tables, broken
+
+
+def _rows(block: Block, maps: Maps, numbers: Sequence[int]) -> pd.DataFrame:
+    """What all metrics' rows of some maps share, but for the time."""
+    images = maps.images[numbers]
+    return pd.DataFrame(
+        {
+            "image_id": [block.inputs.image_ids[i] for i in images.tolist()],
+            "target": block.targets[images].cpu().numpy(),
+            "prediction": block.predictions[images].cpu().numpy(),
+            "clean_score": block.clean_scores[images].float().cpu().numpy(),
+            "tied_fraction": maps.tied_fraction[numbers].cpu().numpy(),
+            "constant_map": maps.is_constant[numbers].cpu().numpy(),
+        },
+        index=pd.Index(numbers),
+    )
+
+
+def _cells(column: NDArray[Any]) -> Any:
+    """A column of numbers as it is, one of curves (N, points) as a list."""
+    return list(column) if column.ndim > 1 else column
+
+
+def _not_finite(method: str, image_id: str, what: str, score: str) -> Failed:
+    return Failed(method, image_id, f"image '{image_id}': {what}; {expected_finite(score)}")

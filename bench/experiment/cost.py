@@ -1,0 +1,122 @@
+"""What a run will take, printed before it starts: passes, time and disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bench.attribution.method import Passes
+from bench.backbones.backbone import Backbone
+from bench.datasets.dataset import Sample
+from bench.evaluation.explain import now
+from bench.evaluation.method_run import MethodRun
+from bench.metrics.protocol import Protocol
+from bench.storage.map_store import DTYPES
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is still to be done; end points of curves are left out.
+
+    Attributes:
+        curves: Forward passes of the network that scores.
+        forward: Forward passes of the methods.
+        backward: Backward passes of the methods.
+        map_bytes: What the maps will take on the disk.
+    """
+
+    curves: int
+    forward: int
+    backward: int
+    map_bytes: int
+
+    @property
+    def passes(self) -> int:
+        """All of them, forward and backward."""
+        return self.curves + self.forward + self.backward
+
+
+def count_cost(
+    samples: Sequence[Sample], runs: Sequence[MethodRun], protocol: Protocol, size: int
+) -> Cost:
+    """Counts what `evaluate_runs` will do; methods whose passes nobody knows count none.
+
+    Args:
+        samples: The images.
+        runs: The methods.
+        protocol: How maps become curves.
+        size: Side of the networks' inputs.
+    """
+    curves = forward = backward = map_bytes = 0
+    images: dict[str, set[int]] = {name: set() for name in protocol.metrics}
+    for run in runs:
+        lacking = run.missing(samples, protocol.metrics)
+        for name, positions in lacking.items():
+            curves += protocol.metrics[name].passes_per_map((size, size)) * len(positions)
+            images[name] |= set(positions)
+        missing = {samples[i].image_id for positions in lacking.values() for i in positions}
+        if run.maps is not None:
+            missing = {image_id for image_id in missing if image_id not in run.maps}
+            map_bytes += len(missing) * size * size * np.dtype(DTYPES[run.maps.dtype]).itemsize
+        passes = run.passes or Passes()
+        forward += passes.forward * len(missing)
+        backward += passes.backward * len(missing)
+    for name, metric in protocol.metrics.items():
+        curves += metric.passes_per_image((size, size)) * len(images[name])
+    return Cost(int(curves), forward, backward, map_bytes)
+
+
+def estimate_seconds(
+    cost: Cost, backbone: Backbone, explained: Backbone, *, batch_size: int, device: torch.device
+) -> float | None:
+    """About how long the passes take; a few batches are timed.
+
+    Args:
+        cost: See `count_cost`.
+        backbone: The network that scores.
+        explained: The network that methods explain; it may be the same.
+        batch_size: Inputs in a batch.
+        device: Where the networks live.
+
+    Returns:
+        Seconds; None if such a batch does not fit in memory.
+    """
+    try:
+        forward = explained_forward = _seconds_a_pass(backbone, batch_size, device, backward=False)
+        if explained is not backbone and cost.forward:
+            explained_forward = _seconds_a_pass(explained, batch_size, device, backward=False)
+        backward = 0.0
+        if cost.backward:
+            both = _seconds_a_pass(explained, batch_size, device, backward=True)
+            backward = max(both - explained_forward, 0)
+    except torch.OutOfMemoryError:
+        return None
+    return cost.curves * forward + cost.forward * explained_forward + cost.backward * backward
+
+
+def duration(seconds: float) -> str:
+    """In the unit that fits: 12 s, 3 min, 4.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _seconds_a_pass(
+    backbone: Backbone, batch_size: int, device: torch.device, backward: bool
+) -> float:
+    """Seconds for one image of a batch, with or without the gradient of its outputs."""
+    times = [_time_batch(backbone, batch_size, device, backward) for _ in range(3)]
+    return min(times[1:]) / batch_size  # the first one warms up
+
+
+def _time_batch(backbone: Backbone, batch_size: int, device: torch.device, backward: bool) -> float:
+    size = backbone.preprocessing.size
+    x = torch.zeros(batch_size, 3, size, size, device=device)
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_(backward)
+    started = now(device)
+    with torch.inference_mode(not backward):
+        outputs = backbone.outputs(x)
+        if backward:
+            torch.autograd.grad(outputs.sum(), x)
+    return now(device) - started

@@ -1,0 +1,143 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+
+from bench.config.building import build_method, build_protocol
+from bench.config.composing import (
+    GROUPS,
+    check_arguments,
+    compose_run,
+    flags_first,
+    known_names,
+    name_other_methods,
+    named_groups,
+    user_folders,
+)
+from bench.config.reading import read_settings
+from bench.errors import BenchError
+from bench.metrics.protocol import load_protocol, protocol_from_mapping
+
+
+def test_every_shipped_file_says_what_it_is():
+    for group in GROUPS.values():
+        for name, description in known_names(group).items():
+            assert len(description) > 20, (group, name)
+
+
+def composed(*overrides):
+    with initialize_config_module("bench.conf", version_base="1.3"):
+        return compose("run", list(overrides))
+
+
+@pytest.mark.parametrize("name", known_names("experiment"))
+def test_every_experiment_composes_and_builds(name):
+    config = composed(f"experiment={name}")
+    for asset in config.assets:
+        config.assets[asset] = "somewhere"
+    if name == "demo_faces":
+        config.faces_root = "somewhere"
+    name_other_methods(config)
+    settings = read_settings(config)
+    protocol_from_mapping(settings.protocol)
+    for component in settings.methods.values():
+        if "uncertainty" not in component.settings:  # that network's weights are an asset
+            assert callable(build_method(component))
+
+
+@pytest.mark.parametrize("name", known_names("method"))
+def test_every_method_composes_under_its_name(name):
+    config = composed(f"method=[{name}]")
+    assert list(config.method) == [name]
+    assert config.method[name].label == name
+
+
+@pytest.mark.parametrize("name", known_names("metric"))
+def test_every_metric_composes_under_its_name(name):
+    config = composed(f"+metric=[{name}]")
+    assert list(config.metric) == [name]
+    settings = read_settings(config)
+    settings = replace(settings, protocol=settings.protocol | {"name": "one", "metrics": CENTER})
+    protocol = build_protocol(settings)
+    assert (list(protocol.metrics), protocol.added) == (["center", name], (name,))
+
+
+CENTER = {"center": {"_target_": "toy.CenterMetric"}}
+
+
+@pytest.mark.parametrize("name", known_names("protocol"))
+def test_every_protocol_is_found_under_its_file_name(name):
+    assert load_protocol(name).name == name
+    assert protocol_from_mapping(composed(f"protocol={name}").protocol) == load_protocol(name)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("method=[random,rize]", "method: unknown name 'rize'. Did you mean 'rise'"),
+        ("method=[random],[rize]", "'rize'"),
+        ("method=rize", "'rize'"),
+        ("backbone=efficientnet_light0", "Did you mean 'efficientnet_lite0'"),
+        ("dataset=photo,list", "Did you mean 'photos'"),
+        ("protocol=smdl_cub", "Did you mean 'smdl-cub'"),
+        ("+metric=[mufidelty]", "Did you mean 'mufidelity'"),
+        ("experiment=dmeo", "Did you mean 'demo'"),
+        ("+experiment=dmeo", "Did you mean 'demo'"),
+        ("dataset.root=/a=b", "quote a value"),
+        ("hydra.searchpath=[file:///nowhere]", "'/nowhere' is missing"),
+        ("hydra.searchpath=[pkg://not_there]", "'not_there' is not installed"),
+    ],
+)
+def test_bad_arguments(argument, message):
+    with pytest.raises(BenchError) as error:
+        check_arguments(["-m", argument])
+    assert message in str(error.value)
+
+
+def test_good_arguments(toy_conf, tmp_path):
+    check_arguments(["method=[random,rise]", "method.rise.num_masks=3", "seed=1", "~experiment"])
+    check_arguments([f'results_dir="{tmp_path}/a=b c"', "seed=0"])
+    check_arguments(["method=[flat]", "--config-dir", str(toy_conf)])
+    check_arguments([f"hydra.searchpath=[file://{toy_conf}]", "backbone=toy"])
+
+
+def test_user_folders(toy_conf):
+    assert user_folders(["-cd", str(toy_conf), "seed=1"]) == [toy_conf]
+    assert user_folders([f"hydra.searchpath=[{toy_conf},pkg://bench]"]) == [
+        toy_conf,
+        Path(__file__).parents[2] / "bench",
+    ]
+    assert known_names("method", [toy_conf])["flat"] == "One value everywhere"
+
+
+def test_flags_may_stand_anywhere():
+    arguments = ["seed=1", "-cd", "my=conf", "-m", "method=[rise]", "--cfg", "job", "~dataset"]
+    assert flags_first(arguments) == [
+        "--config-dir", "my=conf", "-m", "--cfg", "job", "seed=1", "method=[rise]", "~dataset",
+    ]  # fmt: skip
+
+
+def test_the_configuration_of_a_run_without_running(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("first one", "second"):
+        (tmp_path / name / "dataset").mkdir(parents=True)
+        (tmp_path / name / f"dataset/{name[:5]}.yaml").write_text(f"_target_: {name[:5]}.Data")
+    folders = ["--config-dir", "first one", "hydra.searchpath=[file://second]"]
+    for name in ("first", "secon"):
+        config = compose_run([*folders, f"dataset={name}", "seed=3"])
+        assert config.dataset._target_ == f"{name}.Data"
+        assert config.seed == 3
+    assert compose_run([]).dataset.name == "photos"
+    with pytest.raises(BenchError, match=r"seeed.*bench run --cfg job"):
+        compose_run(["seeed=3"])
+    with pytest.raises(BenchError, match=r"expected key=value .*'-m'"):
+        compose_run(["-m"])
+
+
+def test_groups_that_a_command_line_names():
+    assert named_groups(["dataset=list", "backbone.classes=3", "seed=1", "select.seed=2"]) == {
+        "dataset", "backbone",
+    }  # fmt: skip
+    assert named_groups(["~method", "+experiment=demo"]) == {"method", "experiment"}
+    assert named_groups(["--config-dir", "x"]) == set()
