@@ -40,25 +40,25 @@ def comparison(
     for method, curves in insertion.items():
         kind = {"kind": "Random"} if method in controls else {"_target_": "x.X"}
         settings = {"name": method, "version": 1, "settings": {**kind, "of": None, "is": method}}
-        own = identity(method=settings)
-        own["dataset"]["num_images"] = count
+        fields = identity(method=settings)
+        fields["dataset"]["num_images"] = count
         for part, changes in parts.items():
-            own[part] = protocol(**changes) if part == "protocol" else own[part] | changes
+            fields[part] = protocol(**changes) if part == "protocol" else fields[part] | changes
         known = dict(zip(("forward", "backward"), (passes or {}).get(method, ()), strict=False))
-        run = open_run(folder, *typed(own), {}, {"passes": known})
+        run = open_run(folder, *typed(fields), {}, {"passes": known})
         run.set_label("board", method)
         images = [chr(ord("a") + number) for number in range(count)]
         stored = rows(*images)
         stored["insertion_curve"] = list(np.float32(curves))
         stored["deletion_curve"] = list(np.float32((deletion or insertion)[method]))
-        if "confidence" in own["protocol"]["metrics"]:
-            points = own["protocol"]["metrics"]["confidence"]["steps"] + 1
+        if "confidence" in fields["protocol"]["metrics"]:
+            points = fields["protocol"]["metrics"]["confidence"]["steps"] + 1
             stored["confidence_curve"] = [np.zeros(points, np.float32)] * count
         run.append(stored)
         for image_id, saliency_map in (maps or {}).get(method, {}).items():
             run.save_map(image_id, saliency_map)
     found = comparisons(stored_runs(folder, "board"), "board")
-    return next(own for own in found if set(own.runs) == set(insertion))
+    return next(comparison for comparison in found if set(comparison.runs) == set(insertion))
 
 
 def drawn_curves(methods: str, images: int = 5, points: int = 6) -> dict[str, NDArray]:

@@ -20,8 +20,7 @@ METHODS = {
 
 def protocol(name="smdl-cub"):
     """Settings of a shipped protocol; of this one, insertion and deletion differ in steps."""
-    own = load_protocol(name)
-    return own.settings()
+    return load_protocol(name).settings()
 
 
 def rows_of_protocol(*names):
@@ -39,8 +38,8 @@ def write_results(
         dataset = {
             "name": "birds", "num_images": len(images), "list_sha256": "a", "pixels_sha256": "b",
         }  # fmt: skip
-        own = {"name": name, "version": 1, "settings": method}
-        run = begin(folder, name, dataset=dataset, method=own, protocol=settings)
+        described = {"name": name, "version": 1, "settings": method}
+        run = begin(folder, name, dataset=dataset, method=described, protocol=settings)
         for image_id in images:
             insertion = np.linspace(0, 1, 26) ** (1 + number + draws.uniform(0, 0.5))
             deletion = np.linspace(1, 0, 11) ** (3 - number + draws.uniform(0, 0.5))

@@ -47,7 +47,7 @@ def images_to_show(runs: Sequence[Run], name: str, first: Sequence[str]) -> set[
 
 
 @dataclass(frozen=True)
-class Painter:
+class PictureKeeper:
     """Makes pictures of images.
 
     Attributes:

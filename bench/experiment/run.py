@@ -34,7 +34,7 @@ from bench.evaluation.loop import evaluate_runs
 from bench.evaluation.method_run import StoredMethodRun
 from bench.evaluation.repeatability import repeatability, warning
 from bench.experiment.cost import Cost, count_cost, duration, estimate_seconds
-from bench.experiment.gallery import MapKeeper, Painter, images_to_show
+from bench.experiment.gallery import MapKeeper, PictureKeeper, images_to_show
 from bench.experiment.reproduction import reproduction
 from bench.experiment.select import kept_predictions, predict, select
 from bench.files import file_name
@@ -59,7 +59,7 @@ from bench.storage.store import Run, open_run
 
 
 @dataclass(frozen=True)
-class Ended:
+class RunResult:
     """What a run leaves behind.
 
     Attributes:
@@ -73,7 +73,9 @@ class Ended:
     runs: Sequence[Run]
 
 
-def run_experiment(settings: RunSettings, console: Console, changes: Sequence[str] = ()) -> Ended:
+def run_experiment(
+    settings: RunSettings, console: Console, changes: Sequence[str] = ()
+) -> RunResult:
     """Runs what is asked for and is not stored yet, and writes the leaderboard.
 
     Args:
@@ -91,7 +93,7 @@ def run_experiment(settings: RunSettings, console: Console, changes: Sequence[st
         return _run_experiment(settings, console, changes)
 
 
-def _run_experiment(settings: RunSettings, console: Console, changes: Sequence[str]) -> Ended:
+def _run_experiment(settings: RunSettings, console: Console, changes: Sequence[str]) -> RunResult:
     experiment = _prepare(settings, console)
     results_dir = settings.results_dir
     backbone, dataset, protocol = experiment.backbone, experiment.dataset, experiment.protocol
@@ -125,7 +127,7 @@ def _run_experiment(settings: RunSettings, console: Console, changes: Sequence[s
     console.print(
         f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
     )
-    return Ended(name, failures, [run.stored for run in runs])
+    return RunResult(name, failures, [run.stored for run in runs])
 
 
 def _evaluate(
@@ -180,8 +182,8 @@ def _keep_gallery(
     first = [sample.image_id for sample in dataset.samples[: settings.gallery]]
     shown = images_to_show([run.stored for run in runs], name, first)
     title, key = comparison_title(runs[0].stored), comparison_key(runs[0].stored)
-    painter = Painter(dataset, experiment.backbone, experiment.protocol, settings.seed)
-    painter.keep(pictures_folder(settings.results_dir, title, key), shown)
+    pictures = PictureKeeper(dataset, experiment.backbone, experiment.protocol, settings.seed)
+    pictures.keep(pictures_folder(settings.results_dir, title, key), shown)
     scorer = experiment.scorer(explained.backbone, explained.score, lambda _: None)
     explainer = Explainer(scorer, experiment.remembered_batch_sizes())
     keeper = MapKeeper(explainer, experiment.device, settings.seed)

@@ -43,7 +43,7 @@ def test_a_run_writes_everything_under_results_dir(bench):
     names = {path.name for path in BOARD.parent.iterdir()}
     (saliency,) = Path("results/runs").glob("*/saliency-*")
     drawn = (*DIAGRAMS, "maps", f"gallery_{saliency.name}")
-    figures = {f"_{own}.{kind}" for own in drawn for kind in ("png", "svg")}
+    figures = {f"_{name}.{kind}" for name in drawn for kind in ("png", "svg")}
     assert names == {BOARD.stem + ending for ending in (*tables, *figures)}
     assert f"{BOARD.stem}_*.png, .svg" in out
 
@@ -425,7 +425,7 @@ def test_maps_serve_every_protocol(bench):
     assert files(maps) == before
     bench("method=[saliency]", "protocol=smdl-cub", "maps.keep=false", "results_dir=none")
     assert not Path("none/maps").exists()
-    kept, none = (load_rows(own) for own in ("results", "none"))
+    kept, none = (load_rows(folder) for folder in ("results", "none"))
     kept = kept[kept["protocol"] == "smdl-cub"].reset_index(drop=True)
     pd.testing.assert_frame_equal(
         kept.drop(columns="seconds"), none.drop(columns="seconds"), check_exact=True
@@ -449,8 +449,8 @@ def test_another_network_or_score_may_be_explained(bench, toy_conf):
     assert table["insertion_auc"].nunique() == 3
     assert table["mean_clean_score"].nunique() == 1
     explained = [run.identity.explain for run in stored_runs(Path("results"))]
-    assert sorted(own.score for own in explained) == ["logit", "probability", "probability"]
-    assert sum(own.backbone is None for own in explained) == 2
+    assert sorted(found.score for found in explained) == ["logit", "probability", "probability"]
+    assert sum(found.backbone is None for found in explained) == 2
     assert len(list(Path("results/maps").iterdir())) == 3
     assert_bad(bench("explain.score=nonsense"), "score", "nonsense", "probability")
     assert_bad(bench("backbone@explain.backbone=nobody"), "nobody", "seed1")
@@ -458,8 +458,9 @@ def test_another_network_or_score_may_be_explained(bench, toy_conf):
         ("classes=5", "expected classes as of backbone 'toy', 4, found 5 of 'toy'"),
         ("size=24", "expected inputs as of backbone 'toy', 23, found 24 of 'toy'"),
     ):
-        own = f"+explain.backbone.{change}" if change[0] == "s" else f"explain.backbone.{change}"
-        assert_bad(bench("backbone@explain.backbone=toy", own), "explain.backbone", expected)
+        new = "+" if change.startswith("size") else ""
+        override = f"{new}explain.backbone.{change}"
+        assert_bad(bench("backbone@explain.backbone=toy", override), "explain.backbone", expected)
 
 
 def test_select_writes_the_list_and_evaluates_nothing(bench, image_folder):

@@ -39,14 +39,13 @@ def compared(name="list_toy_xplique-probability", results="results"):
 
 def pictures(comparison, results="results"):
     folder = pictures_folder(Path(results), comparison.title, comparison.key)
-    found = {own: load_picture(folder, own) for own in comparison.image_ids}
-    return {own: picture for own, picture in found.items() if picture is not None}
+    found = {image_id: load_picture(folder, image_id) for image_id in comparison.image_ids}
+    return {image_id: picture for image_id, picture in found.items() if picture is not None}
 
 
 def maps(run):
-    ids = run.rows()["image_id"]
-    found = {own: run.load_map(own) for own in ids}
-    return {own: saliency_map for own, saliency_map in found.items() if saliency_map is not None}
+    found = {image_id: run.load_map(image_id) for image_id in run.rows()["image_id"]}
+    return {image_id: kept for image_id, kept in found.items() if kept is not None}
 
 
 def test_the_first_images_and_the_extremes_of_each_method(bench):
@@ -64,7 +63,7 @@ def test_the_first_images_and_the_extremes_of_each_method(bench):
 
 def test_extremes_are_those_of_the_rows(bench):
     bench("method=[random]", "gallery=1")
-    rows = load_rows("results").assign(value=lambda own: own.insertion_auc - own.deletion_auc)
+    rows = load_rows("results").assign(value=lambda rows: rows.insertion_auc - rows.deletion_auc)
     ranked = rows.sort_values("value")["image_id"].tolist()
     expected = {"best": ranked[6], "typical": ranked[3], "worst": ranked[0]}
     assert extremes(compared(), "random") == expected
@@ -79,9 +78,9 @@ def test_maps_kept_late_are_those_that_were_evaluated(bench):
     for run in stored_runs(Path("results")):
         few = maps(run)
         assert 2 <= len(few) < 7
-        for image_id, own in few.items():
+        for image_id, saliency_map in few.items():
             expected = every[run.key][image_id]
-            np.testing.assert_allclose(own, expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(saliency_map, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_picture_is_what_the_network_gets(bench, noise, image_folder):
@@ -128,7 +127,7 @@ def test_nothing_is_written_or_read_twice(bench, monkeypatch):
     arguments = ["gallery=2", "method=[random,saliency]"]
     bench(*arguments)
     before = {**files("results/runs"), **files("results/pictures")}
-    monkeypatch.setattr("bench.experiment.gallery.Painter.paint", None)
+    monkeypatch.setattr("bench.experiment.gallery.PictureKeeper.paint", None)
     monkeypatch.setattr("bench.experiment.gallery.MapKeeper._batch", None)
     monkeypatch.setattr("bench.storage.map_store.MapStore.load", None)
     code, _, err = bench(*arguments)
@@ -189,7 +188,7 @@ def test_shards_keep_what_the_whole_keeps(bench):
     for method, run in whole.runs.items():
         there, here = maps(run), maps(shards.runs[method])
         assert there.keys() == here.keys()
-        assert all((there[own] == here[own]).all() for own in there)
+        assert all((there[image_id] == here[image_id]).all() for image_id in there)
 
 
 def test_noise_is_that_of_the_curves(bench, noise):

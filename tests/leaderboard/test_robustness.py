@@ -22,10 +22,10 @@ def protocol(name, **changes):
 def table(folder, protocols, insertion, n=N):
     """Runs of methods under protocols; `insertion[protocol][method]` are curves (n, S+1)."""
     runs = []
-    for own in protocols:
-        for method, curves in insertion[own["name"]].items():
+    for protocol in protocols:
+        for method, curves in insertion[protocol["name"]].items():
             run = begin(
-                folder, method, protocol=own,
+                folder, method, protocol=protocol,
                 method={"name": method, "version": 1, "settings": {"m": method}},
                 dataset=identity()["dataset"] | {"num_images": n},
             )  # fmt: skip
@@ -68,7 +68,7 @@ def test_means_ranks_and_tau(tmp_path):
 
 def test_deletion_is_better_where_it_is_lower(tmp_path):
     protocols = [protocol("first"), protocol("second", score="logit")]
-    curves = {own["name"]: flat({"a": 0.9, "b": 0.2}) for own in protocols}
+    curves = {protocol["name"]: flat({"a": 0.9, "b": 0.2}) for protocol in protocols}
     found = robustness(table(tmp_path, protocols, curves), "deletion", rules=())
     assert found.means["first"].to_dict() == pytest.approx({"a": 0.1, "b": 0.8})
     assert found.ranks["first"].to_dict() == {"a": 1, "b": 2}
@@ -94,7 +94,7 @@ def test_significance_is_wilcoxons_with_holm_within_a_setting(tmp_path):
         for name in ("first", "second")
     }
     curves = {
-        name: {m: np.repeat(own[:, None], 3, axis=1) for m, own in by.items()}
+        name: {m: np.repeat(curve[:, None], 3, axis=1) for m, curve in by.items()}
         for name, by in areas.items()
     }
     protocols = [protocol("first"), protocol("second", score="logit")]
@@ -102,7 +102,7 @@ def test_significance_is_wilcoxons_with_holm_within_a_setting(tmp_path):
     order = found.means.index.tolist()
     for setting, by in areas.items():
         pairs = [(order[i], order[j]) for i in range(3) for j in range(i + 1, 3)]
-        stored = {m: own.astype(np.float32).astype(float) for m, own in by.items()}
+        stored = {m: curve.astype(np.float32).astype(float) for m, curve in by.items()}
         raw = [stats.wilcoxon(stored[x], stored[y]).pvalue for x, y in pairs]
         ordered, so_far, expected = np.argsort(raw), 0.0, {}
         for place, k in enumerate(ordered):
@@ -133,8 +133,8 @@ def curves_with_shared_ends(methods=5, points=11, seed=0):
 def test_rules_that_never_change_the_order(rule):
     """Differences of two methods on an image are the trapezoid's, times one number."""
     curves = curves_with_shared_ends()
-    areas = {m: auc(own, rule) for m, own in curves.items()}
-    trapezoids = {m: auc(own) for m, own in curves.items()}
+    areas = {m: auc(curve, rule) for m, curve in curves.items()}
+    trapezoids = {m: auc(curve) for m, curve in curves.items()}
     ratios = [
         (areas[m] - areas["a"]) / (trapezoids[m] - trapezoids["a"]) for m in curves if m != "a"
     ]
@@ -143,12 +143,12 @@ def test_rules_that_never_change_the_order(rule):
 
 @pytest.mark.parametrize("rule", RULES[1:])
 def test_rules_that_may_change_it(rule):
-    clean = {m: own[:, -1] for m, own in curves_with_shared_ends().items()}
+    clean = {m: curve[:, -1] for m, curve in curves_with_shared_ends().items()}
     found = set()
     for seed in range(20):
         curves = curves_with_shared_ends(seed=seed)
-        means = [auc(own, rule, clean[m]).mean() for m, own in curves.items()]
-        trapezoids = [auc(own).mean() for own in curves.values()]
+        means = [auc(curve, rule, clean[m]).mean() for m, curve in curves.items()]
+        trapezoids = [auc(curve).mean() for curve in curves.values()]
         found.add(round(stats.kendalltau(means, trapezoids).statistic, 6))
     assert min(found) < 1
 
@@ -159,7 +159,7 @@ def test_every_rule_is_a_setting_or_is_known_not_to_matter():
 
 def test_rules_are_read_from_the_same_curves(tmp_path):
     protocols = [protocol("first"), protocol("second", score="logit", auc="mean")]
-    curves = {own["name"]: curves_with_shared_ends(3) for own in protocols}
+    curves = {protocol["name"]: curves_with_shared_ends(3) for protocol in protocols}
     found = robustness(table(tmp_path, protocols, curves), "insertion", ("trapezoid", "quantus"))
     assert found.settings == [
         "first", "first, quantus", "second", "second, trapezoid", "second, quantus",
@@ -167,18 +167,18 @@ def test_rules_are_read_from_the_same_curves(tmp_path):
     assert found.protocols == ("first", "second")
     expected_rules = {"first": "trapezoid", "second": "mean", "second, quantus": "quantus"}
     for setting, rule in expected_rules.items():
-        expected = {m: auc(own, rule).mean() for m, own in curves["first"].items()}
+        expected = {m: auc(curve, rule).mean() for m, curve in curves["first"].items()}
         assert found.means[setting].to_dict() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("clean", "is_there"), [(0.5, True), (0.0, False), (-3.0, False)])
 def test_the_relative_rule_needs_positive_scores(tmp_path, clean, is_there):
     found = table(tmp_path, [protocol("first")], {"first": flat({"a": 0.9, "b": 0.2})})
-    (own,) = found
-    changed = {m: r.assign(clean_score=np.float32(clean)) for m, r in own.rows.items()}
-    own = replace(own)
-    object.__setattr__(own, "rows", changed)
-    settings = robustness([own], "insertion", RULES).settings
+    (comparison,) = found
+    changed = {m: r.assign(clean_score=np.float32(clean)) for m, r in comparison.rows.items()}
+    comparison = replace(comparison)
+    object.__setattr__(comparison, "rows", changed)
+    settings = robustness([comparison], "insertion", RULES).settings
     assert ("first, relative_trapezoid" in settings) == is_there
 
 
@@ -190,9 +190,8 @@ def test_methods_are_matched_by_their_maps(tmp_path):
         tmp_path, protocols, {"first": flat(heights), "second": flat({"a": 0.9, "b": 0.2})}
     )
     for label, score in (("c", "logit"), ("c", "probability")):
-        own = protocols[score == "logit"]
         run = begin(
-            tmp_path, label, protocol=own, explain={"score": score},
+            tmp_path, label, protocol=protocols[score == "logit"], explain={"score": score},
             method={"name": "c", "version": 1, "settings": {"m": "c"}},
             dataset=identity()["dataset"] | {"num_images": N},
         )  # fmt: skip
@@ -214,11 +213,11 @@ def test_comparable_sets_and_their_reference(tmp_path):
         protocol("c steps", insertion={"steps": 4, "baseline": zero}),
         center,
     ]
-    curves = {own["name"]: flat({"a": 0.9}) for own in protocols}
+    curves = {protocol["name"]: flat({"a": 0.9}) for protocol in protocols}
     found = table(tmp_path, protocols, curves)
     fewer = table(tmp_path / "fewer", [center], {"z center": flat({"a": 0.9}, 4)}, n=4)
     sets = comparable([*found, *fewer])
-    assert [[own.protocol.name for own in one] for one in sets] == [
+    assert [[comparison.protocol.name for comparison in one] for one in sets] == [
         ["z center", "a score", "b baseline", "c steps"]
     ]
     assert comparable(fewer) == comparable([]) == []
@@ -236,7 +235,7 @@ def test_protocols_of_one_name_are_told_apart(tmp_path):
 @pytest.mark.parametrize("shared", [{"a": 0.9}, {}])
 def test_fewer_than_two_methods_have_no_order(tmp_path, shared):
     protocols = [protocol("first"), protocol("second", score="logit")]
-    curves = {own: flat({f"{own} only": 0.1} | shared) for own in ("first", "second")}
+    curves = {name: flat({f"{name} only": 0.1} | shared) for name in ("first", "second")}
     found = robustness(table(tmp_path, protocols, curves), "insertion")
     assert found.means.index.tolist() == list(shared)
     assert len(found.conclusions) == len(found.swaps) == len(found.holding) == 0

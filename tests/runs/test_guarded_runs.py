@@ -22,6 +22,7 @@ from bench.storage.map_store import image_key, open_maps
 CPU = torch.device("cpu")
 PROTOCOL = load_protocol("smdl-cub")
 SAMPLES = Faces(4).samples  # eight images: blocks of three, three and two
+IDS = [sample.image_id for sample in SAMPLES]
 
 
 class Offender(Method):
@@ -86,10 +87,10 @@ def run(methods, explained=None, maps=None, **settings):
 
 def rows_of(results, name):
     """All that is stored of a method but the seconds, to the bit."""
-    own = [result for result in results if not isinstance(result, Failed)]
+    explained = [result for result in results if not isinstance(result, Failed)]
     rows = [
         result.rows.drop(columns=["seconds", "map_seconds"])
-        for result in own
+        for result in explained
         if result.method == name
     ]
     return [table.map(_exactly).to_dict("list") for table in rows]
@@ -113,14 +114,14 @@ def test_rows_beside_an_offender_have_the_same_bits(change, kind, explained):
     beside = run({"offender": offender} | OTHERS, explained)
     for name in OTHERS:
         assert rows_of(beside, name) == rows_of(alone, name)
-    failures = [own for own in beside if isinstance(own, Failed)]
-    assert {own.method for own in failures} <= {"offender"}
+    failures = [failure for failure in beside if isinstance(failure, Failed)]
+    assert {failure.method for failure in failures} <= {"offender"}
     if kind is Raises:
-        assert [own.image_id for own in failures] == [own.image_id for own in SAMPLES[:3]]
-        assert all("ValueError: no maps today" in own.reason for own in failures)
+        assert [failure.image_id for failure in failures] == IDS[:3]
+        assert all("ValueError: no maps today" in failure.reason for failure in failures)
     elif change in CHANGES:
-        assert [own.image_id for own in failures] == [own.image_id for own in SAMPLES[:3]]
-        (reason,) = {own.reason for own in failures}
+        assert [failure.image_id for failure in failures] == IDS[:3]
+        (reason,) = {failure.reason for failure in failures}
         assert reason.startswith("method 'offender' left changed: ")
         assert "All was put back; a method must leave" in reason
         assert offender.asked == 1
@@ -132,14 +133,14 @@ def test_rows_beside_an_offender_have_the_same_bits(change, kind, explained):
 def test_hooks_that_stay_are_told_once_and_are_no_failure():
     with pytest.warns(UserWarning, match="method 'offender' left hooks of last; they are taken"):
         found = run({"offender": Offender(doubled_output)})
-    assert not [own for own in found if isinstance(own, Failed)]
+    assert not [result for result in found if isinstance(result, Failed)]
 
 
 @pytest.mark.parametrize("batched", [True, False])
 def test_what_an_adapter_put_back_image_by_image_fails_in_a_run_and_warns_elsewhere(batched):
     method = Function("adapted.gradient", batched=batched)
     results = run({"function": method} | OTHERS)
-    failures = [own for own in results if isinstance(own, Failed)]
+    failures = [result for result in results if isinstance(result, Failed)]
     assert len(failures) == 3
     assert "method 'function' left changed: training mode of ConvModel, first" in failures[0].reason
     assert rows_of(results, "saliency") == rows_of(run(OTHERS), "saliency")
@@ -148,11 +149,11 @@ def test_what_an_adapter_put_back_image_by_image_fails_in_a_run_and_warns_elsewh
 
 
 def test_maps_of_an_offender_are_not_kept(tmp_path):
-    keys = {own.image_id: image_key(own, "pixels") for own in SAMPLES}
+    keys = {sample.image_id: image_key(sample, "pixels") for sample in SAMPLES}
     identity = {"backbone": {"name": "toy"}, "method": {"name": "own"}}
     kept = {"offender": open_maps(tmp_path, identity, "float32", keys)}
     run({"offender": Offender(other_head)}, maps=kept)
-    assert not any(own.image_id in kept["offender"] for own in SAMPLES)
+    assert not any(sample.image_id in kept["offender"] for sample in SAMPLES)
 
 
 def test_images_that_methods_share_cannot_be_drawn_on():
@@ -165,7 +166,7 @@ def test_images_that_methods_share_cannot_be_drawn_on():
     explainer = Explainer(Scorer(backbone(), "logit", 4), {})
     failed = explainer(MethodRun("own", Offender(draw)), batch).failures
     assert "read-only" in failed[0].reason
-    assert all((image == own).all() for image, own in zip(batch.images, before, strict=True))
+    assert all((image == kept).all() for image, kept in zip(batch.images, before, strict=True))
 
 
 def test_a_method_that_turns_the_list_of_images_round_names_none_of_its_maps():
@@ -191,4 +192,4 @@ def test_an_interrupt_ends_the_run_with_the_network_as_it_was():
     explainer = Explainer(scorer, {})
     with pytest.raises(KeyboardInterrupt):
         explainer(MethodRun("own", Offender(interrupt)), make_batch())
-    assert not any(own.training for own in scorer.backbone.module.modules())
+    assert not any(module.training for module in scorer.backbone.module.modules())

@@ -37,9 +37,9 @@ def test_each_protocol_is_a_job_and_maps_are_made_once(bench):
     assert len(todo) == len(PROTOCOLS)
     runs = stored_runs(Path("results"), "robustness")
     assert {run.identity.explain.score for run in runs} == {"probability"}
-    (own,) = comparable(comparisons(runs, "robustness"))
-    assert own[0].protocol.name == "xplique-probability"
-    found = robustness(own, "insertion")
+    (comparison,) = comparable(comparisons(runs, "robustness"))
+    assert comparison[0].protocol.name == "xplique-probability"
+    found = robustness(comparison, "insertion")
     assert found.left_out == ()
     assert sorted(found.means.index) == ["random", "saliency", "saliency inverted"]
     assert sorted(found.protocols) == sorted(PROTOCOLS)

@@ -139,9 +139,9 @@ def test_load_rows(tmp_path):
 
 def test_maps_are_kept_and_missed(tmp_path):
     run = begin(tmp_path)
-    own = np.arange(6, dtype=np.float32).reshape(2, 3)
-    run.save_map("a/b c.png", own)
-    assert (run.load_map("a/b c.png") == own).all()
+    saliency_map = np.arange(6, dtype=np.float32).reshape(2, 3)
+    run.save_map("a/b c.png", saliency_map)
+    assert (run.load_map("a/b c.png") == saliency_map).all()
     assert run.load_map("other.png") is None
     (kept,) = run.folder.glob("map-*.npy")
     kept.write_bytes(b"broken")
@@ -149,8 +149,8 @@ def test_maps_are_kept_and_missed(tmp_path):
         assert run.load_map("a/b c.png") is None
     assert len(run.set_aside_broken()) == 1
     assert not kept.exists()
-    run.save_map("a/b c.png", own)
-    assert (run.load_map("a/b c.png", (2, 3)) == own).all()
+    run.save_map("a/b c.png", saliency_map)
+    assert (run.load_map("a/b c.png", (2, 3)) == saliency_map).all()
     with pytest.warns(BenchWarning, match=r"expected a map of \(3, 2\), found \(2, 3\)"):
         assert run.load_map("a/b c.png", (3, 2)) is None
 
@@ -173,7 +173,7 @@ def rewritten(change):
 
 
 def with_curve(*scores):
-    return lambda own: own.assign(insertion_curve=[np.array(scores, np.float32)] * len(own))
+    return lambda rows: rows.assign(insertion_curve=[np.array(scores, np.float32)] * len(rows))
 
 
 @pytest.mark.parametrize(
@@ -184,17 +184,17 @@ def with_curve(*scores):
         (lambda path: path.write_bytes(flipped(path.read_bytes(), 300)), "checksum"),
         (lambda path: (path.unlink(), path.mkdir()), "folder"),
         (lambda path: (path.unlink(), path.with_name("part-1.parquet").write_text("x")), ""),
-        (rewritten(lambda own: own.drop(columns="insertion_curve")), "lacks .* insertion_curve"),
-        (rewritten(lambda own: own.drop(columns="rows_key")), "lacks .* rows_key"),
-        (rewritten(lambda own: own.assign(rows_key="x")), "another run's"),
-        (rewritten(lambda own: own.assign(clean_score="x")), "clean_score: expected finite"),
-        (rewritten(lambda own: own.assign(seconds=np.nan)), "seconds: .* NaN"),
-        (rewritten(lambda own: own.assign(target=0.5)), "target: .* float64"),
-        (rewritten(lambda own: own.assign(image_id=7)), "image_id: expected text"),
-        (rewritten(lambda own: own.assign(image_id="a")), "one row an image"),
+        (rewritten(lambda rows: rows.drop(columns="insertion_curve")), "lacks .* insertion_curve"),
+        (rewritten(lambda rows: rows.drop(columns="rows_key")), "lacks .* rows_key"),
+        (rewritten(lambda rows: rows.assign(rows_key="x")), "another run's"),
+        (rewritten(lambda rows: rows.assign(clean_score="x")), "clean_score: expected finite"),
+        (rewritten(lambda rows: rows.assign(seconds=np.nan)), "seconds: .* NaN"),
+        (rewritten(lambda rows: rows.assign(target=0.5)), "target: .* float64"),
+        (rewritten(lambda rows: rows.assign(image_id=7)), "image_id: expected text"),
+        (rewritten(lambda rows: rows.assign(image_id="a")), "one row an image"),
         (rewritten(with_curve(0, 1)), r"insertion_curve: expected 3 points each, found \{2\}"),
         (rewritten(with_curve(0, np.nan, 1)), "insertion_curve: holds NaN"),
-        (rewritten(lambda own: own.assign(insertion_curve=1.0)), "insertion_curve: .* lists"),
+        (rewritten(lambda rows: rows.assign(insertion_curve=1.0)), "insertion_curve: .* lists"),
     ],
 )
 def test_broken_parts_are_left_out_by_readers_and_set_aside_by_runs(tmp_path, damage, reason):
@@ -235,7 +235,7 @@ def test_a_manifest_that_cannot_be_read_is_left_out_and_written_again(tmp_path, 
     begin(tmp_path, "other", seed=1).append(rows("a"))
     (run.folder / "manifest.json").write_bytes(content)
     with pytest.warns(BenchWarning, match=rf"manifest\.json' is broken .*{reason}.*: left out"):
-        assert [own.identity.seed for own in stored_runs(tmp_path)] == [1]
+        assert [run.identity.seed for run in stored_runs(tmp_path)] == [1]
     again = begin(tmp_path, "RISE")
     assert again.folder == run.folder
     assert (run.folder / "broken-manifest.json").read_bytes() == content
