@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,12 +31,14 @@ class Comparison:
         controls: Rows of methods that know nothing, or nothing more than another row: the name of
             that other row, or None where the control holds for every method.
         rule: The AUC rule, a key of `bench.metrics.auc.AUC_RULES`.
+        rows: By method, its n rows as `Run.rows` gives them, ordered by image id.
     """
 
     key: str
     runs: Mapping[str, Run]
     controls: Mapping[str, str | None]
     rule: str
+    rows: Mapping[str, pd.DataFrame] = field(repr=False, compare=False)
 
     @property
     def identity(self) -> Identity:
@@ -56,11 +58,6 @@ class Comparison:
     def image_ids(self) -> list[str]:
         """The n images, sorted."""
         return next(iter(self.rows.values()))["image_id"].tolist()
-
-    @cached_property
-    def rows(self) -> dict[str, pd.DataFrame]:
-        """By method, its n rows as `Run.rows` gives them, ordered by image id."""
-        return {name: run.rows() for name, run in self.runs.items()}
 
     @cached_property
     def protocol(self) -> Protocol:
@@ -155,13 +152,16 @@ def comparisons(runs: Sequence[Run], name: str, auc: str | None = None) -> list[
 
 def _comparison(key: str, runs: Mapping[str, Run], auc: str | None) -> Comparison:
     """Runs in the order of their means."""
-    unordered = Comparison(key, runs, {}, auc or next(iter(runs.values())).protocol.auc)
+    rule = auc or next(iter(runs.values())).protocol.auc
+    rows = {name: run.rows() for name, run in runs.items()}
+    unordered = Comparison(key, runs, {}, rule, rows)
     first = unordered.protocol.statistics[0]
     means = unordered.finite_values(first).mean()
     is_rising = first.higher_is_better is False
     order = means.sort_values(ascending=is_rising, kind="stable").index
     ranked = {str(method): runs[str(method)] for method in order}
-    return Comparison(key, ranked, _controls(ranked), unordered.rule)
+    rows = {name: rows[name] for name in ranked}
+    return Comparison(key, ranked, _controls(ranked), rule, rows)
 
 
 def comparison_key(run: Run) -> str:

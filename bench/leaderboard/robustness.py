@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,9 @@ class Robustness:
                 return np.nan
             return float(stats.kendalltau(self.ranks[first], self.ranks[second]).statistic)
 
-        values = [[between(first, second) for second in self.settings] for first in self.settings]
+        values = np.empty((len(self.settings), len(self.settings)))
+        for (i, first), (j, second) in combinations_with_replacement(enumerate(self.settings), 2):
+            values[i, j] = values[j, i] = between(first, second)
         return pd.DataFrame(values, index=self.settings, columns=self.settings)
 
     @cached_property

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -29,8 +30,12 @@ def shipped_files(group: str) -> list[dict[str, Any]]:
     ]
 
 
-def shipped_metrics() -> dict[str, dict[str, Any]]:
-    """Settings of the metrics in `bench.conf`, by name, with the class as `_target_`."""
+@cache
+def shipped_metrics() -> Mapping[str, Mapping[str, Any]]:
+    """Settings of the metrics in `bench.conf`, by name, with the class as `_target_`.
+
+    They are read once.
+    """
     return {name: settings for file in shipped_files("metric") for name, settings in file.items()}
 
 

@@ -176,9 +176,7 @@ def test_the_relative_rule_needs_positive_scores(tmp_path, clean, is_there):
     found = table(tmp_path, [protocol("first")], {"first": flat({"a": 0.9, "b": 0.2})})
     (comparison,) = found
     changed = {m: r.assign(clean_score=np.float32(clean)) for m, r in comparison.rows.items()}
-    comparison = replace(comparison)
-    object.__setattr__(comparison, "rows", changed)
-    settings = robustness([comparison], "insertion", RULES).settings
+    settings = robustness([replace(comparison, rows=changed)], "insertion", RULES).settings
     assert ("first, relative_trapezoid" in settings) == is_there
 
 
