@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.functional import gaussian_blur
 
 from bench.attribution.method import Batch, Method, Passes
 from bench.attribution.scorer import Scorer
@@ -102,6 +101,9 @@ class Blurred(_Changed):
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
+        # Late: it loads torch's compiler, a third of the time that a command takes to start.
+        from torchvision.transforms.functional import gaussian_blur
+
         side = min(batch.x.shape[2:])
         sigma = self.sigma * side
         reach = min(int(3 * sigma + 0.5), side - 1)  # torchvision mirrors no more than the image
