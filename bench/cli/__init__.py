@@ -101,8 +101,8 @@ def _other(arguments: Sequence[str]) -> list[str]:
 
     given = build_parser(GROUPS).parse_args(arguments)
     if given.command == "leaderboard":
-        leaderboard_command(given.arguments)
-    elif given.command == "report":
+        return leaderboard_command(given.arguments)
+    if given.command == "report":
         report_command(given.arguments, given.output, given.max_mb)
     else:
         list_command(GROUPS[given.what], given.config_dir)

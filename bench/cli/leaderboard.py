@@ -8,8 +8,12 @@ from bench.cli.rules import folders_and_rules
 from bench.errors import BenchError
 
 
-def leaderboard_command(arguments: Sequence[str]) -> None:
-    """Writes the leaderboards of results folders again, and those side by side."""
+def leaderboard_command(arguments: Sequence[str]) -> list[str]:
+    """Writes the leaderboards of results folders again, and those side by side.
+
+    Returns:
+        Why some could not be written; each table that can be made is shown.
+    """
     from bench.report.writer import write_leaderboard, write_side_by_side
     from bench.storage.store import leaderboard_names
 
@@ -19,7 +23,13 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
         if not boards:
             raise BenchError(f"no runs in '{folder}': expected its runs/ folder to hold some")
     console = Console(markup=False)
+    failures = []
     for folder, boards in names.items():
         for name in boards:
-            write_leaderboard(folder, name, console, **rules)
-    write_side_by_side(folders, console, rules["auc"])
+            try:
+                write_leaderboard(folder, name, console, **rules)
+            except BenchError as error:
+                failures.append(str(error))
+    if not failures:
+        write_side_by_side(folders, console, rules["auc"])
+    return failures
