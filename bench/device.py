@@ -8,27 +8,62 @@ import torch
 from bench.errors import BenchError, require_integer
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-_BATCH_SIZES = {"cpu": 16, "cuda": 64}
+_BATCH_SIZE_OF_CPU, _BATCH_SIZE_OF_OTHERS = 16, 64
 
 
 def resolve_device(name: str) -> torch.device:
-    """Returns the device that `device=` names; `auto` is a GPU where there is one.
+    """Returns the device that `device=` names: any that torch has here.
+
+    `auto` is CUDA where there is one, else the CPU; `mps`, `xpu` and others are taken by name only.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
 
     Raises:
-        BenchError: The name is no device, or the device is not there.
+        BenchError: The name is no device, or the device is not there; it lists those that are.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        if device.type not in _BATCH_SIZES:
-            raise RuntimeError
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
+        if device.type == "meta":  # its tensors hold no numbers
+            raise ValueError
+        torch.zeros(1, device=device)
+    # A backend that this torch was built without raises any of these, and AttributeError where its
+    # module is not even there.
+    except (RuntimeError, AssertionError, ValueError, ImportError, AttributeError):
         raise BenchError(
-            f"device: '{name}' is not there or no device: expected auto, cpu, cuda or cuda:N"
+            f"device: '{name}' is not there or no device: torch {torch.__version__} offers "
+            f"{', '.join(devices())} here, and auto chooses"
         ) from None
     return device
+
+
+def devices() -> list[str]:
+    """Names of the devices that torch offers on this machine, the CPU first."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is None:
+        return ["cpu"]
+    count = torch.accelerator.device_count()
+    return ["cpu", accelerator.type, *(f"{accelerator.type}:{n}" for n in range(1, count))]
+
+
+def device_name(device: torch.device) -> str:
+    """What the driver calls a device; where torch does not ask it, the type (`cpu`, `mps`)."""
+    if device.type == "cpu":
+        return device.type
+    get_name = getattr(torch.get_device_module(device), "get_device_name", None)
+    return str(get_name(device)) if get_name is not None else device.type
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until a device has done what it was given; a CPU has."""
+    if device.type == "cpu":
+        return
+    accelerator = torch.accelerator.current_accelerator()
+    if accelerator is not None and accelerator.type == device.type:
+        torch.accelerator.synchronize(device)
 
 
 def resolve_batch_size(batch_size: int | str, device: torch.device) -> int:
@@ -38,7 +73,7 @@ def resolve_batch_size(batch_size: int | str, device: torch.device) -> int:
         BenchError: Neither `auto` nor a positive integer.
     """
     if batch_size == "auto":
-        return _BATCH_SIZES[device.type]
+        return _BATCH_SIZE_OF_CPU if device.type == "cpu" else _BATCH_SIZE_OF_OTHERS
     require_integer("batch_size", batch_size, 1, 10**5)
     return int(batch_size)
 

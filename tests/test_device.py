@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from bench.device import resolve_batch_size, resolve_device
+from bench.device import device_name, devices, resolve_batch_size, resolve_device, synchronize
 from bench.errors import BenchError
 
 
@@ -14,15 +14,53 @@ def test_devices():
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:99", ""])
+@pytest.mark.parametrize(
+    "name", ["gpu", "cuda:99", "", "meta", "xpu:77", "vulkan", "hpu", "privateuseone", "cuda:x"]
+)
 def test_no_such_device(name):
-    with pytest.raises(BenchError, match=f"device: '{name}'"):
+    with pytest.raises(BenchError, match=f"device: '{name}'.* offers cpu.* auto chooses$") as error:
         resolve_device(name)
+    assert "\n" not in str(error.value)
+
+
+def test_every_device_that_torch_has_is_taken(monkeypatch):
+    """By what torch says of it: no list of ours decides."""
+    for name in devices():
+        assert resolve_device(name) == torch.device(name)
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda count, device: zeros(count))
+    for name in ("mps", "xpu", "xpu:1", "cuda:1"):
+        assert resolve_device(name) == torch.device(name)
+
+
+def test_what_torch_offers(monkeypatch):
+    def current_accelerator(check_available=False):
+        return torch.device("xpu")
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", current_accelerator)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 3)
+    assert devices() == ["cpu", "xpu", "xpu:1", "xpu:2"]
+    with pytest.raises(BenchError, match="offers cpu, xpu, xpu:1, xpu:2 here"):
+        resolve_device("cuda:99")
+
+
+def test_waiting_and_names(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("xpu"))
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    for name in ("cpu", "xpu:1", "mps"):
+        synchronize(torch.device(name))
+    assert waited == [torch.device("xpu:1")]
+    monkeypatch.setattr(torch.xpu, "get_device_name", lambda device: f"Arc {device.index}")
+    assert device_name(torch.device("xpu:1")) == "Arc 1"
+    assert device_name(torch.device("mps")) == "mps"
+    assert device_name(torch.device("cpu")) == "cpu"
 
 
 def test_batch_sizes():
     assert resolve_batch_size("auto", torch.device("cpu")) == 16
-    assert resolve_batch_size("auto", torch.device("cuda")) == 64
+    for name in ("cuda", "mps", "xpu:1"):
+        assert resolve_batch_size("auto", torch.device(name)) == 64
     assert resolve_batch_size(5, torch.device("cpu")) == 5
     with pytest.raises(BenchError, match="batch_size"):
         resolve_batch_size("many", torch.device("cpu"))

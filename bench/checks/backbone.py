@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
+from bench.device import synchronize
 from bench.evaluation.repeatability import repeatability, warning
 from bench.score import check_outputs
 
@@ -83,7 +84,6 @@ def _images_per_second(backbone: Backbone, x: Tensor, device: torch.device) -> f
     for _ in range(_REPEATS):
         started = time.perf_counter()
         backbone.outputs(x)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
         seconds.append(time.perf_counter() - started)
     return len(x) / statistics.median(seconds)

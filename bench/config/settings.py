@@ -141,7 +141,7 @@ class RunSettings:
         policy: What is computed: one of `POLICIES`.
         seed: The seed of all draws.
         shard: The share of the images; None: all of them.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, or what torch calls a device: `cpu`, `cuda:1`, `mps`, `xpu`.
         batch_size: Inputs in one forward pass.
         precision: One of `bench.backbones.backbone.PRECISIONS`.
         compile: Whether the network that scores is compiled.

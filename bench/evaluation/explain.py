@@ -18,6 +18,7 @@ from bench.attribution.guard import guarded
 from bench.attribution.maps import check_maps
 from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
+from bench.device import synchronize
 from bench.errors import BenchError
 from bench.evaluation.method_run import MethodRun
 
@@ -210,8 +211,7 @@ class Explainer:
 
 def now(device: torch.device) -> float:
     """Seconds, after the device has finished what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronize(device)
     return time.perf_counter()
 
 

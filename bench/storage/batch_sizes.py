@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from bench.device import device_name
 from bench.errors import BrokenFileError, warn
 from bench.files import read_json, set_aside, write_atomically
 
@@ -29,9 +30,7 @@ class BatchSizes(UserDict[str, int]):
 
     def __init__(self, file: Path, device: torch.device, backbone: str, default: int) -> None:
         self._file = file
-        is_gpu = device.type == "cuda"
-        name = torch.cuda.get_device_name(device) if is_gpu else device.type
-        self._key = f"{name}, {backbone}, {default}"
+        self._key = f"{device_name(device)}, {backbone}, {default}"
         super().__init__()
         self.data = dict(self._read().get(self._key, {}))
 

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import torch
 
+from bench.device import device_name
+
 _DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -30,7 +32,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": dict(_packages()),
         "git": _git(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
+        "device": _cpu() if device.type == "cpu" else device_name(device),
         "driver": _driver(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version() if device.type == "cuda" else None,
