@@ -171,7 +171,7 @@ def random_view(
     part = image[y : y + part_height, x : x + part_width]
     if mirrored < 0.5:
         part = part[:, ::-1]
-    return replace(preprocessing, crop=None).to_square(np.ascontiguousarray(part))
+    return replace(preprocessing, crop=None).to_size(np.ascontiguousarray(part))
 
 
 class Training:

@@ -83,8 +83,8 @@ def visualise(
         if not 0 <= index < scorer.backbone.num_classes:
             raise BenchError(f"class: expected 0..{scorer.backbone.num_classes - 1}, found {index}")
     device = next((parameter.device for parameter in scorer.backbone.module.parameters()), None)
-    size = scorer.backbone.preprocessing.size
-    x = torch.zeros(len(classes), 3, size, size, device=device)
+    made = scorer.backbone.preprocessing
+    x = torch.zeros(len(classes), made.channels, *made.shape, device=device)
     x = x.contiguous(memory_format=torch.channels_last)
     targets = torch.tensor(classes, device=device)
     for _ in range(steps):

@@ -237,7 +237,7 @@ def test_the_passes_of_an_experiment_are_those_that_the_docs_tell(name):
     network = Network(*NETWORKS.get(name, (224, 2048)))
     protocol = protocol_from_mapping(settings.protocol)
     runs = [MethodRun(name, method, method.passes(network)) for name, method in methods.items()]
-    cost = count_cost([Sample("a", Path("a"), 0)], runs, protocol, network.preprocessing.size)
+    cost = count_cost([Sample("a", Path("a"), 0)], runs, protocol, network.preprocessing.shape)
     maps = sum(not run.is_free for run in runs)
     (images,) = (
         published.num_images

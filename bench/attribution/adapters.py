@@ -42,7 +42,7 @@ UPSAMPLINGS = ("nearest-exact", "bilinear", "bicubic")
 
 
 class ClassScores(nn.Module):
-    """A scorer as a module: inputs (B, 3, S, S) to the scores (B, K) of all classes.
+    """A scorer as a module: inputs (B, C, H, W) to the scores (B, K) of all classes.
 
     The network is a submodule, for those who put hooks on layers. Passes are counted.
     """
@@ -143,7 +143,7 @@ class _Adapter(Method):
 
     @abstractmethod
     def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
-        """Inputs (B, 3, S, S), to be changed at will, and targets (B,) to what `_maps` takes."""
+        """Inputs (B, C, H, W), to be changed at will, and targets (B,) to what `_maps` takes."""
 
     def _maps(self, found: Any, x: Tensor) -> Tensor:
         """What was given, for inputs x, to maps (B, S, S), float32 or float64."""
@@ -271,7 +271,7 @@ class GradCamPackage(_Adapter):
 class Function(_Adapter):
     """A function `f(model, x, targets, **settings)` that gives maps.
 
-    It gets the scores' module (`ClassScores`), inputs (B, 3, S, S) and targets (B,) int64, and
+    It gets the scores' module (`ClassScores`), inputs (B, C, H, W) and targets (B,) int64, and
     gives maps (B, H, W) or (B, C, H, W), higher = more important, a tensor or an array.
 
     Args:

@@ -62,7 +62,7 @@ def guarded(
 
     Args:
         scorer: What the code is given.
-        x: (B, 3, S, S) inputs. One is passed through the network if there is a change, to see
+        x: (B, C, H, W) inputs. One is passed through the network if there is a change, to see
             whether that is what a pass does.
         report_changes: Called, when everything is back, with what was changed, in words.
         report_hooks: Called if nothing but hooks was left, with where they were, in words.

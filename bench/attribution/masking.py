@@ -125,8 +125,11 @@ class Occlusion(Method):
 
     def passes(self, backbone: Backbone) -> Passes:
         """One for each patch, and one for the image as it is."""
-        anchors = len(range(0, backbone.preprocessing.size - self.patch_size + 1, self.stride))
-        return Passes(anchors**2 + 1)
+        rows, columns = (
+            len(range(0, side - self.patch_size + 1, self.stride))
+            for side in backbone.preprocessing.shape
+        )
+        return Passes(rows * columns + 1)
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""

@@ -19,7 +19,7 @@ class Batch:
     """What a method is given to explain.
 
     Attributes:
-        x: (B, 3, S, S) float32 model inputs.
+        x: (B, C, H, W) float32 model inputs.
         targets: (B,) int64 classes to explain.
         image_ids: B ids, to key draws that depend on the image.
         images: B images as read, RGB uint8 (H, W, 3).

@@ -6,7 +6,10 @@ from numpy.typing import NDArray
 
 
 def region_map(
-    ranks: NDArray[np.integer], count: int, smooth: int | None = None, side: int | None = None
+    ranks: NDArray[np.integer],
+    count: int,
+    smooth: int | None = None,
+    shape: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
     """Counts regions down, the first highest, and averages the channels.
 
@@ -18,11 +21,11 @@ def region_map(
         count: How many regions there are; below 256 if maps are smoothed.
         smooth: If given, the map is resized to so many pixels a side and back, as uint8, bilinear:
             what the scripts do before some insertions (7) and deletions (28).
-        side: Pixels a side that the map is to have; if it has others, it is resized at last, as
-            uint8, bilinear. Then, too, there are less than 256 regions.
+        shape: Height and width that the map is to have; if it has others, it is resized at last,
+            as uint8, bilinear. Then, too, there are less than 256 regions.
 
     Returns:
-        (H, W), or (side, side): count - rank, so 0 where there is no region; the channels' mean.
+        (H, W), or of `shape`: count - rank, so 0 where there is no region; the channels' mean.
     """
     counts: NDArray[np.integer] = count - ranks
     if smooth is not None:
@@ -31,8 +34,8 @@ def region_map(
         size = (pixels.shape[1], pixels.shape[0])
         large = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         counts = large.reshape(pixels.shape)  # OpenCV drops a channel that is alone
-    if side is not None and counts.shape[0] != side:
+    if shape is not None and counts.shape[:2] != shape:
         pixels = counts.astype(np.uint8)
-        enlarged = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_LINEAR)
-        counts = np.asarray(enlarged, np.uint8).reshape(side, side, -1)
+        enlarged = cv2.resize(pixels, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        counts = np.asarray(enlarged, np.uint8).reshape(*shape, -1)
     return counts.astype(np.float32).mean(axis=2)

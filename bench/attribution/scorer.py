@@ -53,7 +53,7 @@ class OutputScorer:
         self._fit_batches = fit_batches
 
     def __call__(self, x: Tensor, targets: Tensor) -> Tensor:
-        """Scores (B,) of targets (B,) for inputs (B, 3, S, S); differentiable in x."""
+        """Scores (B,) of targets (B,) for inputs (B, C, H, W); differentiable in x."""
         return self.select(self.outputs(x), targets)
 
     def batch_size_for(self, count: int) -> int:
@@ -171,7 +171,7 @@ class Scorer(OutputScorer):
         """Gradients and activations at the CAM layer.
 
         Args:
-            x: (B, 3, S, S).
+            x: (B, C, H, W).
             targets: (B,) int64.
 
         Returns:
@@ -192,7 +192,7 @@ class Scorer(OutputScorer):
 
     @torch.no_grad()
     def layer_activations(self, x: Tensor) -> Tensor:
-        """The CAM layer's output (B, D, h, w) for inputs (B, 3, S, S); no gradient.
+        """The CAM layer's output (B, D, h, w) for inputs (B, C, H, W); no gradient.
 
         Raises:
             BenchError: The backbone names no CAM layer.

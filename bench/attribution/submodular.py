@@ -136,6 +136,13 @@ class Smdl(Method):
                     f"{name}: expected at most 255 rounds, maps being uint8, found {self.rounds}"
                 )
 
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a network without the layer of embeddings, where a score takes them."""
+        super().check(backbone)
+        compares = self.consistency != 0 or self.collaboration != 0
+        if self.effectiveness != 0 or (compares and self.consistency_of == "embedding"):
+            backbone.require_feature_layer()
+
     def passes(self, backbone: Backbone) -> Passes | None:
         """The prior's; one for each region; in each round one for each candidate and score.
 
@@ -172,8 +179,8 @@ class Smdl(Method):
         ranks = ranks.gather(1, shown.set_of_pixel).view(*is_black.shape[:3], 1)
         # A channel that is 0 in the image cannot be told from one that is not shown.
         pixels = torch.where(is_black, self.rounds, ranks).cpu().numpy()
-        side = x.shape[-1]
-        maps = [region_map(image, self.rounds, self.smooth, side) for image in pixels]
+        height, width = x.shape[2:]
+        maps = [region_map(image, self.rounds, self.smooth, (height, width)) for image in pixels]
         return torch.from_numpy(np.stack(maps)).to(x.device)
 
     def _inputs(
@@ -182,13 +189,13 @@ class Smdl(Method):
         """What shows regions to a network: the explained one, or the uncertainty network."""
         explained = scorer.backbone
         if self.cut_size is not None:
-            to_square = replace(explained.preprocessing, size=self.cut_size).to_square
-            pixels = np.stack([to_square(image) for image in batch.images])
+            to_size = replace(explained.preprocessing, size=self.cut_size).to_size
+            pixels = np.stack([to_size(image) for image in batch.images])
             return _CutInputs(torch.from_numpy(pixels).to(sets.device), network.preprocess, sets)
         x = batch.x
         if network is not explained:
-            to_square = explained.preprocessing.to_square
-            x = network.preprocess([to_square(image) for image in batch.images]).to(sets.device)
+            to_size = explained.preprocessing.to_size
+            x = network.preprocess([to_size(image) for image in batch.images]).to(sets.device)
         return _Inputs(x, network.to_input(torch.zeros(3)), sets)
 
     def _sets(self, scorer: Scorer, batch: Batch) -> Tensor:
@@ -244,26 +251,26 @@ class _Inputs:
     these are the inputs that images with black in them would become.
 
     Attributes:
-        set_of_pixel: (B, S * S) int64; the number of sets: in none.
-        black: (3, 1, 1).
+        set_of_pixel: (B, H * W) int64; the number of sets: in none.
+        black: (C, 1, 1).
 
     Args:
-        x: (B, 3, S, S) inputs.
-        black: (3,) what black is among them.
+        x: (B, C, H, W) inputs.
+        black: (C,) what black is among them.
         sets: (B, N, N) number of each cell's set.
     """
 
     def __init__(self, x: Tensor, black: Tensor, sets: Tensor) -> None:
         self.x = x
         self.black = black.to(x)[:, None, None]
-        self.set_of_pixel = _enlarged(sets, x.shape[-1])
+        self.set_of_pixel = _enlarged(sets, x.shape[2:])
 
     def is_black(self) -> Tensor:
-        """Which channels (B, S, S, 3) are 0 in the images."""
+        """Which channels (B, H, W, C) are 0 in the images."""
         return (self.x == self.black).permute(0, 2, 3, 1)
 
     def __call__(self, images: Tensor, shown: Tensor) -> Tensor:
-        """Images (n,) and which sets are shown (n, sets + 1) bool to inputs (n, 3, S, S)."""
+        """Images (n,) and which sets are shown (n, sets + 1) bool to inputs (n, C, H, W)."""
         mask = shown.gather(1, self.set_of_pixel[images]).view(-1, 1, *self.x.shape[2:])
         inputs = torch.where(mask, self.x[images], self.black)
         return inputs.contiguous(memory_format=torch.channels_last)
@@ -273,10 +280,10 @@ class _CutInputs:
     """Inputs of a network that show some of an image's regions, cut out before preprocessing.
 
     Attributes:
-        set_of_pixel: (B, S * S) int64; the number of sets: in none.
+        set_of_pixel: (B, H * W) int64; the number of sets: in none.
 
     Args:
-        pixels: (B, S, S, 3) uint8 that regions are cut from, RGB.
+        pixels: (B, H, W, 3) uint8 that regions are cut from, RGB.
         preprocess: Images to inputs on the CPU.
         sets: (B, N, N) number of each cell's set.
     """
@@ -288,25 +295,27 @@ class _CutInputs:
         sets: Tensor,
     ) -> None:
         self.pixels = pixels
-        self.set_of_pixel = _enlarged(sets, pixels.shape[1])
+        self.set_of_pixel = _enlarged(sets, pixels.shape[1:3])
         self._preprocess = preprocess
 
     def is_black(self) -> Tensor:
-        """Which channels (B, S, S, 3) are 0 in the images."""
+        """Which channels (B, H, W, 3) are 0 in the images."""
         return self.pixels == 0
 
     def __call__(self, images: Tensor, shown: Tensor) -> Tensor:
-        """Images (n,) and which sets are shown (n, sets + 1) bool to inputs (n, 3, S', S')."""
+        """Images (n,) and which sets are shown (n, sets + 1) bool to inputs (n, C, H', W')."""
         mask = shown.gather(1, self.set_of_pixel[images]).view(-1, *self.pixels.shape[1:3], 1)
         cut = (self.pixels[images] * mask).cpu().numpy()
         inputs = self._preprocess(list(cut)).to(self.pixels.device)
         return inputs.contiguous(memory_format=torch.channels_last)
 
 
-def _enlarged(sets: Tensor, side: int) -> Tensor:
-    """The set (B, side * side) of each pixel, of those (B, N, N) of cells."""
-    cells = torch.arange(side, device=sets.device) * sets.shape[-1] // side
-    return sets[:, cells[:, None], cells].flatten(1)
+def _enlarged(sets: Tensor, shape: Sequence[int]) -> Tensor:
+    """The set (B, H * W) of each pixel, of those (B, N, N) of cells."""
+    rows, columns = (
+        torch.arange(side, device=sets.device) * sets.shape[-1] // side for side in shape
+    )
+    return sets[:, rows[:, None], columns].flatten(1)
 
 
 class _Term(NamedTuple):

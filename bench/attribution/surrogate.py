@@ -105,8 +105,9 @@ class _Surrogate(Method):
         return samples
 
     def _segments(self, image: Tensor) -> Tensor:
-        """Input (3, H, W) to its pixels' segments (H, W) int64, numbered from 0."""
-        channels_last = image.permute(1, 2, 0).double().numpy()
+        """Input (C, H, W) to its pixels' segments (H, W) int64, numbered from 0."""
+        colour = image.expand(3, -1, -1)  # quickshift compares colours; grey ones have three, too
+        channels_last = colour.permute(1, 2, 0).double().numpy()
         return torch.from_numpy(quickshift(channels_last, **self.quickshift)).long()
 
     @abstractmethod
@@ -122,7 +123,7 @@ class _Surrogate(Method):
         Args:
             draws: (n, M) bool.
             scores: (n,) float64.
-            image: (3, H, W) input.
+            image: (C, H, W) input.
             segments: (H, W) int64.
         """
 

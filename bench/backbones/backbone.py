@@ -53,74 +53,141 @@ RESIZES: dict[str, Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uin
 class Preprocessing:
     """RGB images to model inputs: resize, then (pixel - mean) / std.
 
-    By default straight to a square by `cv2.resize` with INTER_LINEAR: no crop, no antialias, the
-    aspect ratio is not kept. The published numbers were made this way.
+    By default straight to the input's size by `cv2.resize` with INTER_LINEAR: no crop, no
+    antialias, the aspect ratio is not kept. The published numbers were made this way.
 
     Attributes:
-        size: Side of the input in pixels.
-        mean: The mean of red, green, blue, in units of 0..255.
-        std: The standard deviation of red, green, blue, in units of 0..255.
+        size: Of the input in pixels: its side, or its height and width.
+        mean: The mean of red, green, blue, in units of 0..255. One number makes inputs of one
+            channel, the luminance 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
+        std: The standard deviation of red, green, blue, in units of 0..255, or one number.
         channel_order: `rgb` or `bgr`: the order of the input's channels.
         resize: A key of `RESIZES`.
-        crop: If given, the aspect ratio is kept: the shorter side becomes round(size / crop)
-            pixels, and the size x size centre of that is taken. ImageNet's usual value is 0.875.
+        crop: If given, the aspect ratio is kept: the image is resized until it covers
+            round(side / crop) pixels of each side, of a square so that its shorter side has that
+            many, and the centre of that is taken. ImageNet's usual value is 0.875.
+
+    Example:
+        >>> grey = Preprocessing(size=(28, 20), mean=(0,), std=(255,))
+        >>> grey([np.full((40, 40, 3), 51, np.uint8)]).shape
+        torch.Size([1, 1, 28, 20])
     """
 
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    size: int | tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     channel_order: str = "rgb"
     resize: str = "cv2_linear"
     crop: float | None = None
 
     def __post_init__(self) -> None:
-        require_integer("size", self.size, 1)
+        object.__setattr__(self, "size", _square_or_shape("size", self.size))
         for name in ("mean", "std"):
-            values = getattr(self, name)
-            if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != 3:
-                raise BenchError(f"{name}: expected three numbers, found {values!r}")
-            for value in values:
-                require_number(name, value, -math.inf, math.inf)
-            object.__setattr__(self, name, tuple(map(float, values)))
+            object.__setattr__(self, name, _of_channels(name, getattr(self, name)))
+        if len(self.mean) != len(self.std):
+            raise BenchError(
+                f"std: expected as many numbers as mean has, {len(self.mean)}, found "
+                f"{len(self.std)}: three for an input of three channels, one for a grey one"
+            )
         if min(map(abs, self.std)) == 0:
             raise BenchError(f"std: expected no zero, found {self.std}")
         require_known("channel_order", self.channel_order, ("rgb", "bgr"))
+        if self.channel_order == "bgr" and self.channels == 1:
+            raise BenchError("channel_order: expected rgb where mean is one number, found bgr")
         require_known("resize", self.resize, RESIZES)
         if self.crop is not None:
             require_number("crop", self.crop, 0.01, 1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def channels(self) -> int:
+        """C: 3, or 1 for a grey input."""
+        return len(self.mean)
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Prepares a batch on the CPU.
 
         Args:
-            images: RGB uint8 (H, W, 3), of any and differing sizes.
+            images: RGB uint8, each (height, width, 3), of any and differing sizes.
 
         Returns:
-            (B, 3, size, size) float32 in channels-last memory order.
+            (B, C, H, W) float32 in channels-last memory order.
         """
-        pixels = torch.from_numpy(np.stack([self.to_square(image) for image in images])).float()
+        pixels = torch.from_numpy(np.stack([self.to_size(image) for image in images])).float()
         return self.to_input(pixels).permute(0, 3, 1, 2)
 
-    def to_square(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resizes, and crops if asked to; (H, W, 3) to (size, size, 3)."""
+    def to_size(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resizes, and crops if asked to: an image (height, width, 3) to (H, W, 3)."""
         resize = RESIZES[self.resize]
+        height, width = self.shape
         if self.crop is None:
-            return resize(image, (self.size, self.size))
-        height, width = image.shape[:2]
-        scale = round(self.size / self.crop) / min(height, width)
-        resized = resize(image, (round(width * scale), round(height * scale)))
-        top, left = ((side - self.size) // 2 for side in resized.shape[:2])
-        return resized[top : top + self.size, left : left + self.size]
+            return resize(image, (width, height))
+        scale = max(
+            round(side / self.crop) / found
+            for side, found in zip(self.shape, image.shape[:2], strict=True)
+        )
+        resized = resize(image, (round(image.shape[1] * scale), round(image.shape[0] * scale)))
+        top, left = (resized.shape[0] - height) // 2, (resized.shape[1] - width) // 2
+        return resized[top : top + height, left : left + width]
 
     def to_input(self, rgb: Tensor) -> Tensor:
-        """Returns the input values (..., 3) of colours (..., 3) given as RGB in 0..255."""
-        values = (rgb - torch.tensor(self.mean)) / torch.tensor(self.std)
+        """Returns the input values (..., C) of colours (..., 3) given as RGB in 0..255."""
+        values = _luminance(rgb) if self.channels == 1 else rgb
+        values = (values - torch.tensor(self.mean)) / torch.tensor(self.std)
         return values.flip(-1) if self.channel_order == "bgr" else values
 
     def to_rgb(self, x: Tensor) -> Tensor:
-        """Returns the RGB values in 0..255 of inputs (..., 3), the inverse of `to_input`."""
+        """Returns the RGB values (..., 3) in 0..255 of inputs (..., C).
+
+        The inverse of `to_input`, but for colours that a grey input does not hold.
+        """
         x = x.flip(-1) if self.channel_order == "bgr" else x
-        return x * torch.tensor(self.std).to(x) + torch.tensor(self.mean).to(x)
+        rgb = x * torch.tensor(self.std).to(x) + torch.tensor(self.mean).to(x)
+        return rgb.expand(*rgb.shape[:-1], 3)
+
+
+def height_and_width(name: str, given: int | Sequence[int]) -> tuple[int, int]:
+    """Both sides, of a number for a square, or of two.
+
+    Args:
+        name: The setting, for messages.
+        given: What a user gave.
+
+    Raises:
+        BenchError: They are neither.
+    """
+    sides: Sequence[Any] = given if isinstance(given, list | tuple) else [given] * 2
+    if len(sides) != 2:
+        raise BenchError(f"{name}: expected a side, or height and width, found {list(sides)}")
+    for side in sides:
+        require_integer(name, side, 1)
+    return sides[0], sides[1]
+
+
+def _square_or_shape(name: str, given: int | Sequence[int]) -> int | tuple[int, int]:
+    """Of a square the side, however it was given, so that one size has one hash."""
+    height, width = height_and_width(name, given)
+    return height if height == width else (height, width)
+
+
+def _of_channels(name: str, given: Any) -> tuple[float, ...]:
+    """A number for each channel."""
+    values = [given] if isinstance(given, int | float) else given
+    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) not in (1, 3):
+        raise BenchError(f"{name}: expected three numbers, or one for grey inputs, found {given!r}")
+    for value in values:
+        require_number(name, value, -math.inf, math.inf)
+    return tuple(map(float, values))
+
+
+def _luminance(rgb: Tensor) -> Tensor:
+    """RGB (..., 3) to (..., 1); of grey the very value that the three channels have."""
+    red, green, blue = rgb.split(1, dim=-1)
+    return green + 0.299 * (red - green) + 0.114 * (blue - green)
 
 
 _CHECKED_LAYERS: WeakKeyDictionary["Backbone", set[str]] = WeakKeyDictionary()
@@ -135,7 +202,7 @@ class Backbone:
 
     Attributes:
         name: Name in tables.
-        module: Inputs (B, 3, S, S) to outputs (B, K), of any floating point dtype.
+        module: Inputs (B, C, H, W) to outputs (B, K), of any floating point dtype.
         preprocessing: Images to inputs.
         output_kind: What `outputs` are: one of `bench.score.OUTPUT_KINDS`, or `BINARY`.
         num_classes: K; 2 if the network has one output.
@@ -248,15 +315,15 @@ class Backbone:
         return self
 
     def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Images to inputs (B, 3, S, S) float32, on the CPU; see `Preprocessing`."""
+        """Images to inputs (B, C, H, W) float32, on the CPU; see `Preprocessing`."""
         return self.preprocessing(images)
 
     def to_input(self, rgb: Tensor) -> Tensor:
-        """RGB in 0..255 (..., 3) to input values (..., 3)."""
+        """RGB in 0..255 (..., 3) to input values (..., C)."""
         return self.preprocessing.to_input(rgb)
 
     def outputs(self, x: Tensor) -> Tensor:
-        """Inputs (B, 3, S, S) to outputs (B, K) of kind `output_kind`; differentiable in x.
+        """Inputs (B, C, H, W) to outputs (B, K) of kind `output_kind`; differentiable in x.
 
         They are float32 whatever the network computes in; of a float64 network, float64.
         """
@@ -270,19 +337,27 @@ class Backbone:
             outputs = module(x).float()
         return class_outputs(outputs, self._stated_kind)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Inputs (B, 3, S, S) to the outputs (B, D) of the feature layer; differentiable in x.
+    def require_feature_layer(self) -> str:
+        """Name of the feature layer.
 
         Raises:
-            BenchError: The backbone names no feature layer.
+            BenchError: The backbone names none.
         """
         if self.feature_layer is None:
             raise BenchError(
                 f"backbone '{self.name}' names no feature layer: set backbone.feature_layer to "
                 "one of its submodules"
             )
+        return self.feature_layer
+
+    def features(self, x: Tensor) -> Tensor:
+        """Inputs (B, C, H, W) to the outputs (B, D) of the feature layer; differentiable in x.
+
+        Raises:
+            BenchError: The backbone names no feature layer.
+        """
         found: list[Tensor] = []
-        layer = self.module.get_submodule(self.feature_layer)
+        layer = self.module.get_submodule(self.require_feature_layer())
         handle = layer.register_forward_hook(lambda *call: found.append(call[2]))
         try:
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -306,9 +381,9 @@ class Backbone:
         return found[0]
 
     def _blank(self) -> Tensor:
-        """One input (1, 3, S, S) of zeros, where the network lives."""
-        size = self.preprocessing.size
-        return torch.zeros(1, 3, size, size, dtype=self.dtype, device=device_of(self.module))
+        """One input (1, C, H, W) of zeros, where the network lives."""
+        shape = (1, self.preprocessing.channels, *self.preprocessing.shape)
+        return torch.zeros(shape, dtype=self.dtype, device=device_of(self.module))
 
     @torch.no_grad()
     def _try(self) -> tuple[torch.memory_format, int]:

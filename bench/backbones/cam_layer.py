@@ -45,8 +45,8 @@ class LayerTrace:
     """The outputs of all submodules in one forward pass.
 
     Args:
-        module: In eval mode: inputs (B, 3, S, S) to outputs (B, K).
-        x: One input (1, 3, S, S).
+        module: In eval mode: inputs (B, C, H, W) to outputs (B, K).
+        x: One input (1, C, H, W).
     """
 
     def __init__(self, module: nn.Module, x: Tensor) -> None:

@@ -48,7 +48,7 @@ class FaceNetwork(nn.Module):
     """An embedding network with a head.
 
     Args:
-        embedding: Inputs (B, 3, S, S) to embeddings (B, D).
+        embedding: Inputs (B, C, H, W) to embeddings (B, D).
         head: Embeddings to outputs (B, K).
     """
 
@@ -58,7 +58,7 @@ class FaceNetwork(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (B, 3, S, S) to (B, K)."""
+        """Maps (B, C, H, W) to (B, K)."""
         return self.head(self.embedding(x))
 
 
@@ -68,7 +68,7 @@ class EmbeddingNetwork:
 
     Attributes:
         name: In tables.
-        module: Inputs (B, 3, S, S) to embeddings (B, features).
+        module: Inputs (B, C, H, W) to embeddings (B, features).
         preprocessing: Images to inputs.
         features: Length of the embeddings.
     """

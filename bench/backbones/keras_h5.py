@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from bench.backbones.backbone import AUTO, Backbone, Preprocessing
+from bench.backbones.backbone import AUTO, Backbone, Preprocessing, height_and_width
 from bench.backbones.checkpoint import verify
 from bench.backbones.keras_graph import GRAPHS, Arrays, Config, KerasGraph, input_shape
-from bench.errors import BenchError, require_integer, require_known
+from bench.errors import BenchError, require_known
 
 PREPROCESSINGS: dict[str, dict[str, Any]] = {
     "caffe": {"mean": (123.68, 116.779, 103.939), "std": (1.0,) * 3, "channel_order": "bgr"},
@@ -32,7 +33,7 @@ def keras_h5(
     weights: str,
     preprocessing: str | Mapping[str, Any],
     sha256: str | None = None,
-    input_size: int | None = None,
+    input_size: int | Sequence[int] | None = None,
     *,
     output_kind: str | None = None,
     cam_layer: str | None = AUTO,
@@ -44,8 +45,10 @@ def keras_h5(
     Args:
         weights: The file.
         preprocessing: A key of `PREPROCESSINGS`, or settings of `Preprocessing` except its size.
+            Networks of one channel, grey, need one number as mean and as std.
         sha256: The sha256 of the file, if it is to be verified.
-        input_size: Side of the input in pixels; needed only where the file leaves it open.
+        input_size: Side of the input in pixels, or its height and width; needed only where the
+            file leaves it open.
         output_kind: What the outputs are; read from the graph if None.
         cam_layer: Name of a layer (`outer.inner` in a nested model) for class activation maps;
             `auto`, as a rule the one that Xplique 1.1.0 takes (see `LayerTrace.find`); or None.
@@ -58,7 +61,7 @@ def keras_h5(
     """
     path = Path(weights).expanduser()
     digest = verify(path, sha256)  # first: HDF5 can hang on a file that is damaged in some places
-    module, num_classes, size = _read_network(path, input_size)
+    module, num_classes, (*shape, channels) = _read_network(path, input_size)
     output_kind = output_kind or module.output_kind()
     if output_kind is None:
         raise BenchError(
@@ -68,7 +71,7 @@ def keras_h5(
     backbone = Backbone(
         name=path.stem if name is None else str(name),
         module=module,
-        preprocessing=_preprocessing(preprocessing, size),
+        preprocessing=_preprocessing(preprocessing, shape, channels),
         output_kind=output_kind,
         num_classes=num_classes,
         cam_layer=None if cam_layer == AUTO else cam_layer,
@@ -79,12 +82,16 @@ def keras_h5(
     return backbone
 
 
-def _read_network(path: Path, input_size: int | None) -> tuple[KerasGraph, int, int]:
-    """A file's network, the number of its classes and the side of its input."""
+def _read_network(
+    path: Path, input_size: int | Sequence[int] | None
+) -> tuple[KerasGraph, int, tuple[int, int, int]]:
+    """A file's network, the number of its classes, and its input: height, width, channels."""
     model, groups = read_h5(path)
     try:
-        size = _input_size(_fixed_size(model), input_size)
-        return *_build(model["config"], groups, size), size
+        *fixed, channels = _fixed_input(model)
+        height, width = _input_size(fixed, input_size)
+        blank = torch.zeros(1, channels, height, width)
+        return *_build(model["config"], groups, blank), (height, width, channels)
     except BenchError as error:
         if str(error).startswith("input_size:"):
             raise
@@ -150,10 +157,10 @@ def _names(group: h5py.Group, key: str) -> list[str]:
 
 
 def _build(
-    config: Config, groups: dict[str, dict[str, NDArray[np.generic]]], size: int
+    config: Config, groups: dict[str, dict[str, NDArray[np.generic]]], blank: Tensor
 ) -> tuple[KerasGraph, int]:
-    """Builds the network and finds the number of its classes."""
-    arrays, blank = Arrays(groups), torch.zeros(1, 3, size, size)
+    """Builds the network and finds the number of its classes, by a blank input (1, C, H, W)."""
+    arrays = Arrays(groups)
     with torch.inference_mode(False), torch.no_grad():
         module = KerasGraph(config, arrays, [blank])
         outputs = module(blank)
@@ -169,43 +176,43 @@ def _build(
     return module, outputs.shape[1]
 
 
-def _fixed_size(model: Mapping[str, Any]) -> int | None:
-    """The side of the input that a file asks for; None if any would do."""
+def _fixed_input(model: Mapping[str, Any]) -> tuple[int | None, int | None, int]:
+    """Height, width and channels of the input that a file asks for; a side is None if any does."""
     if model["class_name"] not in GRAPHS:
         raise BenchError(
             f"expected a Functional or Sequential model, found {model['class_name']}, whose code "
             "is not in the file"
         )
-    *sides, channels = input_shape(model["config"])
-    if len(sides) != 2 or channels != 3:
-        raise BenchError(
-            f"expected an input of shape (height, width, 3), found {(*sides, channels)}"
-        )
-    fixed = {side for side in sides if side is not None}
-    if len(fixed) > 1:
-        raise BenchError(f"expected a square input, found {sides[0]} x {sides[1]}")
-    return fixed.pop() if fixed else None
+    shape = input_shape(model["config"])
+    if len(shape) != 3 or shape[2] not in (1, 3):
+        raise BenchError(f"expected an input of shape (height, width, 3 or 1), found {shape}")
+    return shape[0], shape[1], shape[2]
 
 
-def _input_size(fixed: int | None, given: int | None) -> int:
-    """The side of the input, by the file and by the user, who must not contradict it."""
+def _input_size(fixed: Sequence[int | None], given: int | Sequence[int] | None) -> tuple[int, int]:
+    """Height and width, by the file and by the user, who must not contradict it."""
     if given is None:
-        if fixed is not None:
-            return fixed
+        # Of a square whose file leaves one side open the other says both.
+        height, width = (side or next(filter(None, fixed), None) for side in fixed)
+        if height is not None and width is not None:
+            return height, width
         raise BenchError(
             "input_size: the file takes images of any size: set backbone.input_size to the side "
             "in pixels that the network was trained with"
         )
-    require_integer("input_size", given, 1)
-    if fixed not in (None, given):
-        raise BenchError(f"input_size: the file fixes it to {fixed}, found {given}: leave it out")
-    return given
+    height, width = height_and_width("input_size", given)
+    if any(side not in (None, asked) for side, asked in zip(fixed, (height, width), strict=True)):
+        sides = " x ".join(dict.fromkeys(str(side or "any") for side in fixed))
+        raise BenchError(f"input_size: the file fixes it to {sides}, found {given}: leave it out")
+    return height, width
 
 
-def _preprocessing(given: str | Mapping[str, Any], size: int) -> Preprocessing:
+def _preprocessing(
+    given: str | Mapping[str, Any], shape: Sequence[int], channels: int
+) -> Preprocessing:
     if isinstance(given, str):
         require_known("preprocessing", given, PREPROCESSINGS)
-        given = PREPROCESSINGS[given]
+        given = _of_channels(given, channels)
     settings = {"mean", "std", "channel_order", "resize", "crop"}
     for key in given:
         require_known("preprocessing", key, settings)
@@ -213,6 +220,29 @@ def _preprocessing(given: str | Mapping[str, Any], size: int) -> Preprocessing:
         if key not in given:
             raise BenchError(f"preprocessing: '{key}' is missing, three numbers for R, G and B")
     try:
-        return Preprocessing(size=size, **given)
+        made = Preprocessing(size=(shape[0], shape[1]), **given)
+        if made.channels != channels:
+            raise BenchError(
+                f"mean: expected {'one number' if channels == 1 else 'three numbers'}, the file's "
+                f"input having {channels}, found {list(made.mean)}"
+            )
+        return made
     except BenchError as error:
         raise BenchError(f"backbone.preprocessing.{error}") from error
+
+
+def _of_channels(name: str, channels: int) -> Mapping[str, Any]:
+    """Settings of a preprocessing by name, for inputs of so many channels.
+
+    Raises:
+        BenchError: Its channels differ, and the input has one.
+    """
+    settings = PREPROCESSINGS[name]
+    if channels == 3:
+        return settings
+    if any(len(set(settings[key])) > 1 for key in ("mean", "std")):
+        raise BenchError(
+            f"preprocessing: '{name}' is one of three channels, the file's input has one: set "
+            "backbone.preprocessing to {mean: NUMBER, std: NUMBER}"
+        )
+    return {key: settings[key][0] for key in ("mean", "std")}

@@ -43,7 +43,7 @@ def build_prototypes(
     """Makes class vectors from enrolled images, or reads them where they were made before.
 
     Args:
-        embedding: Inputs (B, 3, S, S) to embeddings (B, D); in eval mode. Is on `device` after.
+        embedding: Inputs (B, C, H, W) to embeddings (B, D); in eval mode. Is on `device` after.
         preprocessing: Images to inputs.
         enrolment: Labelled images of every class 0..K-1.
         cache: Folder of what was made before; the key is made of weights, preprocessing, pixels

@@ -38,7 +38,7 @@ def check_backbone(
     x = backbone.preprocess(list(noise)).to(device)
     outputs = scorer.outputs_in_batches(x)
     check_outputs(outputs, score, backbone.output_kind, backbone.dtype)
-    zero = backbone.preprocessing.to_rgb(torch.zeros(3)).tolist()
+    zero = backbone.preprocessing.to_rgb(torch.zeros(backbone.preprocessing.channels)).tolist()
     findings = {
         "input": _input(backbone.preprocessing),
         "zero baseline": f"RGB ({', '.join(f'{value:.6g}' for value in zero)})",
@@ -67,7 +67,8 @@ def check_backbone(
 def _input(made: Preprocessing) -> str:
     """Size, order and making of the network's inputs."""
     resized = made.resize if made.crop is None else f"{made.resize}, centre crop {made.crop}"
-    return f"{made.size} x {made.size}, {made.channel_order}, {resized}"
+    order = "grey" if made.channels == 1 else made.channel_order
+    return f"{made.shape[0]} x {made.shape[1]}, {order}, {resized}"
 
 
 def _layer(backbone: Backbone, name: str | None, reason: str = "") -> str:

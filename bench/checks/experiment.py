@@ -1,5 +1,6 @@
 """`bench check experiment=...`: can a published table be repeated here, and at what cost."""
 
+import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -234,7 +235,7 @@ class _Doctor:
             self.judge(False, _line(error), "methods that cannot be used")
             return
         runs = [MethodRun(name, method, method.passes(network)) for name, method in methods.items()]
-        cost = count_cost(dataset.samples, runs, protocol, network.preprocessing.size)
+        cost = count_cost(dataset.samples, runs, protocol, network.preprocessing.shape)
         seconds = estimate_seconds(
             cost, backbone, network, batch_size=self.batch_size, device=self.device
         )
@@ -247,7 +248,7 @@ class _Doctor:
         )
         kept = sum(not run.is_free for run in runs)
         pixel = np.dtype(DTYPES[self.settings.maps.dtype]).itemsize
-        needed = kept * len(dataset) * pixel * network.preprocessing.size**2
+        needed = kept * len(dataset) * pixel * math.prod(network.preprocessing.shape)
         if not self.settings.maps.keep:
             needed = 0
         folder = self.settings.maps.folder.absolute()

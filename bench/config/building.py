@@ -134,7 +134,7 @@ def build_explained(
     other = _network(settings.explain.backbone, settings, device)
     check_score(score, other.output_kind)
     for what, found, expected in (
-        ("inputs", other.preprocessing.size, backbone.preprocessing.size),
+        ("inputs", _input_shape(other), _input_shape(backbone)),
         ("classes", other.num_classes, backbone.num_classes),
     ):
         if found != expected:
@@ -144,6 +144,10 @@ def build_explained(
             )
     is_the_same = other.identity() == backbone.identity()
     return Explained(backbone if is_the_same else other, score, is_the_same)
+
+
+def _input_shape(backbone: Backbone) -> tuple[int, ...]:
+    return (backbone.preprocessing.channels, *backbone.preprocessing.shape)
 
 
 def build_methods(settings: RunSettings, console: Console) -> dict[str, Method]:

@@ -73,7 +73,7 @@ def repeatability(scorer: Scorer, x: Tensor) -> Repeatability:
 
     Args:
         scorer: The network; `on_forward` counts these passes as any others.
-        x: (N, 3, S, S) inputs, N >= 1; those that fill a batch are used.
+        x: (N, C, H, W) inputs, N >= 1; those that fill a batch are used.
 
     Raises:
         BenchError: Memory runs out and the batch may not shrink.

@@ -1,5 +1,6 @@
 """What a run will take, printed before it starts: passes, time and disk."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class Cost:
 
 
 def count_cost(
-    samples: Sequence[Sample], runs: Sequence[MethodRun], protocol: Protocol, size: int
+    samples: Sequence[Sample], runs: Sequence[MethodRun], protocol: Protocol, size: tuple[int, int]
 ) -> Cost:
     """Counts what `evaluate_runs` will do; methods whose passes nobody knows count none.
 
@@ -46,24 +47,25 @@ def count_cost(
         samples: The images.
         runs: The methods.
         protocol: How maps become curves.
-        size: Side of the networks' inputs.
+        size: Height and width of the networks' inputs.
     """
     curves = forward = backward = map_bytes = 0
     images: dict[str, set[int]] = {name: set() for name in protocol.metrics}
     for run in runs:
         lacking = run.missing(samples, protocol.metrics)
         for name, positions in lacking.items():
-            curves += protocol.metrics[name].passes_per_map((size, size)) * len(positions)
+            curves += protocol.metrics[name].passes_per_map(size) * len(positions)
             images[name] |= set(positions)
         missing = {samples[i].image_id for positions in lacking.values() for i in positions}
         if run.maps is not None:
             missing = {image_id for image_id in missing if image_id not in run.maps}
-            map_bytes += len(missing) * size * size * np.dtype(DTYPES[run.maps.dtype]).itemsize
+            pixel = np.dtype(DTYPES[run.maps.dtype]).itemsize
+            map_bytes += len(missing) * math.prod(size) * pixel
         passes = run.passes or Passes()
         forward += passes.forward * len(missing)
         backward += passes.backward * len(missing)
     for name, metric in protocol.metrics.items():
-        curves += metric.passes_per_image((size, size)) * len(images[name])
+        curves += metric.passes_per_image(size) * len(images[name])
     return Cost(int(curves), forward, backward, map_bytes)
 
 
@@ -111,8 +113,8 @@ def _seconds_a_pass(
 
 
 def _time_batch(backbone: Backbone, batch_size: int, device: torch.device, backward: bool) -> float:
-    size = backbone.preprocessing.size
-    x = torch.zeros(batch_size, 3, size, size, device=device)
+    made = backbone.preprocessing
+    x = torch.zeros(batch_size, made.channels, *made.shape, device=device)
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_(backward)
     started = now(device)
     with torch.inference_mode(not backward):

@@ -92,7 +92,7 @@ class PictureKeeper:
         )
 
     def _seen(self, x: Tensor) -> NDArray[np.uint8]:
-        """RGB (S, S, 3) of an input (1, 3, S, S)."""
+        """RGB (H, W, 3) of an input (1, C, H, W)."""
         rgb = self.backbone.preprocessing.to_rgb(x[0].permute(1, 2, 0))
         return rgb.round().clamp(0, 255).byte().numpy()
 
@@ -161,8 +161,7 @@ class MapKeeper:
     @property
     def _size(self) -> tuple[int, int]:
         """Of a map."""
-        side = self.explainer.scorer.backbone.preprocessing.size
-        return side, side
+        return self.explainer.scorer.backbone.preprocessing.shape
 
     def _batch(self, sample: Sample) -> Batch:
         image = sample.read()

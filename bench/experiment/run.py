@@ -110,7 +110,7 @@ def _run_experiment(settings: RunSettings, console: Console, changes: Sequence[s
         run.stored.set_label(name, run.label, reproduction(settings.reproduces, run, changes))
     _tell_stored(runs, len(dataset), console)
     _tell_shard(experiment, console)
-    size = experiment.explained.backbone.preprocessing.size
+    size = experiment.explained.backbone.preprocessing.shape
     cost = count_cost(experiment.samples, runs, protocol, size)
     _tell_cost(experiment, runs, cost, console)
     with _progress(console, cost.passes) as advance:
@@ -504,10 +504,11 @@ def _check_repeatability(
 
 def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) -> None:
     """Says which colour a constant baseline is: the same zero differs from network to network."""
+    channels = backbone.preprocessing.channels
     for name, curve in protocol.curves.items():
         baseline = curve.baseline
         if not baseline.depends_on_image:
-            inputs = Inputs(torch.zeros(1, 3, 1, 1), to_input=backbone.to_input)
+            inputs = Inputs(torch.zeros(1, channels, 1, 1), to_input=backbone.to_input)
             rgb = backbone.preprocessing.to_rgb(baseline(inputs).flatten()).tolist()
             colour = ", ".join(f"{value:.6g}" for value in rgb)
             console.print(f"{name} baseline: RGB ({colour})", highlight=False)

@@ -23,7 +23,7 @@ class Inputs:
         x: (B, C, H, W) model inputs.
         image_ids: B ids, to key noise.
         seed: The run's seed.
-        to_input: RGB in 0..255 (..., 3) to model input values (..., 3).
+        to_input: RGB in 0..255 (..., 3) to model input values (..., C).
     """
 
     x: Tensor
@@ -95,10 +95,10 @@ class ConstantBaseline(Baseline):
         object.__setattr__(self, "rgb", colour)
 
     def __call__(self, inputs: Inputs) -> Tensor:
-        """Returns (1, 3, 1, 1): the colour as input values."""
-        _require_rgb("constant", inputs.x)
+        """Returns (1, C, 1, 1): the colour as input values."""
         colour = inputs.to_input(torch.tensor(self.rgb, dtype=torch.float32))
-        return colour.to(inputs.x).view(1, 3, 1, 1)
+        _require_channels("constant", colour, inputs.x)
+        return colour.to(inputs.x).view(1, -1, 1, 1)
 
     def in_words(self) -> str:
         """See `Baseline`."""
@@ -170,22 +170,24 @@ class UniformBaseline(Baseline):
     depends_on_image: ClassVar[bool] = True
 
     def __call__(self, inputs: Inputs) -> Tensor:
-        """Returns (B, 3, H, W)."""
-        _require_rgb("uniform", inputs.x)
+        """Returns (B, C, H, W)."""
         shape = (*inputs.x.shape[2:], 3)
         noise = [
             torch.rand(shape, generator=generator(inputs.seed, "UniformBaseline", image_id)) * 255
             for image_id in inputs.image_ids
         ]
-        return inputs.to_input(torch.stack(noise)).permute(0, 3, 1, 2).to(inputs.x)
+        values = inputs.to_input(torch.stack(noise))
+        _require_channels("uniform", values, inputs.x)
+        return values.permute(0, 3, 1, 2).to(inputs.x)
 
     def in_words(self) -> str:
         """See `Baseline`."""
         return "uniform noise, the same for all methods"
 
 
-def _require_rgb(kind: str, x: Tensor) -> None:
-    if x.shape[1] != 3:
+def _require_channels(kind: str, values: Tensor, x: Tensor) -> None:
+    """Refuses colours (..., 3) where nobody says what they are in inputs (B, C, H, W)."""
+    if values.shape[-1] != x.shape[1]:
         raise BenchError(
             f"baseline '{kind}': expected inputs of 3 channels, red, green and blue, found "
             f"{x.shape[1]}: choose a protocol whose baseline is zero, mean or blur"

@@ -52,9 +52,10 @@ class NetworkIdentity:
     classes_of_one_output: list[int] | None = None
 
     @property
-    def size(self) -> int | None:
-        """Side of its inputs in pixels; None where it is not on record."""
-        return self.preprocessing.get("size")
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width of its inputs in pixels; None where that is not on record."""
+        size = self.preprocessing.get("size")
+        return (size, size) if isinstance(size, int) else size and tuple(size)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class MetricRows:
         self.metric = metric
         self.key = rows_key(identity.key, metric, protocol)
         self.folder = run_folder / f"{file_name(metric.name)}-{self.key[:12]}"
-        self._side = identity.backbone.size
+        self._shape = identity.backbone.shape
         self._images_of_part: dict[str, frozenset[str]] = {}
 
     def columns(self) -> dict[str, int | None]:
@@ -43,8 +43,8 @@ class MetricRows:
         Where it is not on record how large the network's inputs are, a curve whose length depends
         on that has 0 points: any number will do.
         """
-        sides = (self._side, self._side) if self._side else (1, 2)
-        small, large = (self.metric.columns((side, side)) for side in sides)
+        shapes = (self._shape, self._shape) if self._shape else ((1, 1), (2, 2))
+        small, large = map(self.metric.columns, shapes)
         return {name: points if large[name] == points else 0 for name, points in small.items()}
 
     def rows(self) -> pd.DataFrame:

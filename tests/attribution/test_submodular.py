@@ -295,8 +295,12 @@ def test_cosines_and_networks_without_features():
     assert Smdl(None, 3, 1)(Scorer(model, "output", 4), batch).isfinite().all()
     model.feature_layer = None
     assert Smdl(None, 3, 1, effectiveness=0)(Scorer(model, "output", 4), batch).isfinite().all()
-    with pytest.raises(BenchError, match="names no feature layer"):
-        Smdl(None, 3, 1)(Scorer(model, "output", 4), batch)
+    Smdl(None, 3, 1, effectiveness=0).check(model)
+    for needs in (Smdl(None, 3, 1), Smdl(None, 3, 1, effectiveness=0, consistency_of="embedding")):
+        with pytest.raises(BenchError, match="names no feature layer"):
+            needs.check(model)  # before a pass is spent
+        with pytest.raises(BenchError, match="names no feature layer"):
+            needs(Scorer(model, "output", 4), batch)
 
 
 def test_prior_and_uncertainty_network_are_part_of_its_identity():

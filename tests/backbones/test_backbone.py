@@ -44,9 +44,48 @@ def test_bgr_swaps_channels_after_normalising():
 def test_crop_keeps_the_aspect_ratio_and_takes_the_centre():
     """A ramp along the longer side loses as much at both ends."""
     ramp = np.broadcast_to(np.arange(40, dtype=np.uint8)[None, :, None], (20, 40, 3))
-    square = replace(PREPROCESSING, size=10, crop=0.5).to_square(ramp)  # shorter side: 20
+    square = replace(PREPROCESSING, size=10, crop=0.5).to_size(ramp)  # shorter side: 20
     assert square.shape == (10, 10, 3)
     assert square[0, :, 0].tolist() == list(range(15, 25))
+
+
+def test_inputs_that_are_no_squares():
+    image = np.random.default_rng(0).integers(0, 256, (31, 23, 3), dtype=np.uint8)
+    made = replace(PREPROCESSING, size=[12, 8])
+    assert made.shape == made.size == (12, 8)
+    resized = torch.from_numpy(cv2.resize(image, (8, 12))).float()
+    assert torch.equal(made([image]), made.to_input(resized).permute(2, 0, 1)[None])
+    assert replace(PREPROCESSING, size=(8, 8)) == PREPROCESSING  # one size, one hash
+
+
+@pytest.mark.parametrize("shape", [(20, 40), (40, 20), (24, 16)])
+def test_crop_to_what_is_no_square(shape):
+    """Resized until it covers 24 x 16, of which the middle half is taken."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.uint8)
+    cropped = replace(PREPROCESSING, size=(12, 8), crop=0.5).to_size(
+        np.dstack([rows, columns, columns])
+    )
+    assert cropped.shape == (12, 8, 3)
+    middles = cropped[..., :2].reshape(-1, 2).mean(axis=0)
+    assert middles == pytest.approx([(side - 1) / 2 for side in shape], abs=0.6)
+    height, width = (np.ptp(cropped[..., axis]) / (side - 1) for axis, side in enumerate(shape))
+    scale = max(24 / shape[0], 16 / shape[1])
+    assert height == pytest.approx(12 / (shape[0] * scale), abs=0.06)
+    assert width == pytest.approx(8 / (shape[1] * scale), abs=0.06)
+
+
+def test_grey_inputs():
+    grey = Preprocessing((9, 7), mean=120, std=[60])
+    level = np.random.default_rng(0).integers(0, 256, (9, 7, 1), dtype=np.uint8)
+    x = grey([level.repeat(3, axis=2)])
+    assert x.shape == (1, 1, 9, 7)
+    expected = (torch.from_numpy(level).float() - 120) / 60
+    assert torch.equal(x[0, 0], expected[..., 0])  # of grey pixels no bit is lost
+    assert torch.equal(
+        grey.to_rgb(x.permute(0, 2, 3, 1))[0].round(), torch.tensor(level.repeat(3, 2))
+    )
+    (value,) = grey.to_input(torch.tensor([10.0, 200, 60])).tolist()
+    assert value == pytest.approx((0.299 * 10 + 0.587 * 200 + 0.114 * 60 - 120) / 60, abs=1e-6)
 
 
 @pytest.mark.parametrize("resize", RESIZES)
@@ -59,7 +98,7 @@ def test_every_resize_gives_squares(resize, crop):
 
 def test_pillow_averages_what_opencv_skips():
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    spread = {r: replace(PREPROCESSING, resize=r).to_square(noise).std() for r in RESIZES}
+    spread = {r: replace(PREPROCESSING, resize=r).to_size(noise).std() for r in RESIZES}
     for smooth in ("pil_bilinear", "pil_bicubic", "cv2_area"):
         assert 3 * spread[smooth] < min(spread["cv2_linear"], spread["cv2_cubic"])
 
@@ -70,6 +109,10 @@ def test_pillow_averages_what_opencv_skips():
         ({"size": 0}, "size: expected an integer >= 1"),
         ({"mean": (1.0, 2.0)}, "mean: expected three numbers"),
         ({"mean": "abc"}, "mean: expected three numbers"),
+        ({"mean": 1}, "std: expected as many numbers as mean has, 1, found 3"),
+        ({"mean": 1, "std": 2, "channel_order": "bgr"}, "channel_order: expected rgb where mean"),
+        ({"size": [1, 2, 3]}, r"size: expected a side, or height and width, found \[1, 2, 3\]"),
+        ({"size": [8, 0]}, "size: expected an integer >= 1, found 0"),
         ({"std": (1.0, 0.0, 1.0)}, "std: expected no zero"),
         ({"channel_order": "brg"}, "channel_order.*Known: bgr, rgb"),
         ({"resize": "linear"}, "Did you mean 'cv2_linear'"),

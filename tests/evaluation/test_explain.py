@@ -50,7 +50,7 @@ def run(
 
 def cost_of(kept):
     runs = method_runs(METHODS, network=backbone(), maps=kept)
-    return count_cost(SAMPLES, runs, PROTOCOL, SIZE)
+    return count_cost(SAMPLES, runs, PROTOCOL, (SIZE, SIZE))
 
 
 def maps_of(results):

@@ -270,7 +270,7 @@ def test_forward_passes_are_counted(samples):
     scorer = Scorer(backbone(), protocol.score, 1, on_forward=made.append)
     runs = method_runs(METHODS, network=backbone())
     list(evaluate_runs(samples, scorer, runs, protocol, device=CPU))
-    told = count_cost(samples, runs, protocol, SIZE)
+    told = count_cost(samples, runs, protocol, (SIZE, SIZE))
     assert told == Cost(curves=7 * 4 * (24 + 9), forward=7 * (1 + 5), backward=7, map_bytes=0)
     assert (
         sum(made) == told.curves + told.forward + 7 + 1
@@ -284,7 +284,7 @@ def test_mufidelity_is_a_column_and_its_passes_are_shared(samples):
     methods = {"random": Random(), "edge": Edge()}
     runs = method_runs(methods, network=backbone())
     results = list(evaluate_runs(samples[:2], scorer, runs, protocol, device=CPU))
-    told = count_cost(samples[:2], runs, protocol, SIZE)
+    told = count_cost(samples[:2], runs, protocol, (SIZE, SIZE))
     assert told == Cost(curves=2 * (2 * 18 + 200), forward=0, backward=0, map_bytes=0)
     assert sum(made) == told.curves + 2 + 1
     x = scorer.backbone.preprocess([sample.read() for sample in samples[:2]])

@@ -46,7 +46,7 @@ def test_curve_against_a_slow_loop_on_uint8_images(name):
     for sample, saliency_map, row in zip(
         samples, result.maps.numpy(), result.rows.to_dict("records"), strict=True
     ):
-        square = network.preprocessing.to_square(sample.read())
+        square = network.preprocessing.to_size(sample.read())
         order = np.argsort(-saliency_map.ravel())
         for point in range(steps + 1):
             shown = np.zeros(SIZE * SIZE, bool)
