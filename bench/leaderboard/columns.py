@@ -212,12 +212,15 @@ def _mean_column(statistic: Statistic) -> Column:
 def _interval_column(statistic: Statistic) -> Column:
     names = [f"{statistic.name}_ci_low", statistic.column, f"{statistic.name}_ci_high"]
     names.append(published_column(statistic))
+    digits = max(statistic.digits - 1, 0)
 
     def ends(row: Record) -> Ends:
         return Ends(*(number_in(row, name) for name in names))
 
     def text(row: Record) -> str:
-        return f"{row[names[0]]:.3f}..{row[names[2]]:.3f}" if known(row, names[0]) else ""
+        if not known(row, names[0]):
+            return ""
+        return f"{row[names[0]]:.{digits}f}..{row[names[2]]:.{digits}f}"
 
     return Column(
         "95 %",
