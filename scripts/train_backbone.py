@@ -38,7 +38,8 @@ from torch.nn import functional
 
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing, state_sha256
-from bench.backbones.checkpoint import file_sha256, load_strictly, read_state, verify
+from bench.backbones.checkpoint import file_sha256, read_state, verify
+from bench.backbones.loading import load_strictly
 from bench.config.building import build_backbone, build_dataset
 from bench.config.composing import compose_run
 from bench.config.reading import read_settings

@@ -15,7 +15,10 @@ _EPSILON = 1e-5
 
 
 def arcface_r100(
-    weights: str, sha256: str | None = None, **settings: Unpack[HeadSettings]
+    weights: str,
+    sha256: str | None = None,
+    key: str | None = None,
+    **settings: Unpack[HeadSettings],
 ) -> Backbone:
     """ArcFace's iResNet-100: 112 px, RGB, (x - 127.5) / 128, embeddings of 512.
 
@@ -24,6 +27,7 @@ def arcface_r100(
             `state_dict_backbone`; or an uncertainty network of arXiv 2402.09164
             (`edl-101-*.pth`), whose linear head gives logits.
         sha256: The sha256 of that file, if it is to be verified.
+        key: Which entry of that file (see `bench.backbones.checkpoint.read_state`).
         **settings: See `bench.backbones.face.HeadSettings`.
 
     Raises:
@@ -34,6 +38,7 @@ def arcface_r100(
         EmbeddingNetwork("arcface_r100", IResNet(), preprocessing, EMBEDDING),
         weights=weights,
         sha256=sha256,
+        key=key,
         classifier="fc2",
         containers=("state_dict_backbone", *CONTAINERS),
         **settings,

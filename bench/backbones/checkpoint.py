@@ -1,23 +1,64 @@
-"""Checkpoint files: read without running anything that is in them, and loaded strictly."""
+"""Checkpoint files, read without running anything that is in them."""
 
 import hashlib
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.errors import BenchError
+from bench.errors import BenchError, warn
 
-CONTAINERS = ("state_dict", "model", "model_state_dict", "net")
-"""Keys under which training scripts keep a state dict."""
+CONTAINERS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "net",
+    "net_state_dict",
+    "model_state",
+    "weights",
+    "params",
+)
+"""Keys under which training scripts keep a state dict; the first that a file has is taken."""
 
-_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+AVERAGED = "n_averaged"
+"""The counter that `torch.optim.swa_utils.AveragedModel` keeps beside its weights."""
+
+_WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+class _Unread:
+    """Stands for an object beside the weights: takes what the file gives it and keeps nothing."""
+
+    def __new__(cls, *_: object) -> "_Unread":
+        return object.__new__(cls)
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+_READ_PAST = (
+    "argparse.Namespace",
+    "numpy.core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.ndarray",
+    "numpy.dtype",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+)
+"""What training scripts save beside the weights: arguments, numbers, paths. None of these is looked
+up or built: `_Unread` stands in the place of each."""
 
 
 def file_sha256(path: Path) -> str:
@@ -50,19 +91,23 @@ def verify(path: Path, sha256: str | None) -> str:
     return found
 
 
-def read_state(path: Path, containers: Sequence[str] = CONTAINERS) -> dict[str, Tensor]:
+def read_state(
+    path: Path, containers: Sequence[str] = CONTAINERS, key: str | None = None
+) -> dict[str, Tensor]:
     """Reads a state dict from a .safetensors, .pth or .pt file; the content says which it is.
 
     Args:
-        path: The file. The state dict may be bare or under one of `containers`, its names with or
-            without `module.` or `_orig_mod.` in front.
-        containers: Keys to look under, in this order.
+        path: The file. Names may have `module.` or `_orig_mod.` in front, which is taken off.
+        containers: Keys that the state dict may be under, in this order, if it is not bare; the
+            only one that there is may have any key.
+        key: The key of the state dict, with dots if it lies deeper, or what its names begin with.
 
     Returns:
         Names to tensors on the CPU.
 
     Raises:
-        BenchError: The file is missing, broken, of another format, holds code, or no state dict.
+        BenchError: The file is missing, broken, of another format, holds code, or no state dict,
+            or several.
     """
     try:
         with path.open("rb") as file:
@@ -74,46 +119,22 @@ def read_state(path: Path, containers: Sequence[str] = CONTAINERS) -> dict[str, 
             f"weights: '{path}' is an HDF5 file: if Keras wrote it, choose backbone=keras_h5"
         )
     content = _read_safetensors(path) if head[8:] == b"{" else _read_pickle(path)
-    return _without_prefix(_state_dict(path, content, containers))
+    if not isinstance(content, Mapping) or not content:
+        raise BenchError(f"weights: '{path}' holds no state dict, but a {type(content).__name__}")
+    if key is not None:
+        return _entry(path, content, containers, key)
+    return without_wrappers(_only_entry(path, content, containers))
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Loads a state dict whose names and shapes must all fit.
-
-    BatchNorm's `num_batches_tracked`, which older files lack, plays no part in evaluation.
-
-    Args:
-        module: Gets the values.
-        state: As `read_state` gives it.
-        path: Where it comes from, for the message.
-
-    Raises:
-        BenchError: Names are missing or unexpected, or shapes differ; it names the first ten.
-    """
-    expected = module.state_dict()
-    counters = {name for name in expected if name.endswith("num_batches_tracked")}
-    missing = [name for name in expected if name not in state and name not in counters]
-    unexpected = [name for name in state if name not in expected]
-    reshaped = [
-        f"{name}: expected {tuple(expected[name].shape)}, found {tuple(state[name].shape)}"
-        for name in expected
-        if name in state and expected[name].shape != state[name].shape
-    ]
-    problems = [
-        f"{len(names)} {what} ({'; '.join(names[:10])}{', ...' if len(names) > 10 else ''})"
-        for what, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", reshaped),
-        )
-        if names
-    ]
-    if problems:
-        raise BenchError(
-            f"weights: '{path}' does not fit the network: {', '.join(problems)}; check "
-            "backbone.name and backbone.num_classes"
-        )
-    module.load_state_dict({name: state.get(name, expected[name]) for name in expected})
+def without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Takes `module.` and `_orig_mod.` off, where all names have it (but SWA's counter)."""
+    names = [name for name in state if name != AVERAGED]
+    for prefix in _WRAPPERS:
+        if names and all(name.startswith(prefix) for name in names):
+            return without_wrappers(
+                {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+            )
+    return dict(state)
 
 
 def _read_safetensors(path: Path) -> object:
@@ -124,9 +145,12 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _read_pickle(path: Path) -> object:
-    """Reads what torch.save wrote, tensors and plain containers only."""
+    """Reads what torch.save wrote: tensors, plain containers, and nothing of `_READ_PAST`."""
+    _refuse_programs(path)
+    unread: list[Any] = [(_Unread, name) for name in _READ_PAST]
     try:
-        with path.open("rb") as file:  # given a name, torch goes by its suffix
+        with path.open("rb") as file, torch.serialization.safe_globals(unread):
+            # Not given the name: torch would go by its suffix.
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -143,24 +167,106 @@ def _read_pickle(path: Path) -> object:
         raise BenchError(f"weights: '{path}' is broken: {type(error).__name__}") from None
 
 
-def _state_dict(path: Path, content: object, containers: Sequence[str]) -> Mapping[str, Tensor]:
-    for key in containers:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if not isinstance(content, Mapping) or not content:
-        raise BenchError(f"weights: '{path}' holds no state dict, but a {type(content).__name__}")
-    others = [name for name, value in content.items() if not isinstance(value, Tensor)]
-    if others:
+def _refuse_programs(path: Path) -> None:
+    """Refuses archives of networks with their code, which torch.load would not read."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.rpartition("/")[2] for name in archive.namelist()}
+    except zipfile.BadZipFile:  # a broken file, which reading it says
+        return
+    for mark, what, load in (
+        ("constants.pkl", "TorchScript", "torch.jit.load(FILE)"),
+        ("archive_format", "torch.export", "torch.export.load(FILE)"),
+    ):
+        if mark in names:
+            raise BenchError(
+                f"weights: '{path}' is a {what} archive, a network with its code, which is not "
+                "run: where you trust the file, save its weights alone, "
+                f"torch.save({load}.state_dict(), 'weights.pth')"
+            )
+
+
+def _is_state(content: object) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and bool(content)
+        and all(isinstance(value, Tensor) for value in content.values())
+        and all(isinstance(name, str) for name in content)
+    )
+
+
+def _entries(content: Mapping[Any, Any], depth: int = 3) -> Iterator[tuple[str, Any]]:
+    """The state dicts in a file, by key with dots."""
+    for key, value in content.items():
+        if not isinstance(key, str):  # an optimizer numbers what it keeps
+            continue
+        if _is_state(value):
+            yield key, value
+        elif isinstance(value, Mapping) and depth > 1:
+            for inner, state in _entries(value, depth - 1):
+                yield f"{key}.{inner}", state
+
+
+def _only_entry(
+    path: Path, content: Mapping[Any, Any], containers: Sequence[str]
+) -> Mapping[str, Tensor]:
+    """The state dict that is meant where no key is given."""
+    if _is_state(content):
+        return content
+    entries = dict(_entries(content))
+    known = [key for key in containers if key in entries]
+    if not entries:
         raise BenchError(
             f"weights: '{path}' holds no state dict: expected tensors, bare or under "
-            f"{', '.join(containers)}; found the keys {', '.join(map(str, list(content)[:10]))}"
+            f"{', '.join(containers)}; found {_keys(content)}"
         )
-    return content
+    if not known and len(entries) > 1:
+        raise BenchError(
+            f"weights: '{path}' holds {len(entries)} state dicts ({_listed(entries)}): choose one, "
+            f"backbone.key={next(iter(entries))}"
+        )
+    chosen = known[0] if known else next(iter(entries))
+    names = _names(entries[chosen])
+    same = [key for key in entries if key != chosen and _names(entries[key]) == names]
+    if same:
+        warn(
+            f"weights: '{path}' holds the network {len(same) + 1} times: {chosen} is taken, "
+            f"backbone.key={same[0]} takes {' or '.join(same)}"
+        )
+    return entries[chosen]
 
 
-def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            return _without_prefix({name[len(prefix) :]: tensor for name, tensor in state.items()})
-    return dict(state)
+def _names(state: Mapping[str, Tensor]) -> set[str]:
+    return set(without_wrappers(state)) - {AVERAGED}
+
+
+def _entry(
+    path: Path, content: Mapping[Any, Any], containers: Sequence[str], key: str
+) -> dict[str, Tensor]:
+    """The state dict under a key, or what begins with it in the state dict that is meant."""
+    entries = {"": content} if _is_state(content) else dict(_entries(content))
+    if key in entries:
+        return without_wrappers(entries[key])
+    candidates = [*entries]
+    for outer in sorted(entries, key=lambda name: name not in containers):
+        state = without_wrappers(entries[outer])
+        start = f"{key.removeprefix(f'{outer}.')}."
+        inside = {name.removeprefix(start): state[name] for name in state if name.startswith(start)}
+        if inside:
+            return without_wrappers(inside)
+        candidates += dict.fromkeys(name.partition(".")[0] for name in state)
+    raise BenchError(
+        f"weights: '{path}' has nothing under backbone.key={key}: expected one of "
+        f"{_listed([name for name in candidates if name]) or 'its keys'}; found {_keys(content)}"
+    )
+
+
+def _listed(keys: Sequence[str] | Mapping[str, Any]) -> str:
+    names = list(dict.fromkeys(keys))
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+def _keys(content: Mapping[Any, Any]) -> str:
+    return f"the keys {_listed([str(key) for key in content])}"

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.backbones.backbone import Backbone, Preprocessing, convolutions
-from bench.backbones.checkpoint import CONTAINERS, load_strictly, read_state, verify
+from bench.backbones.checkpoint import CONTAINERS, read_state, verify
+from bench.backbones.loading import load_strictly
 from bench.backbones.prototypes import build_prototypes
 from bench.datasets.dataset import Dataset
 from bench.device import resolve_batch_size, resolve_device
@@ -124,6 +125,7 @@ def face_backbone(
     *,
     weights: str,
     sha256: str | None,
+    key: str | None = None,
     classifier: str,
     containers: Sequence[str] = CONTAINERS,
     **settings: Unpack[HeadSettings],
@@ -134,6 +136,7 @@ def face_backbone(
         network: Gets the weights.
         weights: The checkpoint.
         sha256: The sha256 of the checkpoint, if it is to be verified.
+        key: Which entry of the checkpoint (see `bench.backbones.checkpoint.read_state`).
         classifier: Name in the checkpoint of a linear layer that gives logits of embeddings. It
             serves if it is there and the settings name neither head nor gallery.
         containers: See `bench.backbones.checkpoint.read_state`.
@@ -144,7 +147,7 @@ def face_backbone(
     """
     path = Path(weights).expanduser()
     digest = verify(path, sha256)
-    state = read_state(path, containers)
+    state = read_state(path, containers, key)
     linear = {key: value for key, value in state.items() if key.startswith(f"{classifier}.")}
     others = {key: value for key, value in state.items() if key not in linear}
     if not linear or settings.get("head") or settings.get("gallery"):

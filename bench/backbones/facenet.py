@@ -12,13 +12,19 @@ EMBEDDING = 512
 SIZE = 160
 
 
-def facenet(weights: str, sha256: str | None = None, **settings: Unpack[HeadSettings]) -> Backbone:
+def facenet(
+    weights: str,
+    sha256: str | None = None,
+    key: str | None = None,
+    **settings: Unpack[HeadSettings],
+) -> Backbone:
     """InceptionResnetV1: 160 px, RGB, (x - 127.5) / 128, embeddings of 512.
 
     Args:
         weights: A checkpoint of facenet-pytorch (`20180402-114759-vggface2.pt`), whose
             classifier (8631 classes of VGGFace2) gives logits.
         sha256: The sha256 of that file, if it is to be verified.
+        key: Which entry of that file (see `bench.backbones.checkpoint.read_state`).
         **settings: See `bench.backbones.face.HeadSettings`.
 
     Raises:
@@ -31,6 +37,7 @@ def facenet(weights: str, sha256: str | None = None, **settings: Unpack[HeadSett
         EmbeddingNetwork("facenet", embedding, preprocessing, EMBEDDING),
         weights=weights,
         sha256=sha256,
+        key=key,
         classifier="logits",
         **settings,
     )

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbones.backbone import Backbone, Preprocessing
-from bench.backbones.checkpoint import load_strictly, verify
+from bench.backbones.checkpoint import verify
 from bench.backbones.face import EmbeddingNetwork, HeadSettings, cosine_backbone
+from bench.backbones.loading import load_strictly
 from bench.errors import BenchError
 
 EMBEDDING = 128

@@ -11,7 +11,8 @@ from timm.data import resolve_model_data_config
 from torch import nn
 
 from bench.backbones.backbone import AUTO, Backbone, Preprocessing, convolutions
-from bench.backbones.checkpoint import load_strictly, read_state, verify
+from bench.backbones.checkpoint import read_state, verify
+from bench.backbones.loading import load_strictly
 from bench.errors import BenchError, require_integer, require_known
 
 _TIMM = "Wightman 2019, github.com/huggingface/pytorch-image-models"
@@ -25,6 +26,7 @@ def timm_model(
     num_classes: int | None = None,
     *,
     sha256: str | None = None,
+    key: str | None = None,
     output_kind: str = "logits",
     cam_layer: str | None = AUTO,
     feature_layer: str | None = None,
@@ -38,6 +40,7 @@ def timm_model(
         preprocessing: Settings of `Preprocessing`; size, mean and std that are None are timm's.
         num_classes: Outputs; None: as many as timm's default.
         sha256: The sha256 of the checkpoint file, if it is to be verified.
+        key: Which entry of the checkpoint file (see `bench.backbones.checkpoint.read_state`).
         output_kind: What the outputs are.
         cam_layer: A submodule, `auto` or None.
         feature_layer: A submodule or None.
@@ -60,6 +63,7 @@ def timm_model(
         output_kind,
         weights=file,
         sha256=sha256,
+        key=key,
         cam_layer=cam_layer,
         feature_layer=feature_layer,
     )
@@ -76,6 +80,7 @@ def torch_module(
     *,
     weights: str | None = None,
     sha256: str | None = None,
+    key: str | None = None,
     cam_layer: str | None = AUTO,
     feature_layer: str | None = None,
 ) -> Backbone:
@@ -88,6 +93,7 @@ def torch_module(
         output_kind: What the outputs are.
         weights: Checkpoint file; None: the module has its weights already.
         sha256: The sha256 of the checkpoint file, if it is to be verified.
+        key: Which entry of the checkpoint file (see `bench.backbones.checkpoint.read_state`).
         cam_layer: A submodule, `auto` (see `LayerTrace.find`) or None.
         feature_layer: A submodule or None.
 
@@ -104,9 +110,10 @@ def torch_module(
     if weights is not None:
         path = Path(weights).expanduser()
         digest = verify(path, sha256)
-        load_strictly(module, read_state(path), path)
-    elif sha256 is not None:
-        raise BenchError("sha256: expected weights beside it, found none")
+        load_strictly(module, read_state(path, key=key), path, name)
+    elif sha256 is not None or key is not None:
+        setting = "key" if sha256 is None else "sha256"
+        raise BenchError(f"{setting}: expected weights=FILE beside it, found none")
     backbone = Backbone(
         name=name,
         module=module,

@@ -1,14 +1,19 @@
 import argparse
+import collections
 import hashlib
 import os
+import pathlib
+import pickle
+import warnings
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from toy import ConvModel
 
-from bench.backbones.checkpoint import file_sha256, load_strictly, read_state, verify
-from bench.errors import BenchError
+from bench.backbones.checkpoint import file_sha256, read_state, verify
+from bench.errors import BenchError, BenchWarning
 
 
 @pytest.fixture
@@ -58,7 +63,9 @@ class Evil:
     [
         ({"state_dict": {"a": Evil()}}, r"posix\.mkdir"),
         (ConvModel(), r"toy\.ConvModel"),
-        ({"state_dict": {"a": torch.zeros(1)}, "args": argparse.Namespace()}, "Namespace"),
+        ({"state_dict": {"a": torch.zeros(1)}, "args": argparse.Namespace(a=Evil())}, "mkdir"),
+        ({"state_dict": {"a": torch.zeros(1)}, "cfg": collections.deque()}, "deque"),
+        (argparse.Namespace(a=Evil()), "mkdir"),
     ],
 )
 def test_code_is_never_run(tmp_path, monkeypatch, content, name):
@@ -101,7 +108,9 @@ def test_keras_files_are_sent_elsewhere(tmp_path):
     [
         ([torch.zeros(1)], "but a list"),
         ({}, "but a dict"),
-        ({"epoch": 3, "weights": {"a": torch.zeros(1)}}, "the keys epoch, weights"),
+        ({"epoch": 3, "weights": {"a": [1.0]}}, "the keys epoch, weights"),
+        ({"epoch": 3, "a": torch.zeros(1)}, "the keys epoch, a"),
+        ({"state": {0: {"step": torch.zeros(1)}}}, "the keys state"),  # an optimizer
     ],
 )
 def test_no_state_dict(tmp_path, content, found):
@@ -119,28 +128,96 @@ def test_sha256_is_computed_and_verified(tmp_path):
         verify(path, "0" * 64)
 
 
-def test_strict_loading(tmp_path, state):
-    module = ConvModel(seed=4)
-    load_strictly(module, state, tmp_path)
-    assert equal(module.state_dict(), state)
-    del state["norm.num_batches_tracked"]
-    load_strictly(module, state, tmp_path)
+def written(folder, content):
+    torch.save(content, folder / "weights.pth")
+    return folder / "weights.pth"
 
 
-def test_what_does_not_fit_is_named_with_both_shapes(tmp_path, state):
-    del state["first.bias"]
-    state["extra"] = torch.zeros(1)
-    state["head.weight"] = torch.zeros(9, 8)
-    with pytest.raises(BenchError) as error:
-        load_strictly(ConvModel(), state, tmp_path / "other.pth")
-    message = str(error.value)
-    assert "other.pth" in message
-    assert "1 missing (first.bias)" in message
-    assert "1 unexpected (extra)" in message
-    assert "1 of another shape (head.weight: expected (4, 8), found (9, 8))" in message
+def test_what_training_scripts_save_beside_the_weights_is_read_past(tmp_path, state):
+    """Arguments, numpy scalars and arrays, paths: nothing of them is looked up or built."""
+    allowed = torch.serialization.get_safe_globals()
+    arguments = argparse.Namespace(lr=0.1, output=pathlib.Path("a/b"), best=np.float64(3))
+    beside = {"args": arguments, "best": np.float32(0.5), "step": np.int64(3), "lrs": np.zeros(3)}
+    assert equal(read_state(written(tmp_path, {"model": state, **beside})), state)
+    old = {"model": state, "args": arguments}
+    torch.save(old, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert equal(read_state(tmp_path / "old.pth"), state)
+    assert torch.serialization.get_safe_globals() == allowed
 
 
-def test_only_the_first_ten_are_named(tmp_path):
-    state = {f"extra{number:02}": torch.zeros(1) for number in range(12)}
-    with pytest.raises(BenchError, match=r"12 unexpected \(extra00;.*extra09, \.\.\.\)"):
-        load_strictly(torch.nn.Identity(), state, tmp_path)
+def test_what_is_read_past_is_nothing_that_runs(tmp_path, monkeypatch):
+    """A Namespace that the file says is os.mkdir, or hands to it, does nothing."""
+    monkeypatch.chdir(tmp_path)
+
+    class Called:
+        def __reduce__(self):
+            return np.dtype, ("evil",), {"__setstate__": "evil"}
+
+    path = written(tmp_path, {"model": {"a": torch.zeros(1)}, "args": Called()})
+    assert list(read_state(path)) == ["a"]
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps({"a": Evil()}, protocol=2))
+    with pytest.raises(BenchError, match=r"mkdir|is broken"):
+        read_state(tmp_path / "plain.pkl")
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize(
+    "key", ["net_state_dict", "model_state", "weights", "params", "teacher", "state_dict_ema"]
+)
+def test_the_only_state_dict_is_found_under_any_key(tmp_path, state, key):
+    optimizer = torch.optim.SGD(ConvModel().parameters(), lr=1, momentum=0.9)
+    beside = {"epoch": 3, "optimizer": optimizer.state_dict(), "scaler": {"scale": 2.0}}
+    assert equal(read_state(written(tmp_path, {**beside, key: state})), state)
+    assert equal(read_state(written(tmp_path, {"ours": {"epoch": 3, key: state}})), state)
+
+
+def test_plain_weights_are_taken_before_averaged_ones_and_that_is_told(tmp_path, state):
+    averaged = {f"module.{name}": value + 1 for name, value in state.items()}
+    averaged["n_averaged"] = torch.tensor(3)
+    path = written(tmp_path, {"state_dict_ema": averaged, "state_dict": state})
+    with pytest.warns(BenchWarning, match="2 times: state_dict is taken, .*key=state_dict_ema"):
+        assert equal(read_state(path), state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen = read_state(path, key="state_dict_ema")
+        assert equal(read_state(path, key="state_dict"), state)
+        loss = {"state_dict": state, "loss": {"center": torch.zeros(2)}}  # another thing
+        assert equal(read_state(written(tmp_path, loss)), state)
+    assert torch.equal(chosen["head.bias"], state["head.bias"] + 1)
+
+
+def test_a_key_chooses_an_entry_or_a_prefix(tmp_path, state):
+    both = {"student": state, "teacher": {name: value + 1 for name, value in state.items()}}
+    path = written(tmp_path, {"epoch": 3, "nets": both})
+    with pytest.raises(BenchError, match=r"2 state dicts \(nets.student, nets.teacher\): .*key="):
+        read_state(path)
+    assert equal(read_state(path, key="nets.teacher"), both["teacher"])
+    joint = {f"module.{net}.{name}": value for net in both for name, value in both[net].items()}
+    for content in (joint, {"epoch": 3, "state_dict": joint}):
+        path = written(tmp_path, content)
+        for net in both:
+            assert equal(read_state(path, key=net), both[net])
+    assert equal(read_state(path, key="state_dict.teacher"), both["teacher"])
+    with pytest.raises(BenchError, match=r"key=pupil: expected one of .*student, teacher") as error:
+        read_state(path, key="pupil")
+    assert "\n" not in str(error.value)
+
+
+def test_programs_are_named_and_the_mend_works(tmp_path, state):
+    module = ConvModel(seed=3).eval()
+    torch.jit.save(torch.jit.trace(module, torch.zeros(1, 3, 16, 16)), tmp_path / "jit.pt")
+    with pytest.raises(BenchError, match=r"TorchScript archive.*torch\.jit\.load.*'weights\.pth'"):
+        read_state(tmp_path / "jit.pt")
+    torch.save(torch.jit.load(tmp_path / "jit.pt").state_dict(), tmp_path / "weights.pth")
+    assert equal(read_state(tmp_path / "weights.pth"), state)
+    program = torch.export.export(module, (torch.zeros(1, 3, 16, 16),))
+    torch.export.save(program, tmp_path / "export.pt2")
+    with pytest.raises(BenchError, match=r"torch\.export archive"):
+        read_state(tmp_path / "export.pt2")
+
+
+def test_averaged_weights_alone(tmp_path, state):
+    averaged = torch.optim.swa_utils.AveragedModel(ConvModel(seed=3)).state_dict()
+    assert equal(read_state(written(tmp_path, averaged)), state | {"n_averaged": torch.tensor(0)})
+    only = {"n_averaged": torch.tensor(3)}
+    assert equal(read_state(written(tmp_path, only)), only)
