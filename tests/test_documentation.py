@@ -210,7 +210,7 @@ class Network:
 
     cam_layer = ""
 
-    def output_shape(self, layer):
+    def map_shape(self):
         return self.channels, 7, 7
 
 

@@ -204,8 +204,15 @@ class Captum(_Adapter):
 
     def check(self, backbone: Backbone) -> None:
         """Refuses a layer that maps cannot be taken from, where the class wants one."""
-        if "layer" in self._parameters:
-            backbone.layer(self.layer)
+        if "layer" not in self._parameters:
+            return
+        layout = backbone.layout(self.layer)
+        if layout.kind != "bchw":
+            raise BenchError(
+                f"layer: '{self.path}' takes channels for the first dimension of "
+                f"'{self.layer or backbone.cam_layer}', which gives {layout}: use a method of "
+                "bench, or method=[pytorch_grad_cam]"
+            )
 
     def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
         wants_layer = "layer" in self._parameters
@@ -225,7 +232,8 @@ class GradCamPackage(_Adapter):
     Args:
         cam: Dotted path of the class, as "pytorch_grad_cam.EigenCAM".
         arguments: For its constructor, besides the network and the layer. With a
-            `reshape_transform` the layer's output may have any shape.
+            `reshape_transform` the layer's output may have any shape; without, it is made of the
+            layer's layout where the channels do not come first.
         call: For the call that makes the maps, as `{eigen_smooth: true}`.
         layer: Name of the submodule; None: the backbone's CAM layer.
         **settings: See `_Adapter`.
@@ -257,9 +265,16 @@ class GradCamPackage(_Adapter):
     def _target_layer(self, backbone: Backbone) -> nn.Module:
         return backbone.layer(self.layer, any_shape="reshape_transform" in self.arguments)
 
+    def _reshape(self, backbone: Backbone) -> dict[str, Any]:
+        if "reshape_transform" in self.arguments:
+            return {}
+        layout = backbone.layout(self.layer)
+        return {} if layout.kind == "bchw" else {"reshape_transform": layout.to_maps}
+
     def _explain(self, scorer: Scorer, model: ClassScores, x: Tensor, targets: Tensor) -> Any:
         layer = self._target_layer(scorer.backbone)
-        cam = self.loaded(model=model, target_layers=[layer], **self.arguments)
+        arguments = self._reshape(scorer.backbone) | self.arguments
+        cam = self.loaded(model=model, target_layers=[layer], **arguments)
         # After the package's hooks: on a CPU it keeps the layer's output itself, which what
         # follows may change in place.
         layer.register_forward_hook(lambda *call: call[2].clone())

@@ -176,19 +176,19 @@ class Scorer(OutputScorer):
 
         Returns:
             Gradients of each image's score with respect to the layer's output, and that output;
-            both (B, D, h, w).
+            both (B, D, h, w), whatever the layer's layout.
 
         Raises:
             BenchError: The backbone names no CAM layer.
         """
-        layer = self.backbone.layer()
+        layer, layout = self.backbone.layer(), self.backbone.layout()
         gradients: list[Tensor] = []
         activations: list[Tensor] = []
         for index, items in fixed_batches(len(x), self.batch_size, x.device):
             gradient, activation = self._gradients(x[index], targets[index], layer)
             gradients.append(gradient[: items.stop - items.start])
             activations.append(activation[: items.stop - items.start])
-        return torch.cat(gradients), torch.cat(activations)
+        return layout.to_maps(torch.cat(gradients)), layout.to_maps(torch.cat(activations))
 
     @torch.no_grad()
     def layer_activations(self, x: Tensor) -> Tensor:
@@ -202,14 +202,15 @@ class Scorer(OutputScorer):
         def keep(*call: Any) -> None:
             found.append(call[2].clone())  # what follows the layer may change its output in place
 
-        handle = self.backbone.layer().register_forward_hook(keep)
+        layer, layout = self.backbone.layer(), self.backbone.layout()
+        handle = layer.register_forward_hook(keep)
         try:
             for index, items in fixed_batches(len(x), self.batch_size, x.device):
                 self.outputs(x[index])
                 found[-1] = found[-1][: items.stop - items.start]
         finally:
             handle.remove()
-        return torch.cat(found)
+        return layout.to_maps(torch.cat(found))
 
     def _gradients(
         self, x: Tensor, targets: Tensor, layer: nn.Module | None

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -16,13 +16,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bench.backbones.cam_layer import LayerTrace
+from bench.backbones.layout import AUTO, Layout, layout_setting
 from bench.backbones.network import device_of, first_call, float_dtype, require_outputs
 from bench.errors import BenchError, require_integer, require_known, require_number
 from bench.score import OUTPUT_KINDS, class_kind, class_outputs
-
-AUTO = "auto"
-"""`cam_layer=auto` is the last convolution whose output class activation maps can be taken from
-(see `bench.backbones.cam_layer`), as a rule Xplique's choice; None is none."""
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -190,7 +187,7 @@ def _luminance(rgb: Tensor) -> Tensor:
     return green + 0.299 * (red - green) + 0.114 * (blue - green)
 
 
-_CHECKED_LAYERS: WeakKeyDictionary["Backbone", set[str]] = WeakKeyDictionary()
+_CHECKED_LAYERS: WeakKeyDictionary["Backbone", dict[str, Layout]] = WeakKeyDictionary()
 """No attribute: a method's call may add to it, and must leave the backbone as it was."""
 
 
@@ -210,6 +207,8 @@ class Backbone:
             that. One pass of a blank image decides.
         dtype: What the network computes in.
         cam_layer: Name of the submodule whose output class activation maps use, or None.
+        cam_layout: How that output holds maps: `auto`, which reads it off the network, or what
+            `bench.backbones.layout.layout_setting` takes.
         no_cam_layer: Why `auto` found no such submodule, where it did not.
         feature_layer: Name of the submodule whose output `features` gives, or None.
         file_sha256: Hash over the checkpoint file that the weights come from, or None.
@@ -231,6 +230,7 @@ class Backbone:
         num_classes: int | None = None,
         *,
         cam_layer: str | None = None,
+        cam_layout: str | Mapping[str, Any] = AUTO,
         feature_layer: str | None = None,
         file_sha256: str | None = None,
     ) -> None:
@@ -256,6 +256,8 @@ class Backbone:
         self.is_binary = num_outputs == 1
         self.num_classes = max(num_outputs, 2)
         self.cam_layer = cam_layer
+        self.cam_layout = cam_layout
+        self._layout_setting = layout_setting(cam_layout)
         self.no_cam_layer = ""
         self.feature_layer = feature_layer
         self.file_sha256 = file_sha256
@@ -402,7 +404,7 @@ class Backbone:
 
         Args:
             cam_layer: A submodule, `auto` or None.
-            convolutions: The submodules that `auto` may be, see `LayerTrace.find`.
+            convolutions: Its convolutions, which `auto` prefers, see `LayerTrace.find`.
 
         Raises:
             BenchError: Class activation maps cannot be taken from the submodule.
@@ -413,7 +415,10 @@ class Backbone:
             self.layer()
 
     def _trace(self) -> LayerTrace:
-        return LayerTrace(self.module, self._as_taken(self._blank()))
+        draws = torch.Generator().manual_seed(0)  # of a blank image some gradients are zero
+        blank = self._blank()
+        x = torch.randn(blank.shape, generator=draws).to(blank)
+        return LayerTrace(self.module, self._as_taken(x), self._layout_setting)
 
     def layer(self, name: str | None = None, any_shape: bool = False) -> nn.Module:
         """Returns the CAM layer, or another submodule that maps are to be taken from.
@@ -435,18 +440,48 @@ class Backbone:
                 "of its submodules, or leave out the CAM methods"
             )
         require_known(setting, name, submodule_names(self.module))
-        checked = _CHECKED_LAYERS.setdefault(self, set())
-        if not any_shape and name not in checked:
-            refusal = self._trace().refusal(name)
-            if refusal:
-                raise BenchError(f"{setting}: no maps can be taken from '{name}': {refusal}")
-            checked.add(name)
+        if not any_shape:
+            self._checked_layout(setting, name)
         return self.module.get_submodule(name)
+
+    def layout(self, name: str | None = None) -> Layout:
+        """How the output of the CAM layer, or of another submodule, holds maps.
+
+        Args:
+            name: The other submodule.
+
+        Raises:
+            BenchError: As `layer` does.
+        """
+        self.layer(name)
+        return _CHECKED_LAYERS[self][name or str(self.cam_layer)]
+
+    def map_shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of the CAM layer's maps.
+
+        Raises:
+            BenchError: As `layer` does.
+        """
+        layout = self.layout()
+        return layout.map_shape(self.output_shape(str(self.cam_layer)))
+
+    def _checked_layout(self, setting: str, name: str) -> None:
+        """Makes sure that a submodule gives maps, and keeps their layout."""
+        checked = _CHECKED_LAYERS.setdefault(self, {})
+        if name in checked:
+            return
+        trace = self._trace()
+        layout, refusal = trace.layout(name)[0], trace.refusal(name)
+        if refusal or layout is None:
+            raise BenchError(f"{setting}: no maps can be taken from '{name}': {refusal}")
+        checked[name] = layout
 
     def identity(self) -> dict[str, Any]:
         """What decides the outputs: name, hash over the weights, preprocessing, named layers."""
-        binary = {"classes_of_one_output": [0, 1]} if self.is_binary else {}
-        return binary | {
+        extra: dict[str, Any] = {"classes_of_one_output": [0, 1]} if self.is_binary else {}
+        if self.cam_layout != AUTO:
+            extra["cam_layout"] = self._layout_setting.as_json()
+        return extra | {
             "name": self.name,
             "weights_sha256": state_sha256(self.module),
             "preprocessing": asdict(self.preprocessing),

@@ -7,10 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from bench.backbones.layout import Layout, LayoutReader, LayoutSetting
+
 MLP_LAYERS = 2
 """Linear layers that the block of the last convolution may have after it, as ConvNeXt's has."""
 
-EXPECTED = "expected (channels, height, width) with height and width above 1"
+BLOCK_LAYERS = 12
+"""Linear layers and convolutions that may come after the layer of a network without convolutions,
+as one block of a transformer and a head with attention have."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +22,15 @@ class LayerOutput:
     """What a submodule gave in one call.
 
     Attributes:
-        shape: For one image, without the batch dimension; None if it was no single tensor.
+        shape: For one image, without the batch dimension; None if it was no single tensor, or one
+            of several images.
         node: Where it stands in the autograd graph; None if nothing is differentiated there.
+        source: Where the layer's first input stands in it.
     """
 
     shape: tuple[int, ...] | None
     node: Node | None
+    source: Node | None = None
 
 
 @dataclass(frozen=True)
@@ -47,15 +54,17 @@ class LayerTrace:
     Args:
         module: In eval mode: inputs (B, C, H, W) to outputs (B, K).
         x: One input (1, C, H, W).
+        setting: What is known of the layouts of its layers.
     """
 
-    def __init__(self, module: nn.Module, x: Tensor) -> None:
+    def __init__(self, module: nn.Module, x: Tensor, setting: LayoutSetting | None = None) -> None:
+        self._reader = LayoutReader(module, (x.shape[-2], x.shape[-1]), setting)
         self._modules = {name: layer for name, layer in module.named_modules() if name}
         self._calls: dict[str, list[LayerOutput]] = {name: [] for name in self._modules}
         self._in_order: list[str] = []
         handles = [
             layer.register_forward_hook(
-                lambda _module, _inputs, output, name=name: self._record(name, output)
+                lambda _module, inputs, output, name=name: self._record(name, inputs, output)
             )
             for name, layer in self._modules.items()
         ]
@@ -66,12 +75,16 @@ class LayerTrace:
         finally:
             for handle in handles:
                 handle.remove()
+        self._outputs = outputs
+        self._leaf = leaf
         self._graph = _Graph(getattr(outputs, "grad_fn", None), leaf)
 
-    def _record(self, name: str, output: object) -> None:
+    def _record(self, name: str, inputs: tuple[object, ...], output: object) -> None:
         found = LayerOutput(None, None)
         if isinstance(output, Tensor):
-            found = LayerOutput(tuple(output.shape[1:]), output.grad_fn)
+            shape = tuple(output.shape[1:]) if output.shape[:1] == (1,) else None
+            source = inputs[0].grad_fn if inputs and isinstance(inputs[0], Tensor) else None
+            found = LayerOutput(shape, output.grad_fn, source)
         self._calls[name].append(found)
         self._in_order.append(name)
 
@@ -85,9 +98,9 @@ class LayerTrace:
         if len(calls) != 1:
             return f"{name} is called {len(calls)} times in a forward pass: expected once"
         node, shape = calls[0].node, calls[0].shape
-        problem = _shape_problem(self._modules[name], shape)
-        if problem:
-            return f"{name} {problem}: {EXPECTED}"
+        layout, problem = self.layout(name)
+        if layout is None:
+            return f"{name} {problem}"
         if node is None:
             return ""
         if node not in self._graph:
@@ -96,13 +109,19 @@ class LayerTrace:
             return f"{name} {shape} is the patch embedding, which sees single patches only"
         if any(partner.join == "concatenation" for partner in self._graph.partners(node)):
             return f"{name} {shape} is one branch of a concatenation"
+        if layout.kind != "bchw" and not self._tells(node, layout):
+            return f"{name} {shape} has no gradient at any place: the outputs follow from others"
         return ""
 
-    def find(self, convolutions: Sequence[str]) -> tuple[str | None, str]:
-        """Finds the last convolution that class activation maps can be taken from.
+    def layout(self, name: str) -> tuple[Layout | None, str]:
+        """How a submodule's output holds maps; or None and the reason why it holds none."""
+        return self._reader.read(name, self.shape(name))
 
-        Convolutions whose outputs are 1 x 1 (squeeze-and-excitation, heads after pooling,
-        classifiers), gates, shortcuts, and those that another one follows are passed over.
+    def find(self, convolutions: Sequence[str]) -> tuple[str | None, str]:
+        """Finds the last layer that class activation maps can be taken from.
+
+        That is the last convolution, if the network ends in convolutions, else the last layer that
+        all of the network passes through, or a norm of that.
 
         Args:
             convolutions: Names of submodules, in the order in which the network has them.
@@ -110,19 +129,95 @@ class LayerTrace:
         Returns:
             Its name and nothing; or None and the reason.
         """
+        name, problem = self._last_convolution(convolutions)
+        if name is not None:
+            return name, ""
+        name, reason = self._last_view(convolutions)
+        return (name, "") if name is not None else (None, f"{problem}; {reason}")
+
+    def _last_convolution(self, convolutions: Sequence[str]) -> tuple[str | None, str]:
+        """The last convolution that maps can be taken from; or None and the reason.
+
+        Convolutions whose outputs are 1 x 1 (squeeze-and-excitation, heads after pooling,
+        classifiers), gates, shortcuts, and those that another one follows are passed over.
+        """
         spatial = [name for name in convolutions if self._is_spatial(name)]
         passed = [name for name in spatial if not self._is_bypassed(name)]
         for name in reversed(passed):
             if self._leads_to(name, passed):
                 continue
             problem = self.refusal(name) or self._is_no_end(name)
-            if not problem:
-                return name, ""
-            return None, f"its last convolution {problem}{self._suggestion(name, passed)}"
+            return (None, f"its last convolution {problem}") if problem else (name, "")
         if not spatial:
-            return None, f"none of its {len(convolutions)} convolutions gives maps: {EXPECTED}"
-        hint = self._suggestion(spatial[-1], passed)
-        return None, f"its last convolutions are gates, or lead past the rest of it{hint}"
+            return None, f"none of its {len(convolutions)} convolutions gives maps"
+        return None, "its last convolutions are gates, or lead past the rest of it"
+
+    def _last_view(self, convolutions: Sequence[str]) -> tuple[str | None, str]:
+        """The last layer whose output, or what it normalises, all of the network passes through.
+
+        Of tokens that attention mixes it is one before the last attention: a class token takes
+        nothing from the others after that. No convolution may follow, but for those between tokens.
+        """
+        spatial = [name for name in convolutions if self._is_spatial(name)]
+        views = [name for name in reversed(self._in_order) if self._is_view(name)]
+        for name in views:
+            (call,) = self._calls[name]
+            is_mixed = call.shape is not None and len(call.shape) == 2 and self._graph.has_attention
+            if call.node is None or (is_mixed and not self._graph.is_attended(call.node)):
+                continue
+            count = self._layers_after(call.node)
+            if count > BLOCK_LAYERS:
+                return None, f"{count} layers come after {name}, the last that all of it passes"
+            layout, problem = self.layout(name)
+            if layout is None:
+                return None, f"{name}, which all of it passes through, {problem}"
+            if layout.kind == "bchw" and self._leads_to(name, spatial):
+                break
+            if self._tells(call.node, layout) and not self._is_patch_embedding(name):
+                return name, ""
+        return None, "there is no layer with maps that all of it passes through"
+
+    def _is_view(self, name: str) -> bool:
+        """Whether all of the network passes through a layer's output, or through what it norms."""
+        if len(self._calls[name]) != 1:
+            return False
+        (call,) = self._calls[name]
+        layer = self._modules[name]
+        if call.node is None or call.node not in self._graph or not _has_places(call.shape):
+            return False
+        if isinstance(layer, nn.Linear) or (_passes_on(layer) and not self._is_first(name)):
+            return False
+        if not self._graph.partners(call.node):
+            return True
+        source = call.source
+        if (
+            source is None
+            or source not in self._graph
+            or "norm" not in type(layer).__name__.lower()
+        ):
+            return False
+        return not self._graph.partners(source)
+
+    def _is_first(self, name: str) -> bool:
+        """Whether no other submodule has given the same output before."""
+        node = self._calls[name][0].node
+        return name == next(n for n in self._in_order if self._calls[n][0].node is node)
+
+    def _tells(self, node: Node, layout: Layout) -> bool:
+        """Whether the outputs have a gradient at any place of a layer's output.
+
+        Where they have none at all, as with a classifier of zeros, nobody can say.
+        """
+        found: list[Tensor] = []
+        handle = node.register_prehook(lambda gradients: found.extend(gradients[:1]))
+        draws = torch.Generator().manual_seed(0)
+        weights = torch.randn(self._outputs.shape, generator=draws).to(self._outputs)
+        try:
+            total = (self._outputs * weights).sum()
+            (at_input,) = torch.autograd.grad(total, self._leaf, retain_graph=True)
+        finally:
+            handle.remove()
+        return not at_input.any() or bool(layout.to_maps(found[0]).any())
 
     def _is_no_end(self, name: str) -> str:
         """Why a layer, although maps can be taken from it, is not the network's last one."""
@@ -137,20 +232,8 @@ class LayerTrace:
             return f"{name} {self.shape(name)} is followed by {count} linear layers over positions"
         return ""
 
-    def _suggestion(self, last: str, spatial: Sequence[str]) -> str:
-        """A layer after the last convolution that the whole network passes through, if any."""
-        after = self._in_order[self._in_order.index(last) + 1 :]
-        for name in reversed(after):
-            node = self._calls[name][0].node
-            if node is None or self.refusal(name) or self._leads_to(name, spatial):
-                continue
-            if not self._graph.partners(node) and not self._linear_layers_after(node):
-                return f" (a layer that would do: {name} {self.shape(name)})"
-        return ""
-
     def _is_spatial(self, name: str) -> bool:
-        is_called = bool(self._calls[name])
-        return is_called and not _shape_problem(self._modules[name], self.shape(name))
+        return bool(self._calls[name]) and self.layout(name)[0] is not None
 
     def _leads_to(self, name: str, others: Sequence[str]) -> bool:
         node = self._calls[name][0].node
@@ -182,12 +265,17 @@ class LayerTrace:
 
     def _linear_layers_after(self, node: Node) -> int:
         """How many linear layers see more than one position of what follows a node."""
+        return self._layers_after(node, (nn.Linear,))
+
+    def _layers_after(
+        self, node: Node, kinds: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d)
+    ) -> int:
         after = self._graph.descendants(node)
         return sum(
             call.node in after and call.shape is not None and len(call.shape) > 1
             for name, layer in self._modules.items()
             for call in self._calls[name]
-            if isinstance(layer, nn.Linear) and call.shape is not None
+            if isinstance(layer, kinds)
         )
 
 
@@ -221,7 +309,16 @@ class _Graph:
             for parent in parents:
                 self._users.setdefault(parent, []).append(node)
 
-    def __contains__(self, node: Node) -> bool:
+    @property
+    def has_attention(self) -> bool:
+        """Whether places are mixed by attention anywhere."""
+        return any(map(_is_attention, self._depths))
+
+    def is_attended(self, node: Node) -> bool:
+        """Whether attention follows a node."""
+        return any(map(_is_attention, self.descendants(node)))
+
+    def __contains__(self, node: object) -> bool:
         return node in self._depths
 
     def depth(self, node: Node) -> int:
@@ -271,13 +368,16 @@ def _parents(node: Node) -> list[Node]:
     return [parent for parent, _ in node.next_functions if parent is not None]
 
 
-def _shape_problem(layer: nn.Module, shape: tuple[int, ...] | None) -> str:
-    """Why an output of this shape is no map; empty if it is one."""
-    if shape is None:
-        return "gives no single tensor"
-    if len(shape) != 3 or min(shape[1:]) < 2:
-        return f"gives {shape} for one image"
-    # Inputs are square, so height and width are equal where the channels come first.
-    if shape[0] == shape[1] != shape[2] and not isinstance(layer, nn.Conv2d):
-        return f"gives {shape} for one image, the channels last"
-    return ""
+def _is_attention(node: Node) -> bool:
+    return "ScaledDotProduct" in node.name() or "Softmax" in node.name()
+
+
+def _passes_on(layer: nn.Module) -> bool:
+    """Whether a layer gives in eval mode what it, or the last of its parts, is given or gives."""
+    is_off = isinstance(layer, nn.Dropout | nn.Dropout2d) or "Drop" in type(layer).__name__
+    return is_off or isinstance(layer, nn.Identity | nn.Sequential)
+
+
+def _has_places(shape: tuple[int, ...] | None) -> bool:
+    """Whether an output may hold more than one place."""
+    return shape is not None and len(shape) > 1 and sorted(shape)[-2] > 1

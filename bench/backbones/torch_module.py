@@ -29,6 +29,7 @@ def timm_model(
     key: str | None = None,
     output_kind: str = "logits",
     cam_layer: str | None = AUTO,
+    cam_layout: str | Mapping[str, Any] = AUTO,
     feature_layer: str | None = None,
 ) -> Backbone:
     """Any image classifier of timm.
@@ -43,6 +44,7 @@ def timm_model(
         key: Which entry of the checkpoint file (see `bench.backbones.checkpoint.read_state`).
         output_kind: What the outputs are.
         cam_layer: A submodule, `auto` or None.
+        cam_layout: See `Backbone`.
         feature_layer: A submodule or None.
 
     Raises:
@@ -65,6 +67,7 @@ def timm_model(
         sha256=sha256,
         key=key,
         cam_layer=cam_layer,
+        cam_layout=cam_layout,
         feature_layer=feature_layer,
     )
     is_resnet = re.match(r"resnet\d+(\.|$)", name)  # what follows is a tag of weights
@@ -82,6 +85,7 @@ def torch_module(
     sha256: str | None = None,
     key: str | None = None,
     cam_layer: str | None = AUTO,
+    cam_layout: str | Mapping[str, Any] = AUTO,
     feature_layer: str | None = None,
 ) -> Backbone:
     """Any torch module: inputs (B, 3, S, S) to outputs (B, K).
@@ -95,6 +99,7 @@ def torch_module(
         sha256: The sha256 of the checkpoint file, if it is to be verified.
         key: Which entry of the checkpoint file (see `bench.backbones.checkpoint.read_state`).
         cam_layer: A submodule, `auto` (see `LayerTrace.find`) or None.
+        cam_layout: See `Backbone`.
         feature_layer: A submodule or None.
 
     Raises:
@@ -120,6 +125,7 @@ def torch_module(
         preprocessing=Preprocessing(**preprocessing),
         output_kind=output_kind,
         cam_layer=None if cam_layer == AUTO else cam_layer,
+        cam_layout=cam_layout,
         feature_layer=feature_layer,
         file_sha256=digest,
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.device import synchronize
+from bench.errors import BenchError
 from bench.evaluation.repeatability import repeatability, warning
 from bench.score import check_outputs
 
@@ -43,7 +44,7 @@ def check_backbone(
         "input": _input(backbone.preprocessing),
         "zero baseline": f"RGB ({', '.join(f'{value:.6g}' for value in zero)})",
         "outputs": f"{backbone.num_classes:,} {backbone.output_kind}; score: {score}",
-        "CAM layer": _layer(backbone, backbone.cam_layer, backbone.no_cam_layer),
+        "CAM layer": _cam_layer(backbone),
         "feature layer": _layer(backbone, backbone.feature_layer),
         "parameters": f"{sum(p.numel() for p in backbone.module.parameters()):,}",
         "weights sha256": str(backbone.identity()["weights_sha256"]),
@@ -76,6 +77,17 @@ def _layer(backbone: Backbone, name: str | None, reason: str = "") -> str:
     if name is None:
         return f"none: {reason}" if reason else "none"
     return f"{name} {backbone.output_shape(name)}"
+
+
+def _cam_layer(backbone: Backbone) -> str:
+    """The CAM layer, its shape and its layout; or why there is none."""
+    if backbone.cam_layer is None:
+        return _layer(backbone, None, backbone.no_cam_layer)
+    try:
+        layout = f", {backbone.layout()}"
+    except BenchError as error:
+        layout = f": {error}"
+    return f"{_layer(backbone, backbone.cam_layer)}{layout}"
 
 
 @torch.inference_mode()

@@ -41,6 +41,7 @@ class NetworkIdentity:
         cam_layer: The layer of class activation maps.
         feature_layer: The layer of embeddings.
         classes_of_one_output: Of a network with a single output: its two labels.
+        cam_layout: How that layer's output holds maps, where the user says it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class NetworkIdentity:
     cam_layer: str | None = None
     feature_layer: str | None = None
     classes_of_one_output: list[int] | None = None
+    cam_layout: Mapping[str, Any] | None = None
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -126,6 +128,9 @@ class Identity:
         """Hash over all but the method's name."""
         content = asdict(self)
         del content["method"]["name"]
+        for network in (content["backbone"], content["explain"]["backbone"]):
+            if network is not None and network["cam_layout"] is None:
+                del network["cam_layout"]  # keys are older than this field
         return content_key(content)
 
 
