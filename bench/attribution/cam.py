@@ -7,7 +7,7 @@ from torch.nn import functional
 from bench.attribution.method import Batch, Method, Passes
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
-from bench.batching import score_in_batches
+from bench.batching import fixed_batches, score_in_batches
 from bench.errors import require_known
 
 
@@ -56,6 +56,116 @@ class GradCAMPlusPlus(GradCAM):
         return (squares / denominators * gradients.relu()).mean(dim=(2, 3), keepdim=True)
 
 
+class LayerCAM(GradCAM):
+    """LayerCAM: each place of a channel weighted by its own positive gradient.
+
+    Jiang et al. 2021 (IEEE Transactions on Image Processing 30), equations 6 and 7.
+    """
+
+    citation = "Jiang et al. 2021, doi 10.1109/TIP.2021.3089943"
+
+    def _weights(self, gradients: Tensor, activations: Tensor) -> Tensor:
+        return gradients.relu()
+
+
+class XGradCAM(GradCAM):
+    """XGrad-CAM: channels weighted by their gradients, those by the share of the activation.
+
+    Fu et al. 2020, arXiv 2008.02312, equation 8. A channel whose activations sum to zero has the
+    authors' 1e-7 for the sum.
+    """
+
+    citation = "Fu et al. 2020, arXiv 2008.02312"
+
+    def _weights(self, gradients: Tensor, activations: Tensor) -> Tensor:
+        totals = activations.sum(dim=(2, 3), keepdim=True) + 1e-7
+        return (gradients * activations).sum(dim=(2, 3), keepdim=True) / totals
+
+
+class EigenCAM(Method):
+    """Eigen-CAM: the CAM layer's activations along their first principal component.
+
+    Muhammad and Yeasin 2020, arXiv 2008.00299, equations 2 and 3, over places that are centred, as
+    the package grad-cam does. It looks at no class: all targets have one map. A component has no
+    sign of its own: it is taken so that places of large activations are positive; then the negative
+    part is cut.
+    """
+
+    citation = "Muhammad and Yeasin 2020, arXiv 2008.00299"
+    forward_passes = 1
+
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a network without a layer that maps can be taken from."""
+        backbone.layer()
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        activations = scorer.layer_activations(batch.x)
+        maps = torch.stack([_first_component(image) for image in activations])
+        return functional.interpolate(maps[:, None].relu(), batch.x.shape[2:], mode="bicubic")[:, 0]
+
+
+def _first_component(activations: Tensor) -> Tensor:
+    """Activations (D, h, w) of one image along their first principal component, (h, w)."""
+    places = activations.flatten(1).T.double()
+    centred = places - places.mean(dim=0)
+    *_, directions = torch.linalg.svd(centred, full_matrices=False)
+    found = centred @ directions[0]
+    found = found * torch.where(found @ places.norm(dim=1) < 0, -1, 1)
+    return found.unflatten(0, activations.shape[1:]).to(activations.dtype)
+
+
+class AblationCAM(Method):
+    """Ablation-CAM: the CAM layer's channels, weighted by what the score loses without each.
+
+    Desai and Ramaswamy 2020 (WACV), equation 4, without its division by the score: that changes no
+    order where the score is positive, and turns the map round where it is not. A channel is set to
+    zero at all places; extra tokens keep it.
+    """
+
+    citation = "Desai and Ramaswamy 2020, doi 10.1109/WACV45572.2020.9093360"
+
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a network without a layer that maps can be taken from."""
+        backbone.layer()
+
+    def passes(self, backbone: Backbone) -> Passes:
+        """One for each channel, one to see the channels and one for the score with all of them."""
+        if backbone.cam_layer is None:
+            return Passes()  # it will be refused
+        return Passes(backbone.map_shape()[0] + 2)
+
+    @torch.no_grad()
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """See `Method`."""
+        activations = scorer.layer_activations(batch.x)
+        count, channels = activations.shape[:2]
+        without: list[int] = [-1] * scorer.batch_size  # the channel that each input does not have
+        layout = scorer.backbone.layout()
+
+        def ablate(_module: object, _inputs: object, output: Tensor) -> Tensor:
+            maps = layout.to_maps(output).clone()
+            for number, channel in enumerate(without):
+                if channel >= 0:
+                    maps[number, channel] = 0
+            return layout.to_output(maps, output)
+
+        scores = torch.empty(count * (channels + 1), device=batch.x.device)
+        handle = scorer.backbone.layer().register_forward_hook(ablate)
+        try:
+            for jobs, items in fixed_batches(len(scores), scorer.batch_size, batch.x.device):
+                images = jobs // (channels + 1)
+                without[:] = (jobs % (channels + 1) - 1).tolist()
+                found = scorer(batch.x[images], batch.targets[images])
+                scores[items] = found[: items.stop - items.start].float()
+        finally:
+            handle.remove()
+        scores = scores.view(count, channels + 1)
+        weights = (scores[:, :1] - scores[:, 1:])[:, :, None, None]
+        maps = (weights * activations).sum(dim=1, keepdim=True).relu()
+        return functional.interpolate(maps, batch.x.shape[2:], mode="bicubic")[:, 0]
+
+
 class ScoreCAM(Method):
     """Score-CAM: the CAM layer's channels, weighted by the score of the image that each lets show.
 
@@ -87,7 +197,7 @@ class ScoreCAM(Method):
         """One for each channel, one to see the channels, and one to see the prediction."""
         if backbone.cam_layer is None:
             return Passes()  # it will be refused
-        channels = backbone.output_shape(backbone.cam_layer)[0]
+        channels = backbone.map_shape()[0]
         return Passes(channels + 1 + (self.weight_of == "prediction"))
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
