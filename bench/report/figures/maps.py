@@ -187,6 +187,15 @@ def _share_limits(panels: Sequence[Axes]) -> None:
     left, right, bottom, top = np.transpose(limits)
     for panel in panels:
         panel.set(xlim=(left.min(), right.max()), ylim=(bottom.min(), top.max()))
+        _make_room(panel)
+
+
+def _make_room(panel: Axes) -> None:
+    """Takes from a panel's width what its scores need on the right, beyond two decimals."""
+    ticks = panel.yaxis.get_major_formatter().format_ticks(panel.get_yticks().tolist())
+    wider = max(0.0, letters_wide(ticks) - letters_wide(["0.00"]))
+    place = panel.get_position()
+    panel.set_position((place.x0, place.y0, place.width - wider / WIDTH, place.height))
 
 
 @dataclass(frozen=True)

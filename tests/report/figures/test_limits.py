@@ -39,6 +39,7 @@ CASES = {
         {method: 1e-30 * DRAWS.uniform(size=(5, 4)) for method in "ab"},
         {"passes": {"a": (0, 0), "b": (4000, 3)}},
     ),
+    "scores alike": ({method: DRAWS.uniform(0.0745, 0.0790, (6, 8)) for method in "ab"}, {}),
     "all zero": ({method: np.zeros((5, 4)) for method in "ab"}, {}),
     "parts of an image": (uniform("ab"), {"protocol": {"insertion": {"max_fraction": 0.5}}}),
 }
