@@ -29,7 +29,14 @@ SCORES: dict[str, dict[str, str]] = {
         "logits": "log_softmax", "probabilities": "log", "multilabel": "log_sigmoid",
         BINARY: "log_sigmoid",
     },
+    "hit": {
+        "logits": "is_top", "probabilities": "is_top", "cosines": "is_top", "multilabel": "is_top",
+        BINARY: "is_top",
+    },
 }  # fmt: skip
+
+WITHOUT_GRADIENT = ("hit",)
+"""Scores that are steps, which no gradient goes through."""
 
 
 def check_score(score: str, output_kind: str) -> None:
@@ -42,6 +49,19 @@ def check_score(score: str, output_kind: str) -> None:
             f"score: '{score}' cannot be read off {output_kind}; expected one of "
             f"{', '.join(possible)}: choose a protocol that scores one of these"
         )
+
+
+def score_to_explain(score: str) -> str:
+    """The score that methods explain if nothing else is asked for.
+
+    Usually the score itself. A hit is 0 or 1 almost everywhere, so what is explained there is the
+    output that decides it: of a classifier with logits the logit, as Chefer et al. 2021 (arXiv
+    2012.09838), whose perturbation test counts hits, explain it.
+
+    Args:
+        score: A key of `SCORES`.
+    """
+    return "output" if score == "hit" else score
 
 
 def class_kind(output_kind: str, num_outputs: int) -> str:
@@ -103,9 +123,11 @@ def target_scores(outputs: Tensor, targets: Tensor, score: str, output_kind: str
         (B,) differentiable with respect to `outputs`.
 
     Raises:
-        BenchError: The score cannot be read off outputs of this kind.
+        BenchError: The score cannot be read off outputs of this kind, or has no gradient and one
+            is wanted.
     """
     check_score(score, output_kind)
+    _refuse_gradient(score, outputs)
     picked = outputs.gather(1, targets[:, None])[:, 0]
     match SCORES[score][output_kind]:
         case "softmax":
@@ -118,6 +140,8 @@ def target_scores(outputs: Tensor, targets: Tensor, score: str, output_kind: str
             return logsigmoid(picked)
         case "log":
             return torch.log(picked)
+        case "is_top":
+            return _hits(outputs, outputs.argmax(dim=1) == targets)
         case _:
             return picked
 
@@ -134,9 +158,11 @@ def class_scores(outputs: Tensor, score: str, output_kind: str) -> Tensor:
         (B, K) differentiable with respect to `outputs`.
 
     Raises:
-        BenchError: The score cannot be read off outputs of this kind.
+        BenchError: The score cannot be read off outputs of this kind, or has no gradient and one
+            is wanted.
     """
     check_score(score, output_kind)
+    _refuse_gradient(score, outputs)
     match SCORES[score][output_kind]:
         case "softmax":
             return outputs.softmax(dim=1)
@@ -150,19 +176,36 @@ def class_scores(outputs: Tensor, score: str, output_kind: str) -> Tensor:
             # Of a class that nobody asks for, log 0 would make the others' gradients NaN.
             positive = outputs > 0
             return torch.where(positive, torch.where(positive, outputs, 1).log(), -torch.inf)
+        case "is_top":
+            classes = torch.arange(outputs.shape[1], device=outputs.device)
+            return _hits(outputs, outputs.argmax(dim=1, keepdim=True) == classes)
         case _:
             return outputs
 
 
-def predicted_classes(outputs: Tensor, targets: Tensor, output_kind: str) -> Tensor:
-    """The predicted class of each image, which is right if it is the target.
+def _refuse_gradient(score: str, outputs: Tensor) -> None:
+    if score in WITHOUT_GRADIENT and outputs.requires_grad:
+        raise BenchError(
+            f"score: '{score}' has no gradient: explain another one, as explain.score=output"
+        )
 
-    Of a multi-label network several labels may be right. There a prediction is the target if its
+
+def _hits(outputs: Tensor, are_top: Tensor) -> Tensor:
+    """1 or 0 in the outputs' dtype; NaN where an output is, as no class is then known to be top."""
+    hits = are_top.to(outputs.dtype)
+    unknown = outputs.isnan().any(dim=1)
+    return hits.masked_fill(unknown.view(-1, *[1] * (hits.ndim - 1)), torch.nan)
+
+
+def predicted_classes(outputs: Tensor, labels: Tensor, output_kind: str) -> Tensor:
+    """The predicted class of each image, which is right if it is the label.
+
+    Of a multi-label network several labels may be right. There a prediction is the label if its
     probability is above 1/2; else the most probable label if that is above 1/2; else -1, none.
 
     Args:
         outputs: (B, K) of all classes.
-        targets: (B,) int64 class indices.
+        labels: (B,) int64 class indices.
         output_kind: One of `OUTPUT_KINDS`, or `BINARY`.
 
     Returns:
@@ -172,7 +215,7 @@ def predicted_classes(outputs: Tensor, targets: Tensor, output_kind: str) -> Ten
     if output_kind != "multilabel":
         return top
     top = torch.where(outputs.amax(dim=1) > 0, top, -1)
-    return torch.where(outputs.gather(1, targets[:, None])[:, 0] > 0, targets, top)
+    return torch.where(outputs.gather(1, labels[:, None])[:, 0] > 0, labels, top)
 
 
 def accuracy_is(output_kind: str) -> str:
@@ -200,7 +243,7 @@ def check_outputs(outputs: Tensor, score: str, output_kind: str, dtype: torch.dt
     in_range = bool(((outputs >= -1e-3) & (outputs <= 1 + 1e-3)).all())
     if output_kind == "probabilities" and not in_range:
         raise BenchError("the model's outputs are said to be probabilities, but leave 0..1")
-    if score == "output":
+    if score in ("output", "hit"):  # the same of logits and of probabilities
         return
     tolerance = 1e-2 if dtype in (torch.float16, torch.bfloat16) else 1e-4
     sums_to_one = in_range and bool(((outputs.sum(dim=1) - 1).abs() < tolerance).all())

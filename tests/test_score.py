@@ -4,12 +4,14 @@ import torch
 from bench.errors import BenchError
 from bench.score import (
     BINARY,
+    SCORES,
     check_outputs,
     check_score,
     class_kind,
     class_outputs,
     class_scores,
     predicted_classes,
+    score_to_explain,
     target_scores,
 )
 
@@ -33,6 +35,10 @@ SOFTMAX = OUTPUTS.double().softmax(dim=1)
         ("logit", "multilabel", OUTPUTS, [0.5, -2]),
         ("probability", "multilabel", OUTPUTS, [0.6224593312, 0.1192029220]),
         ("log_probability", "multilabel", OUTPUTS, [-0.4740769842, -2.1269280110]),
+        ("hit", "logits", OUTPUTS, [0, 0]),
+        ("hit", "probabilities", SOFTMAX[:, [1, 0, 2]], [0, 0]),
+        ("hit", "cosines", OUTPUTS[:, [2, 0, 1]].flip(0), [0, 0]),
+        ("hit", "multilabel", OUTPUTS[:, [2, 0, 1]], [1, 1]),
     ],
 )
 def test_scores(score, kind, outputs, expected):
@@ -56,6 +62,36 @@ def test_refused(score, kind):
         check_score(score, kind)
 
 
+def test_of_equal_outputs_the_first_is_a_hit():
+    outputs = torch.tensor([[1.0, 4, 4, 2], [5, 5, 5, 5], [0, 0, -1, 0], [1, 2, 3, 3]])
+    expected = [[0, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
+    assert class_scores(outputs, "hit", "logits").tolist() == expected
+    for target in range(4):
+        targets = torch.full((4,), target)
+        found = target_scores(outputs, targets, "hit", "logits")
+        assert found.tolist() == [row[target] for row in expected]
+        assert found.dtype == outputs.dtype
+
+
+def test_no_hit_is_known_where_an_output_is_nan():
+    outputs = torch.tensor([[1.0, torch.nan, 0], [3, 1, 2]])
+    assert target_scores(outputs, torch.tensor([0, 0]), "hit", "logits").isnan().tolist() == [
+        True, False,
+    ]  # fmt: skip
+    assert class_scores(outputs, "hit", "logits").isnan().tolist() == [[True] * 3, [False] * 3]
+
+
+@pytest.mark.parametrize("read", [class_scores, lambda o, *a: target_scores(o, TARGETS, *a)])
+def test_a_hit_has_no_gradient(read):
+    outputs = OUTPUTS.clone().requires_grad_()
+    with pytest.raises(BenchError, match="'hit' has no gradient: explain another one"):
+        read(outputs, "hit", "logits")
+    with torch.no_grad():
+        read(outputs * 1, "hit", "logits")
+    assert score_to_explain("hit") == "output"
+    assert {score_to_explain(score) for score in SCORES} == set(SCORES) - {"hit"}
+
+
 LOGITS = torch.tensor([[2.0], [-0.5], [0.0], [-200.0]])
 
 
@@ -67,6 +103,7 @@ LOGITS = torch.tensor([[2.0], [-0.5], [0.0], [-200.0]])
         ("probability", [0.1192029220, 0.6224593312, 0.5, 1], [0.8807970780, 0.3775406688, 0.5, 0]),
         ("log_probability", [-2.1269280110, -0.4740769842, -0.6931471806, 0],
          [-0.1269280110, -0.9740769842, -0.6931471806, -200]),
+        ("hit", [0, 1, 1, 1], [1, 0, 0, 0]),
     ],
 )  # fmt: skip
 def test_one_logit_is_the_sigmoid_of_two_classes(score, of_zero, of_one):

@@ -119,6 +119,13 @@ def backbone(
     )
 
 
+def linear_backbone(seed: int = 0) -> Backbone:
+    """Four classes, of which each is the prediction of some noise image."""
+    preprocessing = Preprocessing(SIZE, mean=(127.0,) * 3, std=(60.0,) * 3)
+    module = LinearModel(4, 3, SIZE, SIZE, seed)
+    return Backbone("linear", module, preprocessing, "logits", 4)
+
+
 class NotAFunction(nn.Module):
     """Outputs of an image that depend on the pass, or on the other images of its batch."""
 

@@ -230,7 +230,7 @@ class _Doctor:
         methods = self._methods()
         network = explained.backbone
         try:
-            check_methods(methods, network)
+            check_methods(methods, network, explained.score)
         except BenchError as error:
             self.judge(False, _line(error), "methods that cannot be used")
             return

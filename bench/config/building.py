@@ -10,16 +10,22 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from rich.console import Console
 
-from bench.attribution.method import Method, require_declared
+from bench.attribution.method import Method, Passes, require_declared
 from bench.backbones.backbone import Backbone
 from bench.config.arguments import typed
 from bench.config.settings import Component, RunSettings
 from bench.datasets.dataset import Dataset
 from bench.errors import BenchError
 from bench.metrics.metric import Metric
-from bench.metrics.protocol import Protocol, protocol_from_mapping, protocol_with
+from bench.metrics.protocol import (
+    Protocol,
+    protocol_from_mapping,
+    protocol_on,
+    protocol_with,
+)
 from bench.metrics.registry import metric_from_settings
-from bench.score import check_score
+from bench.score import WITHOUT_GRADIENT, check_score, score_to_explain
+from bench.target import Target, require_class
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,13 @@ class Explained:
     Attributes:
         backbone: The network.
         score: A key of `bench.score.SCORES`.
+        target: The class: see `bench.target.Target`.
         is_what_scores: Whether the network is the one that scores the curves.
     """
 
     backbone: Backbone
     score: str
+    target: Target
     is_what_scores: bool
 
 
@@ -69,13 +77,16 @@ def _require_all_set(component: Component) -> None:
 
 
 def build_protocol(settings: RunSettings) -> Protocol:
-    """What is measured: the protocol with the metrics that are added to it.
+    """What is measured: the protocol, of the target asked for, with what is added to it.
 
     Raises:
         BenchError: The protocol or a metric cannot be built, or they do not go together.
     """
     metrics = {name: _metric(name, component) for name, component in settings.metrics.items()}
-    return protocol_with(protocol_from_mapping(settings.protocol), metrics)
+    protocol = protocol_from_mapping(settings.protocol)
+    if settings.target is not None:
+        protocol = protocol_on(protocol, settings.target)
+    return protocol_with(protocol, metrics)
 
 
 def _metric(name: str, component: Component) -> Metric:
@@ -123,14 +134,18 @@ def build_explained(
         device: Where the network will live.
 
     Raises:
-        BenchError: The network cannot be built or does not fit the one that scores, or the score
-            cannot be read off it.
+        BenchError: The network cannot be built or does not fit the one that scores, the score
+            cannot be read off it, or it does not have the class.
     """
     check_score(protocol.score, backbone.output_kind)
-    score = settings.explain.score or protocol.score
+    require_class("target", protocol.target, backbone.num_classes)
+    score = settings.explain.score or score_to_explain(protocol.score)
+    asked = settings.explain.target
+    target = protocol.target if asked is None else asked
+    require_class("explain.target", target, backbone.num_classes)
     if settings.explain.backbone is None:
         check_score(score, backbone.output_kind)
-        return Explained(backbone, score, is_what_scores=True)
+        return Explained(backbone, score, target, is_what_scores=True)
     other = _network(settings.explain.backbone, settings, device)
     check_score(score, other.output_kind)
     for what, found, expected in (
@@ -143,7 +158,7 @@ def build_explained(
                 f"found {found} of '{other.name}'"
             )
     is_the_same = other.identity() == backbone.identity()
-    return Explained(backbone if is_the_same else other, score, is_the_same)
+    return Explained(backbone if is_the_same else other, score, target, is_the_same)
 
 
 def _input_shape(backbone: Backbone) -> tuple[int, ...]:
@@ -180,12 +195,15 @@ def build_method(component: Component) -> Method:
     return method
 
 
-def check_methods(methods: Mapping[str, Method], backbone: Backbone) -> None:
+def check_methods(
+    methods: Mapping[str, Method], backbone: Backbone, score: str | None = None
+) -> None:
     """Refuses methods that cannot explain a network, before anything is spent on them.
 
     Args:
         methods: By name.
         backbone: The network to explain.
+        score: Of it that they explain, a key of `bench.score.SCORES`; None: any.
 
     Raises:
         BenchError: A method cannot explain it; all that cannot for the same reason are named.
@@ -194,10 +212,20 @@ def check_methods(methods: Mapping[str, Method], backbone: Backbone) -> None:
     for name, method in methods.items():
         try:
             method.check(backbone)
+            _refuse_gradient(score, method.passes(backbone))
         except BenchError as error:
             refused.setdefault(str(error), []).append(name)
     for reason, names in refused.items():
         raise BenchError(f"method {', '.join(names)}: {reason}")
+
+
+def _refuse_gradient(score: str | None, passes: Passes | None) -> None:
+    """Refuses backward passes from a score without a gradient; of a method that declares them."""
+    if score in WITHOUT_GRADIENT and passes is not None and passes.backward:
+        raise BenchError(
+            f"explain.score: '{score}' has no gradient, which this asks for; expected a score that "
+            "has one: explain.score=output or another"
+        )
 
 
 def _network(component: Component, settings: RunSettings, device: torch.device) -> Backbone:

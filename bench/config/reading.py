@@ -39,6 +39,7 @@ from bench.leaderboard.significance import TESTS
 from bench.metrics.auc import AUC_RULES
 from bench.storage.identity import ROW_KEYS
 from bench.storage.map_store import DTYPES
+from bench.target import Target, require_target
 
 _GROUPS = ("dataset", "backbone", "protocol", "explain", "select", "maps", "store", "assets")
 _OPTIONAL_GROUPS = ("metric", "method", "explain.backbone", "reproduces", "reproduces.one_image")
@@ -126,6 +127,7 @@ class _Reader:
             dataset=self._component("dataset"),
             backbone=self._component("backbone"),
             protocol=self.value("protocol"),
+            target=self._target("target"),
             metrics=self._metrics(),
             methods=methods,
             unused_methods=unused,
@@ -208,7 +210,12 @@ class _Reader:
     def _explain(self) -> Explain:
         score = None if self.value("explain.score") is None else self._text("explain.score")
         is_chosen = "_target_" in (self.value("explain.backbone") or {})
-        return Explain(score, self._component("explain.backbone") if is_chosen else None)
+        backbone = self._component("explain.backbone") if is_chosen else None
+        return Explain(score, backbone, self._target("explain.target"))
+
+    def _target(self, key: str) -> Target | None:
+        value: Target | None = self.value(key)
+        return None if value is None or not self.check(require_target, key, value) else value
 
     def _metrics(self) -> dict[str, Component]:
         """Those that are added to the protocol's."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bench.datasets.selection import Selection
 from bench.datasets.shard import Shard
+from bench.target import Target
 
 MISSING = "???"
 """What stands where a setting has to be given."""
@@ -62,10 +63,12 @@ class Explain:
     Attributes:
         score: A key of `bench.score.SCORES`; None: the protocol's.
         backbone: The network; None: the one that scores.
+        target: The class: see `bench.target.Target`; None: the protocol's target.
     """
 
     score: str | None = None
     backbone: Component | None = None
+    target: Target | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ class RunSettings:
         dataset: The images.
         backbone: The network that scores.
         protocol: As a protocol's YAML has it; see `bench.metrics.protocol.protocol_from_mapping`.
+        target: The class that is scored, if it is not the protocol's own.
         metrics: By name, those that are measured beside the protocol's.
         methods: The chosen methods by name.
         unused_methods: Names of methods that settings were given for and that are not chosen.
@@ -163,6 +167,7 @@ class RunSettings:
     dataset: Component
     backbone: Component
     protocol: Mapping[str, Any]
+    target: Target | None
     metrics: Mapping[str, Component]
     methods: Mapping[str, Component]
     unused_methods: tuple[str, ...]

@@ -21,6 +21,7 @@ from bench.attribution.scorer import Scorer
 from bench.device import synchronize
 from bench.errors import BenchError
 from bench.evaluation.method_run import MethodRun
+from bench.target import LABEL, PREDICTION, Target, target_classes
 
 GIVE_UP = 3
 """Images that a method fails on, one after another, before it is asked no more."""
@@ -78,6 +79,8 @@ class Explainer:
         batch_sizes: Batch sizes by method's name, where they are not the scorer's: what is left
             when memory has run out. Changed in place.
         networks: Networks besides the scorer's that methods must leave alone.
+        target: The class to explain: `label`, `prediction` (of the scorer's network) or the number
+            of a class.
     """
 
     def __init__(
@@ -85,11 +88,31 @@ class Explainer:
         scorer: Scorer,
         batch_sizes: MutableMapping[str, int],
         networks: Sequence[nn.Module] = (),
+        target: Target = LABEL,
     ) -> None:
         self.scorer = scorer
+        self.target = target
         self._batch_sizes = batch_sizes
         self._networks = networks
         self._failed_in_a_row: Counter[MethodRun] = Counter()
+
+    def classes(self, labels: Tensor, x: Tensor, outputs: Tensor | None = None) -> Tensor:
+        """The class of each image that is to be explained.
+
+        Args:
+            labels: (B,) int64.
+            x: (B, C, H, W) inputs of the scorer's network.
+            outputs: (B, K) that this network gives for them; None: it is asked, if need be.
+
+        Returns:
+            (B,) int64.
+        """
+        while self.target == PREDICTION and outputs is None:
+            try:
+                outputs = self.scorer.outputs_in_batches(x)
+            except torch.OutOfMemoryError:
+                self.scorer.shrink()
+        return target_classes(self.target, labels, outputs)
 
     def has_given_up(self, run: MethodRun) -> bool:
         """Whether a method failed so often that it is asked no more."""

@@ -25,6 +25,7 @@ from bench.metrics.block import EndPoints, measure
 from bench.metrics.finite import expected_finite
 from bench.metrics.metric import Block, Maps
 from bench.metrics.protocol import Protocol
+from bench.target import Target
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Evaluated:
 
     Attributes:
         method: The name of its run.
-        rows: One row an image: image_id, target, prediction, clean_score, tied_fraction,
+        rows: One row an image: image_id, label, target, prediction, clean_score, tied_fraction,
             constant_map (whether the map has one value everywhere), the columns of the metrics
             that these images lacked (curves are lists of float32), map_seconds, seconds.
         maps: (n, H, W), float32 or float64, on the CPU, in the order of the rows.
@@ -55,6 +56,7 @@ def evaluate_runs(
     block_size: int = 32,
     workers: int = 1,
     explained: Scorer | None = None,
+    explained_target: Target | None = None,
     batch_sizes: MutableMapping[str, int] | None = None,
 ) -> Iterator[Evaluated | Failed]:
     """Evaluates what is missing of methods, block by block, as soon as each block is finished.
@@ -71,6 +73,8 @@ def evaluate_runs(
         workers: Threads that read the next block's images while this one is evaluated.
         explained: The score that methods explain, if it is not `scorer`'s; its network takes
             inputs of the same size.
+        explained_target: The class that methods explain, if it is not the protocol's target: see
+            `bench.evaluation.explain.Explainer`.
         batch_sizes: See `bench.evaluation.explain.Explainer`.
 
     Yields:
@@ -82,9 +86,13 @@ def evaluate_runs(
     Raises:
         BenchError: An image cannot be read, or memory runs out at the smallest batch.
     """
-    end_points = EndPoints(scorer, [*protocol.metrics.values()])
-    sizes = {} if batch_sizes is None else batch_sizes
-    explainer = Explainer(explained or scorer, sizes, networks=[scorer.backbone.module])
+    end_points = EndPoints(scorer, [*protocol.metrics.values()], protocol.target)
+    explainer = Explainer(
+        explained or scorer,
+        {} if batch_sizes is None else batch_sizes,
+        networks=[scorer.backbone.module],
+        target=protocol.target if explained_target is None else explained_target,
+    )
     blocks = _missing_blocks(samples, runs, protocol, block_size)
     reads = (sample.read for block, _ in blocks for sample in block)
     with closing(read_ahead(reads, workers, ahead=block_size)) as read:
@@ -174,8 +182,11 @@ def _evaluate_block(
     x = inputs_explained = scorer.backbone.preprocess(images).to(device)
     if explainer.scorer.backbone is not scorer.backbone:
         inputs_explained = explainer.scorer.backbone.preprocess(images).to(device)
-    targets = torch.tensor([sample.target for sample in block], device=device)
-    scored = end_points(Inputs(x, ids, seed, scorer.backbone.to_input), targets)
+    labels = torch.tensor([sample.target for sample in block], device=device)
+    scored = end_points(Inputs(x, ids, seed, scorer.backbone.to_input), labels)
+    is_what_scores = explainer.scorer.backbone is scorer.backbone
+    outputs = scored.outputs if is_what_scores else None
+    classes = explainer.classes(labels, inputs_explained, outputs)
     broken = end_points.not_finite(scored)
     explained: dict[str, Explanation] = {}
     for run, lacking in wanted.items():
@@ -188,7 +199,7 @@ def _evaluate_block(
             continue
         batch = Batch(
             x=inputs_explained[positions],
-            targets=targets[positions],
+            targets=classes[positions],
             image_ids=[ids[i] for i in positions],
             images=[images[i] for i in positions],
             seed=seed,
@@ -268,6 +279,7 @@ def _rows(block: Block, maps: Maps, numbers: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "image_id": [block.inputs.image_ids[i] for i in images.tolist()],
+            "label": block.labels[images].cpu().numpy(),
             "target": block.targets[images].cpu().numpy(),
             "prediction": block.predictions[images].cpu().numpy(),
             "clean_score": block.clean_scores[images].float().cpu().numpy(),

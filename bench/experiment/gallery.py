@@ -165,9 +165,11 @@ class MapKeeper:
 
     def _batch(self, sample: Sample) -> Batch:
         image = sample.read()
+        x = self.explainer.scorer.backbone.preprocess([image]).to(self.device)
+        labels = torch.tensor([sample.target], device=self.device)
         return Batch(
-            x=self.explainer.scorer.backbone.preprocess([image]).to(self.device),
-            targets=torch.tensor([sample.target], device=self.device),
+            x=x,
+            targets=self.explainer.classes(labels, x),
             image_ids=[sample.image_id],
             images=[image],
             seed=self.seed,

@@ -12,7 +12,7 @@ from bench.storage.identity import ROW_KEYS
 
 _SECTIONS = (
     "backbone.", "dataset.", "explain.", "maps.dtype", "method.", "precision", "protocol.", "seed",
-    "select.", "compile",
+    "select.", "target", "compile",
 )  # fmt: skip
 """What decides numbers in `conf/run.yaml`: how its keys begin."""
 

@@ -56,6 +56,7 @@ from bench.storage.map_store import MapStore, image_key, open_maps
 from bench.storage.pictures import pictures_folder
 from bench.storage.provenance import provenance
 from bench.storage.store import Run, open_run
+from bench.target import LABEL
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def _evaluate(
         block_size=settings.block_size,
         workers=settings.workers,
         explained=experiment.scorer(explained.backbone, explained.score, advance),
+        explained_target=explained.target,
         batch_sizes=sizes,
     ):
         run = stored[result.method]
@@ -185,7 +187,8 @@ def _keep_gallery(
     pictures = PictureKeeper(dataset, experiment.backbone, experiment.protocol, settings.seed)
     pictures.keep(pictures_folder(settings.results_dir, title, key), shown)
     scorer = experiment.scorer(explained.backbone, explained.score, lambda _: None)
-    explainer = Explainer(scorer, experiment.remembered_batch_sizes())
+    sizes = experiment.remembered_batch_sizes()
+    explainer = Explainer(scorer, sizes, target=explained.target)
     keeper = MapKeeper(explainer, experiment.device, settings.seed)
     lacking = keeper.keep(dataset.samples, runs, shown)
     if lacking:
@@ -273,7 +276,7 @@ class _Experiment:
         shared = Identity(
             dataset=DatasetIdentity(**self.dataset.identity(settings.workers)),
             backbone=NetworkIdentity(**self.backbone.identity()),
-            explain=ExplainedIdentity(explained.score, network),
+            explain=ExplainedIdentity(explained.score, network, str(explained.target)),
             method=MethodIdentity("", 0),
             seed=settings.seed,
             precision=self.backbone.precision,
@@ -311,7 +314,7 @@ def _prepare(settings: RunSettings, console: Console) -> _Experiment:
     dataset.check_targets(backbone.num_classes)
     _check_gallery(backbone, dataset, settings.workers)
     explained = build_explained(settings, protocol, backbone, device)
-    check_methods(methods, explained.backbone)
+    check_methods(methods, explained.backbone, explained.score)
     for network in dict.fromkeys((backbone, explained.backbone)):
         for note in network.notes:
             console.print(note, soft_wrap=True, highlight=False, markup=False)
@@ -344,6 +347,8 @@ def _open_maps(experiment: _Experiment) -> dict[str, MapStore]:
         identity = asdict(experiment.identities[name])
         deciding = {part: identity[part] for part in ("method", "seed", "precision", "compile")}
         deciding |= {"backbone": explained.backbone.identity(), "score": explained.score}
+        if explained.target != LABEL:  # an image's label is in its own key
+            deciding["target"] = explained.target
         again = settings.policy == "always"
         stores[name] = open_maps(settings.maps.folder, deciding, settings.maps.dtype, keys, again)
     return stores
@@ -595,7 +600,7 @@ def _report_accuracy(
     runs: Sequence[StoredMethodRun], backbone: Backbone, dataset: Dataset, console: Console
 ) -> None:
     rows = max((run.stored.rows() for run in runs), key=len)
-    right = int((rows["prediction"] == rows["target"]).sum())
+    right = int((rows["prediction"] == rows["label"]).sum())
     missing = len(dataset) - len(rows)
     counted = accuracy_is(backbone.output_kind)
     console.print(

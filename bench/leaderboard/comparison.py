@@ -172,8 +172,8 @@ def comparison_key(run: Run) -> str:
 
 
 def comparison_title(run: Run) -> str:
-    """Benchmark, backbone and protocol of a run."""
-    return " · ".join((run.identity.dataset.name, run.identity.backbone.name, run.protocol.name))
+    """Benchmark, backbone and protocol of a run, with a target that is not the label."""
+    return " · ".join((run.identity.dataset.name, run.identity.backbone.name, run.protocol.title))
 
 
 def extremes(comparison: Comparison, method: str) -> dict[str, str]:

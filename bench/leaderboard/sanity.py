@@ -111,7 +111,7 @@ def _accuracy_warning(runs: Sequence[Run], name: str, several: bool) -> str | No
     """One line on the accuracy of the network of one comparison, if it is doubtful."""
     run = max(runs, key=lambda run: len(run.image_ids()))
     rows = run.rows()
-    right = int((rows["prediction"] == rows["target"]).sum())
+    right = int((rows["prediction"] == rows["label"]).sum())
     fault = accuracy_fault(right, len(rows), expected_subset(run, name), _num_classes(run))
     if fault is None:
         return None

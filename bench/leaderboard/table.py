@@ -23,10 +23,14 @@ from bench.leaderboard.statistics import bootstrap_intervals
 from bench.metrics.statistic import Statistic
 from bench.score import accuracy_is
 from bench.storage.store import Run
+from bench.target import LABEL, target_in_words
 
 ACCURACY_COUNTS = "accuracy_counts"
 """A column of multi-label networks alone: which images `clean_accuracy` counts, where it is not
-those whose top class is the target."""
+those whose top class is the label."""
+
+TARGET = "target"
+"""A column of the protocols whose target is not the label."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def _frame(
     """The rows with all columns, ranked and ordered."""
     every = list(dict.fromkeys(one for several in statistics.values() for one in several))
     columns = list(dict.fromkeys(csv_columns(every)))
-    optional = [ACCURACY_COUNTS] if any(ACCURACY_COUNTS in row for row in rows) else []
+    optional = [name for name in (ACCURACY_COUNTS, TARGET) if any(name in row for row in rows)]
     table = pd.DataFrame(rows, columns=columns + optional)
     for way in ("forward", "backward"):
         table[f"{way}_passes"] = table[f"{way}_passes"].astype("Int64")
@@ -133,11 +137,11 @@ def _measured(run: Run, method: str, name: str, auc: str | None) -> _Measured:
     row = {"method": method, **_facts_of(run, auc), "n_images": len(rows)}
     row["n_missing"] = run.num_images - len(rows)
     repeated = _repeated(run, name)
-    notes = [_failed(run, rows), repeated.pop("notes", None)]
+    notes = [_failed(run, rows), _explained(run), repeated.pop("notes", None)]
     row |= repeated | {"notes": "; ".join(filter(None, notes)) or None}
     if row["n_missing"]:
         return _Measured(row, protocol.statistics, {})
-    row["clean_accuracy"] = (rows["prediction"] == rows["target"]).mean()
+    row["clean_accuracy"] = (rows["prediction"] == rows["label"]).mean()
     if run.identity.backbone.output_kind == "multilabel":
         row[ACCURACY_COUNTS] = accuracy_is("multilabel")
     row["mean_clean_score"] = rows["clean_score"].mean()
@@ -153,8 +157,9 @@ def _measured(run: Run, method: str, name: str, auc: str | None) -> _Measured:
 
 
 def _facts_of(run: Run, auc: str | None) -> dict[str, Any]:
-    identity = run.identity
+    identity, target = run.identity, run.protocol.target
     return {
+        **({} if target == LABEL else {TARGET: str(target)}),
         "benchmark": identity.dataset.name,
         "backbone": identity.backbone.name,
         "protocol": run.protocol.name,
@@ -165,6 +170,14 @@ def _facts_of(run: Run, auc: str | None) -> dict[str, Any]:
         "run_key": run.key,
         **{f"{way}_passes": count for way, count in run.passes.items()},
     }
+
+
+def _explained(run: Run) -> str | None:
+    """Which class the method explains, if it is another one than the scored."""
+    explained, scored = run.identity.explain.target, str(run.protocol.target)
+    if explained == scored:
+        return None
+    return f"explains {target_in_words(explained)}; scored is {target_in_words(scored)}"
 
 
 def _failed(run: Run, rows: pd.DataFrame) -> str | None:
@@ -233,10 +246,10 @@ def _not_run(runs: Sequence[Run], name: str) -> list[dict[str, Any]]:
     for (table, backbone), several in repeated.items():
         first = several[0]
         done = {each.method for run in several if (each := run.reproduces(name)) is not None}
-        shared = ("benchmark", "backbone", "protocol", "auc", "comparison")
+        shared = ("benchmark", "backbone", "protocol", "auc", "comparison", TARGET)
         facts = _facts_of(first, auc=None)
         rows += [
-            {key: facts[key] for key in shared}
+            {key: facts[key] for key in shared if key in facts}
             | {"method": method, "published_method": method}
             | {"n_images": 0, "n_missing": first.num_images}
             | _published(first, cells)

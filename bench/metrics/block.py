@@ -18,6 +18,7 @@ from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.finite import not_finite
 from bench.metrics.metric import Block, Maps, Metric, to_array
 from bench.score import check_outputs, predicted_classes
+from bench.target import LABEL, Target, target_classes
 
 
 class EndPoints:
@@ -26,26 +27,37 @@ class EndPoints:
     Args:
         scorer: Inputs and targets to scores.
         metrics: Their baselines are scored with each block, before a map is made.
+        target: Whose score is read: `label`, `prediction` or the number of a class.
     """
 
-    def __init__(self, scorer: OutputScorer, metrics: Collection[Metric]) -> None:
+    def __init__(
+        self, scorer: OutputScorer, metrics: Collection[Metric], target: Target = LABEL
+    ) -> None:
         self.scorer = scorer
+        self.target = target
         self._baselines: dict[Baseline, str] = {}
         for metric in metrics:
             for baseline in metric.baselines:
                 self._baselines.setdefault(baseline, metric.name)
         self._constant: dict[Baseline, Tensor] = {}
 
-    def __call__(self, inputs: Inputs, targets: Tensor) -> Block:
+    def __call__(self, inputs: Inputs, labels: Tensor) -> Block:
         """Scores a block.
 
+        Args:
+            inputs: B images.
+            labels: (B,) int64, their classes.
+
         Raises:
-            BenchError: A target is no class of the network, or its outputs cannot give the score.
+            BenchError: A label or target is no class of the network, or its outputs cannot give
+                the score.
         """
         network = self.scorer.backbone
         outputs = self.scorer.outputs_in_batches(inputs.x)
         check_outputs(outputs, self.scorer.score, network.output_kind, network.dtype)
-        _check_targets(targets, outputs.shape[1])
+        targets = target_classes(self.target, labels, outputs)
+        for classes in (labels, targets):
+            _check_targets(classes, outputs.shape[1])
         # With NaN among the outputs it is not known which class is the prediction.
         clean = self.scorer.select(outputs, targets).masked_fill(
             outputs.isnan().any(dim=1), torch.nan
@@ -53,8 +65,10 @@ class EndPoints:
         scored: dict[Baseline, tuple[Tensor, Tensor]] = {}
         block = Block(
             inputs=inputs,
+            labels=labels,
+            outputs=outputs,
             targets=targets,
-            predictions=predicted_classes(outputs, targets, network.output_kind),
+            predictions=predicted_classes(outputs, labels, network.output_kind),
             clean_scores=clean,
             scorer=self.scorer,
             score_baseline=partial(self._scored, scored, inputs, targets),

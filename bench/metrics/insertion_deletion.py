@@ -19,9 +19,10 @@ from bench.metrics.baseline import Inputs
 from bench.metrics.block import EndPoints, measure
 from bench.metrics.confidence import HighestConfidence
 from bench.metrics.finite import expected_finite
-from bench.metrics.metric import Maps
+from bench.metrics.metric import Block, Maps
 from bench.metrics.mufidelity import MuFidelity
 from bench.metrics.protocol import Protocol, load_protocol
+from bench.target import LABEL, PREDICTION, Target
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class InsertionDeletion:
         mufidelity: (N,) float64 if the protocol asks for it, else None; higher is better.
         confidence: (N, steps+1) float32 if the protocol asks for it, else None; its
             `HighestConfidence.highest` reads it.
+        targets: (N,) int64 classes whose scores were read.
     """
 
     insertion: NDArray[np.float32]
@@ -46,12 +48,13 @@ class InsertionDeletion:
     tied_fraction: NDArray[np.float32]
     mufidelity: NDArray[np.float64] | None = None
     confidence: NDArray[np.float32] | None = None
+    targets: NDArray[np.int64] | None = None
 
 
 def insertion_deletion(
     model: nn.Module,
     x: ArrayLike,
-    targets: ArrayLike,
+    targets: ArrayLike | None,
     maps: ArrayLike,
     protocol: str | Protocol = "xplique",
     *,
@@ -66,7 +69,8 @@ def insertion_deletion(
             One output makes a binary classifier of classes 0 and 1.
         x: (N, C, H, W) floating point inputs, preprocessed. They are cast to the model's dtype and
             moved to its device.
-        targets: (N,) integer classes.
+        targets: (N,) integer classes, whatever the protocol's target is; None: the protocol's
+            target where that is the number of a class, else the model's predictions.
         maps: (N, H, W), higher = more important. Arrays may be torch's, numpy's or pandas'.
             float64 and integers (below 2**53) are ordered as they are, not rounded to float32.
         protocol: A protocol or the name of a shipped one (`bench list protocols`).
@@ -105,12 +109,12 @@ def insertion_deletion(
     x = _inputs(x, bare)
     fit = x.device.type == "cpu" and bare.takes_any_batch
     scorer = OutputScorer(bare, protocol.score, batch_size, fit_batches=fit)
-    classes = _targets(targets, x)
+    classes, target = _targets(targets, protocol, x)
     given = Maps(_maps(maps, x), torch.arange(len(x), device=x.device), protocol.ties)
     columns: dict[str, NDArray[Any]] = {}
     broken: dict[int, str] = {}
     with torch.no_grad():
-        end_points = EndPoints(scorer, [*protocol.metrics.values()])
+        end_points = EndPoints(scorer, [*protocol.metrics.values()], target)
         block = end_points(Inputs(x, [str(i) for i in range(len(x))], seed), classes)
         _refuse_not_finite(end_points.not_finite(block), len(x), protocol.score)
         for metric in protocol.metrics.values():
@@ -118,15 +122,16 @@ def insertion_deletion(
             columns |= measured.columns
             broken = {**measured.not_finite, **broken}
     _refuse_not_finite(broken, len(x), protocol.score)
-    return _found(protocol, columns, block.clean_scores, given.tied_fraction)
+    return _found(protocol, columns, block, given.tied_fraction)
 
 
 def _found(
-    protocol: Protocol, columns: Mapping[str, NDArray[Any]], clean: Tensor, tied: Tensor
+    protocol: Protocol, columns: Mapping[str, NDArray[Any]], block: Block, tied: Tensor
 ) -> InsertionDeletion:
     rows = pd.DataFrame({name: list(column) for name, column in columns.items()})
-    rows["clean_score"] = clean.cpu().numpy()
+    rows["clean_score"] = block.clean_scores.cpu().numpy()
     found: dict[str, Any] = {"tied_fraction": tied.cpu().numpy()}
+    found["targets"] = block.targets.cpu().numpy()
     for name in ("insertion", "deletion"):
         metric = protocol.metrics[name]
         found[name] = columns[f"{name}_curve"]
@@ -182,8 +187,11 @@ def _inputs(x: Any, model: BareModel) -> Tensor:
     return x.to(torch.float64 if model.dtype == torch.float64 else torch.float32)
 
 
-def _targets(targets: Any, x: Tensor) -> Tensor:
-    """Classes (N,) int64 of inputs (N, C, H, W)."""
+def _targets(targets: Any, protocol: Protocol, x: Tensor) -> tuple[Tensor, Target]:
+    """Classes (N,) int64 of inputs (N, C, H, W), and whether these are what is scored."""
+    if targets is None:  # then nobody asks for the labels
+        target = PREDICTION if protocol.target == LABEL else protocol.target
+        return torch.zeros(len(x), dtype=torch.int64, device=x.device), target
     targets = as_tensor("targets", targets, x.device)
     if targets.shape != x.shape[:1]:
         one_hot = targets.ndim == 2 and targets.shape[1] > 1
@@ -194,7 +202,7 @@ def _targets(targets: Any, x: Tensor) -> Tensor:
         )
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
         raise BenchError(f"targets: expected integers, found {targets.dtype}")
-    return targets.long()
+    return targets.long(), LABEL
 
 
 def _other_shape(maps: tuple[int, ...], x: tuple[int, ...]) -> str:

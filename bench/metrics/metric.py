@@ -25,14 +25,18 @@ class Block:
 
     Attributes:
         inputs: What baselines may look at; `inputs.x` are the network's inputs (B, C, H, W).
+        labels: (B,) int64, the images' classes.
+        outputs: (B, K) of the images as they are.
         targets: (B,) int64, the classes whose scores are asked for.
-        predictions: (B,) int64.
+        predictions: (B,) int64, as `bench.score.predicted_classes` has them.
         clean_scores: (B,) scores of the images as they are.
         scorer: Inputs and targets to scores.
         score_baseline: A baseline to its pixels, which broadcast to `inputs.x`, and scores (B,).
     """
 
     inputs: Inputs
+    labels: Tensor
+    outputs: Tensor
     targets: Tensor
     predictions: Tensor
     clean_scores: Tensor

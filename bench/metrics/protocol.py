@@ -26,6 +26,7 @@ from bench.metrics.registry import (
 )
 from bench.metrics.statistic import Statistic
 from bench.score import SCORES
+from bench.target import LABEL, Target, require_target
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Protocol:
             is set.
         added: Names of metrics that are no part of it but are measured beside its own; see
             `protocol_with`.
+        target: Whose score is read: `label`, `prediction` (what the network takes the clean image
+            for) or the number of a class.
     """
 
     name: str
@@ -52,12 +55,14 @@ class Protocol:
     metrics: Mapping[str, Metric]
     citation: str = field(default="", compare=False)
     added: tuple[str, ...] = ()
+    target: Target = LABEL
 
     def __post_init__(self) -> None:
         require_text("protocol.name", self.name)
         if self.citation:
             require_text("protocol.citation", self.citation)
         require_known("protocol.score", self.score, SCORES)
+        require_target("protocol.target", self.target)
         require_known("protocol.ties", self.ties, TIE_RULES)
         require_known("protocol.auc", self.auc, AUC_RULES)
         if not self.metrics:
@@ -82,14 +87,21 @@ class Protocol:
 
     def settings(self) -> dict[str, Any]:
         """Everything that is set as nested dictionaries, ready for JSON."""
-        settings = {
+        settings: dict[str, Any] = {
             "name": self.name,
             "score": self.score,
             "ties": self.ties,
             "auc": self.auc,
             "metrics": {name: metric_settings(metric) for name, metric in self.metrics.items()},
         }
+        # A protocol of the label has the hash that it had before there was a choice.
+        settings |= {"target": self.target} if self.target != LABEL else {}
         return settings | ({"added": list(self.added)} if self.added else {})
+
+    @property
+    def title(self) -> str:
+        """Its name, and its target where that is not the label."""
+        return self.name if self.target == LABEL else f"{self.name} (target: {self.target})"
 
     @property
     def base(self) -> "Protocol":
@@ -275,6 +287,27 @@ def protocol_with(protocol: Protocol, metrics: Mapping[str, Metric]) -> Protocol
     return extended
 
 
+def protocol_on(protocol: Protocol, target: Target) -> Protocol:
+    """A protocol with another target, which is another protocol: its name says which.
+
+    Example:
+        >>> protocol_on(load_protocol("xplique"), "prediction").name
+        'xplique-prediction'
+
+    Args:
+        protocol: The protocol.
+        target: `label`, `prediction` or the number of a class.
+
+    Raises:
+        BenchError: It is none of these.
+    """
+    require_target("target", target)
+    if target == protocol.target:
+        return protocol
+    ending = f"class_{target}" if isinstance(target, int) else target
+    return replace(protocol, name=f"{protocol.name}-{ending}", target=target)
+
+
 def shared_protocol(protocols: Sequence[Protocol]) -> Protocol:
     """The protocol of several with equal bases, with what was added to all of them."""
     first, *others = protocols
@@ -296,9 +329,9 @@ def _columns(metric: Metric) -> list[str]:
 TAKEN = frozenset(
     """
     auc backbone backward_passes benchmark clean_accuracy clean_score comparison constant_map
-    control forward_passes image_id key map_seconds mean_clean_score method n_images n_missing notes
-    prediction protocol protocol_hash published_method rank rows_key run_key seconds seed srg target
-    tied_fraction
+    control forward_passes image_id key label map_seconds mean_clean_score method n_images n_missing
+    notes prediction protocol protocol_hash published_method rank rows_key run_key seconds seed srg
+    target tied_fraction
     """.split()
 )
 """Columns of rows and tables that are no metric's."""
@@ -341,6 +374,7 @@ def shipped_protocols() -> dict[str, dict[str, Any]]:
 
 
 _KEYS = ("name", "score", "ties", "auc", "metrics")
+_OPTIONAL = ("citation", "target")
 
 
 def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -350,9 +384,10 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
         BenchError: A key is missing or unknown.
     """
     given = {key: value for key, value in settings.items() if value is not None}
-    if not set(_KEYS) <= set(given) <= {*_KEYS, "citation"}:
+    if not set(_KEYS) <= set(given) <= {*_KEYS, *_OPTIONAL}:
         raise BenchError(
-            f"protocol: expected the keys {', '.join(_KEYS)}, and perhaps citation; found "
+            f"protocol: expected the keys {', '.join(_KEYS)}, and perhaps "
+            f"{' and '.join(_OPTIONAL)}; found "
             f"{', '.join(sorted(given))}"
         )
     require_settings("protocol.metrics", given["metrics"])

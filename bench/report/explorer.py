@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench.leaderboard.comparison import Comparison
 from bench.metrics.protocol import Protocol
 from bench.report.steps import baseline_of, place_of_pixel, step_of_pixel
+from bench.report.texts import label_in_words
 from bench.storage.pictures import Picture, load_picture, pictures_folder
 from bench.storage.store import Run
 
@@ -174,7 +175,7 @@ def _image(comparison: Comparison, picture: Picture, known: Levels) -> dict[str,
     baselines = {name: baseline_of(picture, name) for name in known.points}
     return {
         "id": picture.image_id,
-        "label": picture.label,
+        "label": label_in_words(picture.label, picture.image_id, comparison),
         "size": size,
         "photo": _photo(picture.photo, size),
         "baselines": {

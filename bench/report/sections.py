@@ -41,7 +41,7 @@ from bench.report.provenance import (
 )
 from bench.report.robustness import summary, tables
 from bench.report.tables.significance import pair_table, text_table, win_rate_table
-from bench.report.tables.table import Table, leaderboard_tables, to_csv, what_counts
+from bench.report.tables.table import Table, leaderboard_tables, title_of, to_csv, what_counts
 from bench.report.texts import protocol_in_words, significance_in_words
 from bench.report.writer import citations, unverified
 from bench.storage.store import Run, stored_runs
@@ -212,7 +212,7 @@ def _section(
     return Section(
         id="",
         name=name,
-        title=f"{row['benchmark']} · {row['backbone']} · {row['protocol']}",
+        title=title_of(dict(row)),
         facts=_facts(rows),
         table=table,
         csv=(f"{file_name(name)}.csv", _uri("text/csv", to_csv(rows).encode())),

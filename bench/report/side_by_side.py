@@ -114,7 +114,7 @@ def side_by_side(comparisons: Sequence[Comparison]) -> SideBySide:
         name: _differing([several[name] for several in runs.values() if name in several])
         for name in methods
     }
-    protocols = {comparison.protocol.name for comparison in like.values()}
+    protocols = {comparison.protocol.title for comparison in like.values()}
     return SideBySide(
         table.loc[methods],
         columns,
@@ -191,7 +191,7 @@ def _titles(comparisons: Sequence[Comparison]) -> dict[str, str]:
 
     def parts(comparison: Comparison) -> list[str]:
         identity = comparison.identity
-        names = [identity.dataset.name, identity.backbone.name, comparison.protocol.name]
+        names = [identity.dataset.name, identity.backbone.name, comparison.protocol.title]
         images = f"{identity.dataset.num_images} images"
         return [*names, comparison.rule, images, comparison.key]
 

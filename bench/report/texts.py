@@ -4,14 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bench.leaderboard.comparison import Comparison
 from bench.leaderboard.significance import Significance
 from bench.metrics.protocol import Protocol
+from bench.target import LABEL, target_in_words
 
 SCORES = {
     "output": "its output for the target, as it is",
     "probability": "the probability of the target",
     "logit": "the logit of the target",
     "log_probability": "the logarithm of the target's probability",
+    "hit": "a hit: 1 where the target has the largest output, else 0",
 }
 TIES = {
     "stable": "Equal values of a map go in raster order.",
@@ -46,9 +49,25 @@ def protocol_in_words(protocol: Protocol, rule: str) -> list[str]:
         f"The network is asked for {SCORES[protocol.score]}.",
         "The table shows means over images.",
     ]
+    if protocol.target != LABEL:
+        sentences.insert(-1, f"The target is {target_in_words(protocol.target)}.")
     if protocol.curves:
         sentences.insert(-1, f"A curve's number is {AUC_RULES[rule]}.")
     return [*sentences, TIES[protocol.ties]]
+
+
+def label_in_words(label: str, image_id: str, comparison: Comparison) -> str:
+    """What an image is called, and its target where that is another class.
+
+    Args:
+        label: The image's label.
+        image_id: The image.
+        comparison: Where it is evaluated.
+    """
+    rows = next(iter(comparison.rows.values()))
+    row = rows.iloc[comparison.image_ids.index(image_id)]
+    is_label = row["target"] == row["label"]
+    return label if is_label else f"{label}; target: class {row['target']}"
 
 
 def significance_in_words(found: Significance, images: int) -> list[str]:

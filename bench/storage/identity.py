@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from bench.target import LABEL
+
 ROW_KEYS = ("label", "published")
 """Keys of a method's configuration that name its row: in our tables, and in published ones. They
 decide no number."""
@@ -67,10 +69,12 @@ class ExplainedIdentity:
     Attributes:
         score: A key of `bench.scores.SCORES`.
         backbone: The network; None: the one that scores.
+        target: The class: `label`, `prediction` (of the explained network) or a class's number.
     """
 
     score: str
     backbone: NetworkIdentity | None = None
+    target: str = LABEL
 
 
 @dataclass(frozen=True)
@@ -128,9 +132,12 @@ class Identity:
         """Hash over all but the method's name."""
         content = asdict(self)
         del content["method"]["name"]
+        # Keys are older than these fields.
+        if self.explain.target == LABEL:
+            del content["explain"]["target"]
         for network in (content["backbone"], content["explain"]["backbone"]):
             if network is not None and network["cam_layout"] is None:
-                del network["cam_layout"]  # keys are older than this field
+                del network["cam_layout"]
         return content_key(content)
 
 

@@ -17,6 +17,7 @@ from bench.metrics.registry import metric_settings
 from bench.storage.claims import claimed
 from bench.storage.identity import Identity, content_key
 from bench.storage.rows import COMMON_COLUMNS, fault_of_rows
+from bench.target import LABEL
 
 
 class MetricRows:
@@ -26,6 +27,7 @@ class MetricRows:
         metric: The metric.
         key: Hash over what decides the rows.
         folder: Where they are, in the run's folder; made with the first rows.
+        has_labels: Whether the images' labels are stored, too: they are not the targets.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class MetricRows:
         self.metric = metric
         self.key = rows_key(identity.key, metric, protocol)
         self.folder = run_folder / f"{file_name(metric.name)}-{self.key[:12]}"
+        self.has_labels = protocol.target != LABEL
         self._shape = identity.backbone.shape
         self._images_of_part: dict[str, frozenset[str]] = {}
 
@@ -138,7 +141,9 @@ class MetricRows:
         except (*DAMAGED, pa.ArrowException) as error:
             raise BrokenFileError(path, str(error) or type(error).__name__) from None
         columns = self.columns()
-        fault = fault_of_rows(rows, columns, self.key, scored=self.metric.uses_scores)
+        fault = fault_of_rows(
+            rows, columns, self.key, scored=self.metric.uses_scores, labelled=self.has_labels
+        )
         if fault is not None:
             raise BrokenFileError(path, fault)
         return rows
@@ -167,7 +172,8 @@ def rows_key(run_key: str, metric: Metric, protocol: Protocol) -> str:
     """Hash over what decides a metric's rows of a run, and nothing else.
 
     The score counts where the metric asks for scores, the tie rule where it asks for the order of a
-    map's pixels. How a curve becomes a number does not: it is read off the stored curve.
+    map's pixels, the target always. How a curve becomes a number does not: it is read off the
+    stored curve.
 
     Args:
         run_key: `Identity.key`.
@@ -180,4 +186,6 @@ def rows_key(run_key: str, metric: Metric, protocol: Protocol) -> str:
         deciding["score"] = protocol.score
     if metric.uses_order:
         deciding["ties"] = protocol.ties
+    if protocol.target != LABEL:  # a row says what its target is, whatever the metric asks
+        deciding["target"] = protocol.target
     return content_key(deciding)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-ROW_COLUMNS = "image_id target prediction clean_score tied_fraction seconds".split()
+ROW_COLUMNS = "image_id label target prediction clean_score tied_fraction seconds".split()
 """Of every row, whatever its protocol measures; the columns of its metrics come on top."""
 
 _INTEGERS = ("target", "prediction")
@@ -15,7 +15,12 @@ COMMON_COLUMNS = ("image_id", *_INTEGERS, *_NUMBERS)
 
 
 def fault_of_rows(
-    rows: pd.DataFrame, columns: Mapping[str, int | None], key: str, *, scored: bool
+    rows: pd.DataFrame,
+    columns: Mapping[str, int | None],
+    key: str,
+    *,
+    scored: bool,
+    labelled: bool = False,
 ) -> str | None:
     """What keeps a table from being a metric's rows; None: nothing.
 
@@ -25,9 +30,12 @@ def fault_of_rows(
             number.
         key: Of the rows.
         scored: Whether there must be a clean score.
+        labelled: Whether there must be a label.
     """
     clean = ("clean_score",) if scored else ()
-    missing = [name for name in (*COMMON_COLUMNS, *clean, *columns, "rows_key") if name not in rows]
+    integers = (*_INTEGERS, *(("label",) if labelled else ()))
+    expected = (*COMMON_COLUMNS, *integers, *clean, *columns, "rows_key")
+    missing = [name for name in dict.fromkeys(expected) if name not in rows]
     if missing:
         return f"it lacks the columns {', '.join(missing)}"
     if not all(isinstance(image_id, str) for image_id in rows["image_id"]):
@@ -36,8 +44,8 @@ def fault_of_rows(
         return "expected one row an image"
     if not (rows["rows_key"] == key).all():
         return "its rows are another run's"
-    for column in (*_INTEGERS, *_NUMBERS, *clean):
-        kinds = "iu" if column in _INTEGERS else "iuf"
+    for column in (*integers, *_NUMBERS, *clean):
+        kinds = "iu" if column in integers else "iuf"
         if rows[column].dtype.kind not in kinds or not np.isfinite(rows[column]).all():
             return f"{column}: expected finite numbers, found {rows[column].dtype} or NaN in it"
     for column, points in columns.items():

@@ -99,6 +99,8 @@ class Run:
             of_image = part.set_index("image_id")["seconds"]
             seconds = seconds + of_image.loc[rows["image_id"]].to_numpy(np.float32)
         rows = rows.drop(columns=["map_seconds", "rows_key"], errors="ignore")
+        if "label" not in rows:
+            rows = rows.assign(label=rows["target"])
         return rows.assign(seconds=seconds, **self._columns())
 
     def image_ids(self) -> set[str]:
@@ -161,7 +163,8 @@ class Run:
         whose["run_key"] = self.manifest.key
         for part in measured:
             clean = ["clean_score"] * part.metric.uses_scores
-            extra = [name for name in ("constant_map",) if name in rows]
+            extra = ["label"] * part.has_labels
+            extra += [name for name in ("constant_map",) if name in rows]
             table = rows.assign(**times)[[*COMMON_COLUMNS, *clean, *extra, *part.columns()]]
             part.append(table.assign(**whose))
 
@@ -466,7 +469,8 @@ def load_rows(
         auc: A key of `bench.metrics.auc.AUC_RULES`; the protocol's own rule if None.
 
     Returns:
-        The columns of `bench.storage.rows.ROW_COLUMNS`, those that the protocol's metrics store,
+        The columns of `bench.storage.rows.ROW_COLUMNS` (`label` is the image's class, `target` the
+        one whose score was read), those that the protocol's metrics store,
         what tables show of them (`insertion_auc`, by that rule), and the run's identity: run_key,
         benchmark, backbone, protocol, protocol_hash, method, seed.
 

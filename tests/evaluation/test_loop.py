@@ -1,11 +1,22 @@
 import copy
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toy import SIZE, Constant, ConvModel, NotFinite, ViewModel, WrongShape, backbone, method_runs
+from toy import (
+    SIZE,
+    Constant,
+    ConvModel,
+    NotFinite,
+    ViewModel,
+    WrongShape,
+    backbone,
+    linear_backbone,
+    method_runs,
+)
 
 from bench import insertion_deletion
 from bench.attribution.control import Edge, Random
@@ -25,7 +36,7 @@ from bench.metrics.auc import auc
 from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
 from bench.metrics.deletion import Deletion
 from bench.metrics.insertion import Insertion
-from bench.metrics.protocol import Protocol, load_protocol
+from bench.metrics.protocol import Protocol, load_protocol, protocol_on
 from bench.ties import argsort_numpy_1_23
 
 CPU = torch.device("cpu")
@@ -185,8 +196,70 @@ def test_the_rise_protocols_equal_a_slow_loop(samples, name, rows):
             ("deletion", x[0], torch.zeros_like(x[0])),
         ]:
             steps = [*range(0, SIZE * SIZE, rows * SIZE), SIZE * SIZE]
-            curve = slow_curve(scorer, start, end, sample.target, order, counts=steps)
+            top = int(scorer.outputs(x).argmax())
+            target = top if name == "rise" else sample.target
+            curve = slow_curve(scorer, start, end, target, order, counts=steps)
             assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
+
+
+@pytest.mark.parametrize("target", ["prediction", 2])
+@pytest.mark.parametrize("score", ["probability", "hit"])
+def test_curves_of_another_target_equal_a_slow_loop(samples, target, score):
+    """Of images that the network mostly takes for something else, in blocks that do not divide."""
+    protocol = replace(protocol_on(UNLIKE, target), score=score)
+    model = linear_backbone()
+    scorer, explained = Scorer(model, score, 4), Scorer(model, "logit", 4)
+    methods = {"saliency": Saliency(), "rise": Rise(5)}
+    results = evaluate_runs(
+        samples, scorer, method_runs(methods), protocol, device=CPU, block_size=3,
+        explained=explained,
+    )  # fmt: skip
+    found = {
+        (r.method, row["image_id"]): (row, saliency)
+        for r in results
+        for row, saliency in zip(r.rows.to_dict("records"), r.maps, strict=True)
+    }
+    assert len(found) == 2 * 7
+    tops = []
+    for sample in samples:
+        image = sample.read()
+        x = model.preprocess([image])
+        top = int(model.outputs(x)[0].argmax())
+        tops.append(top)
+        goal = top if target == "prediction" else target
+        inputs = Inputs(x, [sample.image_id], 0, model.to_input)
+        blur, colour = (curve.baseline(inputs) for curve in protocol.curves.values())
+        batch = Batch(x, torch.tensor([goal]), [sample.image_id], [image])
+        for name, method in methods.items():
+            row, saliency = found[name, sample.image_id]
+            assert (row["label"], row["target"], row["prediction"]) == (sample.target, goal, top)
+            assert torch.equal(saliency, method(explained, batch)[0])
+            order = argsort_numpy_1_23(saliency.flatten().numpy())[::-1]
+            ends = {"insertion": (blur[0], x[0]), "deletion": (x[0], colour.expand_as(x)[0])}
+            for direction, (start, end) in ends.items():
+                counts = protocol.curves[direction].counts(SIZE, SIZE)
+                curve = slow_curve(scorer, start, end, goal, order, counts=counts)
+                assert np.abs(row[f"{direction}_curve"] - curve).max() <= 1e-5
+    assert len({*tops}) > 2
+    assert tops != [sample.target for sample in samples]
+
+
+def test_another_networks_prediction_is_what_methods_explain_of_it(samples):
+    """The curves follow that of the network that scores."""
+    explained = Scorer(linear_backbone(seed=5), "logit", 4)
+    protocol = protocol_on(load_protocol("xplique"), "prediction")
+    scorer = Scorer(linear_backbone(), "output", 4)
+    (result,) = evaluate_runs(
+        samples, scorer, method_runs({"saliency": Saliency()}), protocol, device=CPU,
+        explained=explained,
+    )  # fmt: skip
+    images = [sample.read() for sample in samples]
+    x = explained.backbone.preprocess(images)
+    theirs = explained.backbone.outputs(x).argmax(dim=1)
+    assert theirs.tolist() != result.rows["target"].tolist()
+    assert result.rows["target"].tolist() == scorer.outputs(x).argmax(dim=1).tolist()
+    batch = Batch(x, theirs, [sample.image_id for sample in samples], images)
+    assert torch.equal(result.maps, Saliency()(explained, batch))
 
 
 def test_seconds_are_per_image_and_hold_the_methods_own(samples, monkeypatch):
@@ -400,6 +473,25 @@ class TestInsertionDeletion:
         maps[1, :4] = 0
         tied = insertion_deletion(self.model, self.x, self.targets, maps).tied_fraction
         assert tied.tolist() == [0, 0.5, 0]
+
+    def test_without_targets_predictions_are_scored(self):
+        predicted = self.model(self.x).argmax(dim=1)
+        assert predicted.tolist() != self.targets.tolist()
+        expected = insertion_deletion(self.model, self.x, predicted, self.maps)
+        assert (expected.targets == predicted.numpy()).all()
+        for protocol in ("xplique", protocol_on(load_protocol("xplique"), "prediction")):
+            found = insertion_deletion(self.model, self.x, None, self.maps, protocol)
+            assert (found.insertion == expected.insertion).all()
+            assert (found.targets == predicted.numpy()).all()
+        other = protocol_on(load_protocol("xplique"), 1)
+        found = insertion_deletion(self.model, self.x, None, self.maps, other)
+        assert found.targets.tolist() == [1, 1, 1]
+        given = insertion_deletion(self.model, self.x, self.targets, self.maps, other)
+        assert given.targets.tolist() == self.targets.tolist()  # what is given goes before
+        with pytest.raises(BenchError, match=r"target 2 of image 0 is outside .* 0\.\.1"):
+            insertion_deletion(
+                self.model, self.x, None, self.maps, protocol_on(load_protocol("xplique"), 2)
+            )
 
     def test_numpy_lists_and_double_precision(self):
         expected = insertion_deletion(self.model, self.x, self.targets, self.maps)

@@ -19,6 +19,7 @@ from bench.metrics.protocol import (
     TAKEN,
     load_protocol,
     protocol_from_mapping,
+    protocol_on,
     protocol_with,
     shipped_protocols,
     stored_protocol,
@@ -38,7 +39,7 @@ FROZEN = {
     "probability-10-noise": "ce30a8388f6bb04f",
     "probability-25-zero": "4b154fbcb9e27aa1",
     "probability-5-zero": "9acac5a6e0b6f152",
-    "rise": "ee728ce9f3b3016d",
+    "rise": "1f679a7d4fbc1353",
     "rise-1row": "1bca3d4160df7e38",
     "smdl-cub": "15a78a506466f92b",
     "smdl-cub-errors": "fcb406e0cb19ca21",
@@ -150,6 +151,8 @@ def test_a_changed_protocol_needs_a_name_of_its_own():
         {"score": "probability"},
         {"ties": "stable"},
         {"auc": "mean"},
+        {"target": "prediction"},
+        {"target": 0},
         {"metrics": {"insertion": {"steps": 10, "baseline": {"kind": "mean"}}}},
         {"metrics": {"deletion": {"steps": 9, "baseline": {"kind": "zero"}}}},
         {"metrics": {"deletion": {"steps": 10, "max_fraction": 0.5, "baseline": {"kind": "zero"}}}},
@@ -168,6 +171,34 @@ def test_every_setting_is_frozen_and_hashed(changes):
 
 def test_equal_settings_have_equal_hashes_whatever_the_name():
     assert load_protocol("xplique").hash == load_protocol("smdl-face").hash
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [("prediction", "xplique-prediction"), (3, "xplique-class_3")]
+)
+def test_another_target_makes_another_protocol(target, name):
+    base = load_protocol("xplique")
+    protocol = protocol_on(base, target)
+    assert (protocol.name, protocol.target) == (name, target)
+    assert protocol.hash != base.hash
+    assert protocol.title == f"{name} (target: {target})"
+    assert protocol_on(protocol, target) == protocol
+    assert stored_protocol(protocol.stored()) == protocol
+    assert protocol_with(protocol, {"center": CENTER}).base == protocol
+    with pytest.raises(BenchError, match="target: expected"):
+        protocol_on(base, "foo")
+
+
+def test_a_protocol_of_the_label_says_nothing_of_it():
+    base = load_protocol("xplique")
+    assert base.target == "label"
+    assert "target" not in base.settings()
+    assert base.title == "xplique"
+    assert protocol_on(base, "label") is base
+    assert protocol_from_mapping(settings(target="label")) == base
+    rise = load_protocol("rise")
+    assert (rise.target, load_protocol("rise-1row").target) == ("prediction", "label")
+    assert protocol_on(rise, "label").hash == "ee728ce9f3b3016d"  # as it was of the label
 
 
 CENTER = metric_from_settings("center", {"_target_": "toy.CenterMetric"}, "metric.center")
@@ -229,7 +260,13 @@ def test_columns_that_are_no_metrics_are_known():
     [
         ({"score": "probabilty"}, "Did you mean 'probability'"),
         ({"ties": "heap"}, "unknown name 'heap'"),
-        ({"extra": 1}, "expected the keys"),
+        ({"extra": 1}, "expected the keys .* and perhaps citation and target; found"),
+        (
+            {"target": "predicted"},
+            r"protocol\.target: expected 'label', 'prediction' or the number",
+        ),
+        ({"target": -1}, r"protocol\.target: expected"),
+        ({"target": True}, r"protocol\.target: expected"),
         ({"metrics": {"insertion": {"steps": 10}}}, "baseline is missing"),
         ({"metrics": {"insertion": {"steps": 0, **ZERO}}}, ">= 1, found 0"),
         ({"metrics": {"insertion": ZERO}}, "either steps or rows_per_step"),

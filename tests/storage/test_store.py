@@ -38,6 +38,38 @@ def test_the_same_identity_finds_the_same_run(tmp_path):
     assert len(begin(tmp_path, method=renamed).rows()) == 1
 
 
+def test_keys_of_the_label_are_those_from_before_there_was_a_choice(tmp_path):
+    """Literal: made by the release that knew no targets."""
+    run = begin(tmp_path, protocol=protocol(insertion={"steps": 5}))
+    explicit = {"score": "probability", "target": "label"}
+    for one in (run, begin(tmp_path, protocol=run.protocol.settings(), explain=explicit)):
+        assert one.identity.key == (
+            "457e5b9b17086e2f68f56f78905435dd3aa1ac4c29ef76e1b6c414927c4db17c"
+        )
+        assert (one.protocol.hash, one.protocol.key) == ("44c709590a441d3d", "600864c4e36d8bfe")
+        assert one.metrics["insertion"].key == (
+            "d8b1db094d6c177d9a2505ed3317bf30c568d979dd25c5fd8ace8d6eee8fa465"
+        )
+
+
+def test_labels_are_stored_where_they_are_not_the_targets(tmp_path):
+    run = begin(tmp_path)
+    run.append(rows("a", "b"))
+    assert run.rows()["label"].tolist() == run.rows()["target"].tolist() == [1, 1]
+    (part,) = run.metrics["insertion"].folder.glob("part-*")
+    assert "label" not in pd.read_parquet(part)
+    other = begin(tmp_path, protocol=protocol(target="prediction"))
+    other.append(rows("a", "b").assign(label=[2, 1]))
+    assert other.rows()["label"].tolist() == [2, 1]
+    assert other.rows()["target"].tolist() == [1, 1]
+    (part,) = other.metrics["insertion"].folder.glob("part-*")
+    part.rename(part.with_name("part-x.parquet"))
+    table = pd.read_parquet(part.with_name("part-x.parquet")).drop(columns="label")
+    table.to_parquet(part.with_name("part-x.parquet"))
+    with pytest.warns(BenchWarning, match="lacks the columns label"):
+        assert other.rows().empty
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -50,6 +82,9 @@ def test_the_same_identity_finds_the_same_run(tmp_path):
         {"dataset": {**identity()["dataset"], "list_sha256": "x"}},
         {"protocol": protocol(score="logit")},
         {"protocol": protocol(ties="numpy_1_23")},
+        {"protocol": protocol(target="prediction")},
+        {"protocol": protocol(target=1)},
+        {"explain": {"score": "probability", "target": "prediction"}},
         {"protocol": protocol(insertion={"steps": 9})},
         {"explain": {"score": "logit"}},
         {"maps": "float16"},

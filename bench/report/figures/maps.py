@@ -25,6 +25,7 @@ from bench.report.figures.style import (
     styled,
 )
 from bench.report.steps import baseline_of, step_pictures
+from bench.report.texts import label_in_words
 from bench.storage.pictures import Picture
 
 _COLOURS = np.asarray(mpl.colormaps["inferno"](np.arange(256)))[:, :3]
@@ -101,8 +102,9 @@ def draw_examples(
     panels: list[Axes] = []
     for number, (what, image_id) in enumerate(images.items()):
         picture, top = pictures.get(image_id), 0.27 + block * number
-        label = "" if picture is None else f" ({shown(picture.label, 40)})"
-        heading = f"{what}: {shown(image_id, 60)}{label}"
+        heading = f"{what}: {shown(image_id, 60)}"
+        if picture is not None:
+            heading += f" ({shown(label_in_words(picture.label, image_id, comparison), 40)})"
         figure.text(_GAP / WIDTH, 1 - top / height, heading, va="top")
         example = _Example(comparison, method, image_id, picture, drawn)
         panels.append(example.draw(figure, top + 0.32, block - 0.65))

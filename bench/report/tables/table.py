@@ -293,7 +293,7 @@ def _table(group: pd.DataFrame, columns: Sequence[Column]) -> Table:
 
 def _title(group: pd.DataFrame) -> str:
     first = group.iloc[0]
-    title = f"{first['benchmark']} · {first['backbone']} · {first['protocol']}"
+    title = title_of(dict(first))
     if first["auc"] != "trapezoid":
         title += f" · AUC: {first['auc']}"
     complete = group[group["n_missing"] == 0]
@@ -302,6 +302,13 @@ def _title(group: pd.DataFrame) -> str:
         title += f" · {one['n_images']} images · accuracy {one['clean_accuracy']:.3f}"
         title += what_counts(dict(one))
     return title
+
+
+def title_of(row: Record) -> str:
+    """Benchmark, backbone and protocol of a row, with a target that is not the label."""
+    target = row.get("target")
+    told = f" (target: {target})" if isinstance(target, str) else ""
+    return f"{row['benchmark']} · {row['backbone']} · {row['protocol']}{told}"
 
 
 def what_counts(row: Record) -> str:

@@ -1,0 +1,57 @@
+"""Which class of an image is scored and explained: its label, the prediction, or one for all."""
+
+from typing import TypeAlias
+
+from torch import Tensor
+
+from bench.errors import LARGEST, BenchError
+
+Target: TypeAlias = str | int
+"""`label`, `prediction` or the number of a class."""
+
+LABEL = "label"
+PREDICTION = "prediction"
+
+
+def require_target(name: str, value: object) -> None:
+    """Raises `BenchError` unless `value` is `label`, `prediction` or an integer >= 0."""
+    if isinstance(value, str) and value in (LABEL, PREDICTION):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
+        raise BenchError(
+            f"{name}: expected '{LABEL}', '{PREDICTION}' or the number of a class (0, 1, ...), "
+            f"found {value!r}"
+        )
+
+
+def require_class(name: str, target: Target, num_classes: int) -> None:
+    """Raises `BenchError` if `target` is the number of a class that a network does not have."""
+    if isinstance(target, int) and target >= num_classes:
+        raise BenchError(
+            f"{name}: expected a class of the network, 0..{num_classes - 1}, found {target}"
+        )
+
+
+def target_classes(target: Target, labels: Tensor, outputs: Tensor | None) -> Tensor:
+    """The class of each image that is meant.
+
+    Args:
+        target: `label`, `prediction` (the largest output; of several the first) or a class.
+        labels: (B,) int64.
+        outputs: (B, K) of the images as they are; may be None where no prediction is asked for.
+
+    Returns:
+        (B,) int64.
+    """
+    if isinstance(target, int):
+        return labels.new_full(labels.shape, target)
+    if target == LABEL:
+        return labels
+    assert outputs is not None
+    return outputs.argmax(dim=1)
+
+
+def target_in_words(target: Target) -> str:
+    """What a sentence calls the class; its number may be written out, as identities have it."""
+    words = {LABEL: "the label", PREDICTION: "the predicted class"}
+    return words[target] if isinstance(target, str) and target in words else f"class {target}"
