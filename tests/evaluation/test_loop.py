@@ -476,7 +476,7 @@ class TestInsertionDeletion:
 
     def test_without_targets_predictions_are_scored(self):
         predicted = self.model(self.x).argmax(dim=1)
-        assert predicted.tolist() != self.targets.tolist()
+        others = 1 - predicted
         expected = insertion_deletion(self.model, self.x, predicted, self.maps)
         assert (expected.targets == predicted.numpy()).all()
         for protocol in ("xplique", protocol_on(load_protocol("xplique"), "prediction")):
@@ -486,8 +486,9 @@ class TestInsertionDeletion:
         other = protocol_on(load_protocol("xplique"), 1)
         found = insertion_deletion(self.model, self.x, None, self.maps, other)
         assert found.targets.tolist() == [1, 1, 1]
-        given = insertion_deletion(self.model, self.x, self.targets, self.maps, other)
-        assert given.targets.tolist() == self.targets.tolist()  # what is given goes before
+        for protocol in ("rise", other):  # what is given goes before the protocol's target
+            found = insertion_deletion(self.model, self.x, others, self.maps, protocol)
+            assert (found.targets == others.numpy()).all()
         with pytest.raises(BenchError, match=r"target 2 of image 0 is outside .* 0\.\.1"):
             insertion_deletion(
                 self.model, self.x, None, self.maps, protocol_on(load_protocol("xplique"), 2)

@@ -84,7 +84,8 @@ def test_a_grey_network_gives_what_three_equal_channels_give(photos, monkeypatch
     for channels in (1, 3):
         results = f"results_{channels}"
         run(photos, "method=[center,rise,grad_cam]", "method.rise.num_masks=9", "figures=false",
-            f"protocol={protocol}", f"results_dir={results}", channels=channels)  # fmt: skip
+            f"protocol={protocol}", "target=label", f"results_dir={results}",
+            channels=channels)  # fmt: skip
         rows[channels] = load_rows(results).sort_values(["method", "image_id"])
     for column in ("insertion_curve", "deletion_curve"):
         grey, colour = (np.stack(rows[channels][column]) for channels in (1, 3))
