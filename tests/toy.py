@@ -6,10 +6,12 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from bench.attribution.control import Random
@@ -124,6 +126,20 @@ def linear_backbone(seed: int = 0) -> Backbone:
     preprocessing = Preprocessing(SIZE, mean=(127.0,) * 3, std=(60.0,) * 3)
     module = LinearModel(4, 3, SIZE, SIZE, seed)
     return Backbone("linear", module, preprocessing, "logits", 4)
+
+
+def transformer(classes: int = 4, size: int = SIZE, **settings: Any) -> Backbone:
+    """A ViT of timm with a class token and 5 x 5 places, or with other settings of it."""
+    settings = {"patch_size": 4, "embed_dim": 24, "depth": 3, "num_heads": 3} | settings
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = VisionTransformer(img_size=size, num_classes=classes, **settings)
+        for parameter in module.parameters():  # timm's draws hardly tell one place from another
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    preprocessing = Preprocessing(size, mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
+    made = Backbone("transformer", module, preprocessing, "logits", classes)
+    made.settle_cam_layer("auto", [])
+    return made
 
 
 class NotAFunction(nn.Module):

@@ -132,6 +132,10 @@ class Scorer(OutputScorer):
         self.on_forward(len(x))
         return features
 
+    def count_backward(self, count: int) -> None:
+        """Counts gradients that a method takes by itself."""
+        self._on_backward(count)
+
     def class_scores(self, x: Tensor) -> Tensor:
         """Scores (B, K) of all classes, for code that picks and differentiates by itself.
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bench.backbones.cam_layer import LayerTrace
-from bench.backbones.layout import AUTO, Layout, layout_setting
+from bench.backbones.layout import AUTO, Layout, LayoutReader, layout_setting
 from bench.backbones.network import device_of, first_call, float_dtype, require_outputs
 from bench.errors import BenchError, require_integer, require_known, require_number
 from bench.score import OUTPUT_KINDS, class_kind, class_outputs
@@ -334,9 +334,13 @@ class Backbone:
             module = self._compiled
         x = self._as_taken(x)
         if self.precision != "bf16":
-            return class_outputs(module(x), self._stated_kind)
+            return self.as_outputs(module(x))
         with torch.autocast(x.device.type, torch.bfloat16):
             outputs = module(x).float()
+        return self.as_outputs(outputs)
+
+    def as_outputs(self, outputs: Tensor) -> Tensor:
+        """What the module, or its classifier, gives as outputs (B, K) of kind `output_kind`."""
         return class_outputs(outputs, self._stated_kind)
 
     def require_feature_layer(self) -> str:
@@ -415,10 +419,13 @@ class Backbone:
             self.layer()
 
     def _trace(self) -> LayerTrace:
-        draws = torch.Generator().manual_seed(0)  # of a blank image some gradients are zero
+        return LayerTrace(self.module, self._as_taken(self.noise()), self._layout_setting)
+
+    def noise(self) -> Tensor:
+        """One input (1, C, H, W), the same each time: of a blank one some gradients are zero."""
+        draws = torch.Generator().manual_seed(0)
         blank = self._blank()
-        x = torch.randn(blank.shape, generator=draws).to(blank)
-        return LayerTrace(self.module, self._as_taken(x), self._layout_setting)
+        return torch.randn(blank.shape, generator=draws).to(blank)
 
     def layer(self, name: str | None = None, any_shape: bool = False) -> nn.Module:
         """Returns the CAM layer, or another submodule that maps are to be taken from.
@@ -455,6 +462,23 @@ class Backbone:
         """
         self.layer(name)
         return _CHECKED_LAYERS[self][name or str(self.cam_layer)]
+
+    def token_layout(self, name: str, tokens: int) -> Layout:
+        """Where the tokens lie that a submodule is given.
+
+        Args:
+            name: The submodule.
+            tokens: How many there are.
+
+        Raises:
+            BenchError: The network does not say it, nor does `backbone.cam_layout`.
+        """
+        height, width = self._blank().shape[-2:]
+        reader = LayoutReader(self.module, (height, width), self._layout_setting)
+        layout, problem = reader.read(name, (tokens, 1))
+        if layout is None:
+            raise BenchError(f"backbone '{self.name}': {name} {problem}")
+        return layout
 
     def map_shape(self) -> tuple[int, int, int]:
         """Channels, rows and columns of the CAM layer's maps.

@@ -173,7 +173,7 @@ class LayerTrace:
                 return None, f"{name}, which all of it passes through, {problem}"
             if layout.kind == "bchw" and self._leads_to(name, spatial):
                 break
-            if self._tells(call.node, layout) and not self._is_patch_embedding(name):
+            if self._tells(call.node, layout) and not self.refusal(name):
                 return name, ""
         return None, "there is no layer with maps that all of it passes through"
 

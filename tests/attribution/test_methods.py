@@ -12,7 +12,7 @@ import torch
 import yaml
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from toy import IDS, SIZE, backbone, linear_scorer, make_batch
+from toy import IDS, SIZE, backbone, linear_scorer, make_batch, transformer
 
 from bench.attribution.cam import GradCAM
 from bench.attribution.control import Blurred, Center, Constant, Edge, Inverted, Random
@@ -27,6 +27,8 @@ CONF = Path(__file__).parents[2] / "conf" / "method"
 DRAWS = (
     "random rise rise_500 rise_original smooth_grad square_grad var_grad lime kernel_shap".split()
 )
+
+TRANSFORMERS = "attention_rollout attention_grad_cam gradient_rollout legrad".split()
 
 
 @cache
@@ -59,15 +61,15 @@ def shipped_method(name):
     return instantiate(node)
 
 
-def network():
-    """The toy network with all that a method may ask for."""
-    return backbone(feature_layer="last")
+def network(name):
+    """A toy network with all that a method may ask for."""
+    return transformer() if name in TRANSFORMERS else backbone(feature_layer="last")
 
 
 @pytest.mark.parametrize("name", known_names("method"))
 class TestContract:
     def maps(self, name, batch, batch_size=4):
-        return shipped_method(name)(Scorer(network(), "probability", batch_size), batch)
+        return shipped_method(name)(Scorer(network(name), "probability", batch_size), batch)
 
     def test_shape_type_and_finite(self, name):
         maps = self.maps(name, make_batch())
@@ -98,17 +100,17 @@ class TestContract:
     def test_passes_are_as_many_as_told(self, name):
         forward, backward = [], []
         scorer = Scorer(
-            network(), "probability", 1, on_forward=forward.append, on_backward=backward.append
+            network(name), "probability", 1, on_forward=forward.append, on_backward=backward.append
         )
         method = shipped_method(name)
         method(scorer, make_batch(IDS[:1]))
         if method.forward_passes is None:  # nobody knows
-            assert method.passes(network()) is None
+            assert method.passes(network(name)) is None
         else:
-            assert (sum(forward), sum(backward)) == method.passes(network())
+            assert (sum(forward), sum(backward)) == method.passes(network(name))
 
     def test_network_and_inputs_are_left_as_they_were(self, name):
-        scorer, batch = Scorer(network(), "probability", 4), make_batch()
+        scorer, batch = Scorer(network(name), "probability", 4), make_batch()
         before = copy.deepcopy(scorer.backbone.module.state_dict())
         x = batch.x.clone()
         shipped_method(name)(scorer, batch)
