@@ -279,7 +279,7 @@ def _rows(block: Block, maps: Maps, numbers: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "image_id": [block.inputs.image_ids[i] for i in images.tolist()],
-            "label": block.labels[images].cpu().numpy(),
+            "image_label": block.labels[images].cpu().numpy(),
             "target": block.targets[images].cpu().numpy(),
             "prediction": block.predictions[images].cpu().numpy(),
             "clean_score": block.clean_scores[images].float().cpu().numpy(),

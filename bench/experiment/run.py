@@ -38,7 +38,7 @@ from bench.experiment.gallery import MapKeeper, PictureKeeper, images_to_show
 from bench.experiment.reproduction import reproduction
 from bench.experiment.select import kept_predictions, predict, select
 from bench.files import file_name
-from bench.leaderboard.comparison import comparison_key, comparison_title
+from bench.leaderboard.comparison import comparison_title
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol
 from bench.report.writer import write_figures, write_leaderboard
@@ -55,6 +55,7 @@ from bench.storage.identity import (
 from bench.storage.map_store import MapStore, image_key, open_maps
 from bench.storage.pictures import pictures_folder
 from bench.storage.provenance import provenance
+from bench.storage.row_names import comparison_key
 from bench.storage.store import Run, open_run
 from bench.target import LABEL
 
@@ -600,7 +601,7 @@ def _report_accuracy(
     runs: Sequence[StoredMethodRun], backbone: Backbone, dataset: Dataset, console: Console
 ) -> None:
     rows = max((run.stored.rows() for run in runs), key=len)
-    right = int((rows["prediction"] == rows["label"]).sum())
+    right = int((rows["prediction"] == rows["image_label"]).sum())
     missing = len(dataset) - len(rows)
     counted = accuracy_is(backbone.output_kind)
     console.print(

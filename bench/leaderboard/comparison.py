@@ -2,9 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,8 @@ from bench.attribution.method import Method
 from bench.errors import require_known
 from bench.metrics.protocol import Protocol, shared_protocol
 from bench.metrics.statistic import Statistic
-from bench.storage.identity import ROW_KEYS, Identity, content_key
+from bench.storage.identity import ROW_KEYS, Identity
+from bench.storage.row_names import comparison_key, row_names
 from bench.storage.store import Run
 
 
@@ -164,13 +164,6 @@ def _comparison(key: str, runs: Mapping[str, Run], auc: str | None) -> Compariso
     return Comparison(key, ranked, _controls(ranked), rule, rows)
 
 
-def comparison_key(run: Run) -> str:
-    """Hash over what two rows must share for their ranks to mean anything."""
-    identity = run.identity
-    shared = [asdict(identity.dataset), asdict(identity.backbone), run.protocol.base.settings()]
-    return content_key(shared)[:8]
-
-
 def comparison_title(run: Run) -> str:
     """Benchmark, backbone and protocol of a run, with a target that is not the label."""
     return " · ".join((run.identity.dataset.name, run.identity.backbone.name, run.protocol.title))
@@ -198,27 +191,6 @@ def extremes(comparison: Comparison, method: str) -> dict[str, str]:
     return {"best": order[0], "typical": order[len(order) // 2], "worst": order[-1]}
 
 
-def row_names(runs: Sequence[Run], name: str) -> dict[str, str]:
-    """Names of rows by run key: their labels, and what differs where labels collide.
-
-    Args:
-        runs: The runs of a leaderboard.
-        name: The leaderboard.
-    """
-    collisions = defaultdict(list)
-    for run in runs:
-        collisions[comparison_key(run), run.label(name)].append(run)
-    names = {}
-    for (_, label), same in collisions.items():
-        settings = [_flatten(asdict(run.identity)) for run in same]
-        every = sorted(set().union(*settings))
-        differing = [key for key in every if len({str(flat.get(key)) for flat in settings}) > 1]
-        for run, flat in zip(same, settings, strict=True):
-            told = [f"{key.rpartition('.')[2]}={flat.get(key)}" for key in differing]
-            names[run.key] = f"{label} ({', '.join(told)})" if told else label
-    return names
-
-
 def is_control(run: Run) -> bool:
     """Whether a run's method is one of `bench.attribution.control`."""
     return run.identity.method.kind in _CONTROLS
@@ -244,13 +216,3 @@ def _controls(runs: Mapping[str, Run]) -> dict[str, str | None]:
         # A control of a method that is not in the table says nothing of those that are.
         found[name] = next((other for other, theirs in settings.items() if theirs == bare), name)
     return found
-
-
-def _flatten(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in identity.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        elif (prefix, key) != ("method.", "name"):
-            flat[prefix + key] = value
-    return flat

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from scipy import stats
 
 from bench.evaluation.repeatability import warning
-from bench.leaderboard.comparison import Comparison, comparison_key, comparison_title
+from bench.leaderboard.comparison import Comparison, comparison_title
 from bench.leaderboard.published import published_subset
+from bench.storage.row_names import comparison_key
 from bench.storage.store import Run
 
 STRAY = 0.01
@@ -111,7 +112,7 @@ def _accuracy_warning(runs: Sequence[Run], name: str, several: bool) -> str | No
     """One line on the accuracy of the network of one comparison, if it is doubtful."""
     run = max(runs, key=lambda run: len(run.image_ids()))
     rows = run.rows()
-    right = int((rows["prediction"] == rows["label"]).sum())
+    right = int((rows["prediction"] == rows["image_label"]).sum())
     fault = accuracy_fault(right, len(rows), expected_subset(run, name), _num_classes(run))
     if fault is None:
         return None

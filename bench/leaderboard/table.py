@@ -10,18 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.leaderboard.columns import csv_columns, known, number_in, published_column
-from bench.leaderboard.comparison import (
-    Comparison,
-    comparison_key,
-    comparisons,
-    is_control,
-    row_names,
-)
+from bench.leaderboard.comparison import Comparison, comparisons, is_control
 from bench.leaderboard.published import published_cells
 from bench.leaderboard.significance import against_best
 from bench.leaderboard.statistics import bootstrap_intervals
 from bench.metrics.statistic import Statistic
 from bench.score import accuracy_is
+from bench.storage.row_names import comparison_key, row_names
 from bench.storage.store import Run
 from bench.target import LABEL, target_in_words
 
@@ -141,7 +136,7 @@ def _measured(run: Run, method: str, name: str, auc: str | None) -> _Measured:
     row |= repeated | {"notes": "; ".join(filter(None, notes)) or None}
     if row["n_missing"]:
         return _Measured(row, protocol.statistics, {})
-    row["clean_accuracy"] = (rows["prediction"] == rows["label"]).mean()
+    row["clean_accuracy"] = (rows["prediction"] == rows["image_label"]).mean()
     if run.identity.backbone.output_kind == "multilabel":
         row[ACCURACY_COUNTS] = accuracy_is("multilabel")
     row["mean_clean_score"] = rows["clean_score"].mean()

@@ -329,9 +329,9 @@ def _columns(metric: Metric) -> list[str]:
 TAKEN = frozenset(
     """
     auc backbone backward_passes benchmark clean_accuracy clean_score comparison constant_map
-    control forward_passes image_id key label map_seconds mean_clean_score method n_images n_missing
-    notes prediction protocol protocol_hash published_method rank rows_key run_key seconds seed srg
-    target tied_fraction
+    control forward_passes image_id image_label key label map_seconds mean_clean_score method
+    n_images n_missing notes prediction protocol protocol_hash published_method rank rows_key
+    run_key seconds seed srg target tied_fraction
     """.split()
 )
 """Columns of rows and tables that are no metric's."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.files import file_name
 from bench.leaderboard.columns import number_in
-from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
+from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.controls import constant_map_warnings, control_warnings
 from bench.leaderboard.robustness import Robustness, comparable, robustness, shared_statistics
 from bench.leaderboard.sanity import sanity_warnings, undefined_areas
@@ -44,6 +44,7 @@ from bench.report.tables.significance import pair_table, text_table, win_rate_ta
 from bench.report.tables.table import Table, leaderboard_tables, title_of, to_csv, what_counts
 from bench.report.texts import protocol_in_words, significance_in_words
 from bench.report.writer import citations, unverified
+from bench.storage.row_names import comparison_key, row_names
 from bench.storage.store import Run, stored_runs
 
 

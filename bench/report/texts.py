@@ -66,7 +66,7 @@ def label_in_words(label: str, image_id: str, comparison: Comparison) -> str:
     """
     rows = next(iter(comparison.rows.values()))
     row = rows.iloc[comparison.image_ids.index(image_id)]
-    is_label = row["target"] == row["label"]
+    is_label = row["target"] == row["image_label"]
     return label if is_label else f"{label}; target: class {row['target']}"
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bench.errors import BenchError
 from bench.files import SIDE_BY_SIDE, file_name, write_atomically
-from bench.leaderboard.comparison import Comparison, comparison_key, comparisons, row_names
+from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.controls import constant_map_warnings, control_warnings
 from bench.leaderboard.robustness import comparable, robustness, shared_statistics
 from bench.leaderboard.sanity import sanity_warnings, undefined_areas
@@ -30,6 +30,7 @@ from bench.report.figures import (
 from bench.report.tables import to_csv, to_latex, to_markdown, to_text
 from bench.report.tables.markdown import markdown
 from bench.storage.claims import locked
+from bench.storage.row_names import comparison_key, row_names
 from bench.storage.store import Run, leaderboard_names, stored_runs
 
 

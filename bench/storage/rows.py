@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-ROW_COLUMNS = "image_id label target prediction clean_score tied_fraction seconds".split()
+ROW_COLUMNS = "image_id image_label target prediction clean_score tied_fraction seconds".split()
 """Of every row, whatever its protocol measures; the columns of its metrics come on top."""
 
 _INTEGERS = ("target", "prediction")
@@ -33,7 +33,7 @@ def fault_of_rows(
         labelled: Whether there must be a label.
     """
     clean = ("clean_score",) if scored else ()
-    integers = (*_INTEGERS, *(("label",) if labelled else ()))
+    integers = (*_INTEGERS, *(("image_label",) if labelled else ()))
     expected = (*COMMON_COLUMNS, *integers, *clean, *columns, "rows_key")
     missing = [name for name in dict.fromkeys(expected) if name not in rows]
     if missing:

@@ -33,6 +33,7 @@ from bench.storage.identity import Identity, content_key
 from bench.storage.manifest import Entry, Manifest, Reproduced, manifest_of
 from bench.storage.metric_rows import MetricRows
 from bench.storage.records import record_of
+from bench.storage.row_names import any_row_names, row_names
 from bench.storage.rows import COMMON_COLUMNS
 
 
@@ -99,8 +100,8 @@ class Run:
             of_image = part.set_index("image_id")["seconds"]
             seconds = seconds + of_image.loc[rows["image_id"]].to_numpy(np.float32)
         rows = rows.drop(columns=["map_seconds", "rows_key"], errors="ignore")
-        if "label" not in rows:
-            rows = rows.assign(label=rows["target"])
+        if "image_label" not in rows:
+            rows = rows.assign(image_label=rows["target"])
         return rows.assign(seconds=seconds, **self._columns())
 
     def image_ids(self) -> set[str]:
@@ -163,7 +164,7 @@ class Run:
         whose["run_key"] = self.manifest.key
         for part in measured:
             clean = ["clean_score"] * part.metric.uses_scores
-            extra = ["label"] * part.has_labels
+            extra = ["image_label"] * part.has_labels
             extra += [name for name in ("constant_map",) if name in rows]
             table = rows.assign(**times)[[*COMMON_COLUMNS, *clean, *extra, *part.columns()]]
             part.append(table.assign(**whose))
@@ -261,6 +262,12 @@ class Run:
             return replace(manifest, leaderboards={**manifest.leaderboards, leaderboard: entries})
 
         self._change(changed)
+
+    @property
+    def leaderboards(self) -> list[str]:
+        """Names of the leaderboards that it is a row of."""
+        boards = self.manifest.leaderboards
+        return [name for name, rows in boards.items() if self.protocol.key in rows]
 
     def label(self, leaderboard: str) -> str:
         """What it is called as a row of a leaderboard."""
@@ -469,10 +476,13 @@ def load_rows(
         auc: A key of `bench.metrics.auc.AUC_RULES`; the protocol's own rule if None.
 
     Returns:
-        The columns of `bench.storage.rows.ROW_COLUMNS` (`label` is the image's class, `target` the
-        one whose score was read), those that the protocol's metrics store,
-        what tables show of them (`insertion_auc`, by that rule), and the run's identity: run_key,
-        benchmark, backbone, protocol, protocol_hash, method, seed.
+        `label`, the name that all tables have for the row (of rows in several leaderboards, that in
+        the first by name, unless one is asked for); the columns of
+        `bench.storage.rows.ROW_COLUMNS` (`image_label` is the image's class, `target` the one whose
+        score was read); those that the protocol's metrics store; what tables show of them
+        (`insertion_auc`, by that rule); and the run's identity: run_key, benchmark, backbone,
+        protocol, protocol_hash, method, seed. Two rows of one method with other settings share
+        their `method`, but no `label`.
 
     Warns (`bench.errors.BenchWarning`) of files that it leaves out because they are broken.
 
@@ -480,17 +490,19 @@ def load_rows(
         BenchError: The folder is missing, or cannot be read, or holds no runs.
     """
     tables = []
-    for run in stored_runs(Path(results_dir), leaderboard):
-        rows = run.rows()
+    runs = stored_runs(Path(results_dir), leaderboard)
+    names = any_row_names(runs) if leaderboard is None else row_names(runs, leaderboard)
+    for run in runs:
+        rows = run.rows().assign(label=names[run.key])
         for statistic in run.protocol.statistics:
             if statistic.column not in rows:
                 rows[statistic.column] = run.protocol.values(statistic, rows, auc)
         if leaderboard is not None:
-            rows["method"] = run.label(leaderboard)
+            rows["method"] = rows["label"]
         tables.append(rows)
     if not tables:
-        names = leaderboard_names(Path(results_dir))
-        known = f" of leaderboard '{leaderboard}'; there are: {', '.join(names)}" if names else ""
+        boards = leaderboard_names(Path(results_dir))
+        known = f" of leaderboard '{leaderboard}'; there are: {', '.join(boards)}" if boards else ""
         raise BenchError(f"no runs in '{results_dir}'{known}")
     return pd.concat(tables, ignore_index=True)
 

@@ -110,6 +110,12 @@ def test_sweeps_make_rows_that_do_not_collide(bench):
         f"rise (num_masks={masks}, seed={seed})" for masks in (2, 3) for seed in (0, 1)
     ]
     assert table["insertion_auc"].nunique() == 4
+    rows = load_rows("results")
+    assert set(rows["method"]) == {"rise"}
+    means = rows.groupby("label")["insertion_auc"].mean()
+    assert means.to_dict() == pytest.approx(
+        dict(zip(table["method"], table["insertion_auc"], strict=True)), abs=1e-6
+    )
 
 
 def test_a_new_label_or_version_of_a_method(bench, monkeypatch):

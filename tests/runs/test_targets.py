@@ -52,7 +52,7 @@ def test_predictions_are_scored_and_labels_counted(run, predictions):
     assert f"{title} · accuracy {right / 7:.3f}" in " ".join(out.split())
     rows = by_image(load_rows("results"), "saliency")
     assert rows["target"].to_dict() == rows["prediction"].to_dict() == predictions
-    assert rows["label"].to_dict() == dict(zip(predictions, labels, strict=True))
+    assert rows["image_label"].to_dict() == dict(zip(predictions, labels, strict=True))
     table = pd.read_csv(f"results/leaderboards/{PREDICTED}.csv")
     assert set(table["target"]) == {"prediction"}
     assert table["clean_accuracy"].tolist() == pytest.approx([right / 7] * 2, abs=1e-6)

@@ -55,18 +55,18 @@ def test_keys_of_the_label_are_those_from_before_there_was_a_choice(tmp_path):
 def test_labels_are_stored_where_they_are_not_the_targets(tmp_path):
     run = begin(tmp_path)
     run.append(rows("a", "b"))
-    assert run.rows()["label"].tolist() == run.rows()["target"].tolist() == [1, 1]
+    assert run.rows()["image_label"].tolist() == run.rows()["target"].tolist() == [1, 1]
     (part,) = run.metrics["insertion"].folder.glob("part-*")
-    assert "label" not in pd.read_parquet(part)
+    assert "image_label" not in pd.read_parquet(part)
     other = begin(tmp_path, protocol=protocol(target="prediction"))
-    other.append(rows("a", "b").assign(label=[2, 1]))
-    assert other.rows()["label"].tolist() == [2, 1]
+    other.append(rows("a", "b").assign(image_label=[2, 1]))
+    assert other.rows()["image_label"].tolist() == [2, 1]
     assert other.rows()["target"].tolist() == [1, 1]
     (part,) = other.metrics["insertion"].folder.glob("part-*")
     part.rename(part.with_name("part-x.parquet"))
-    table = pd.read_parquet(part.with_name("part-x.parquet")).drop(columns="label")
+    table = pd.read_parquet(part.with_name("part-x.parquet")).drop(columns="image_label")
     table.to_parquet(part.with_name("part-x.parquet"))
-    with pytest.warns(BenchWarning, match="lacks the columns label"):
+    with pytest.warns(BenchWarning, match="lacks the columns image_label"):
         assert other.rows().empty
 
 
