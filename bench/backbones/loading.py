@@ -53,7 +53,7 @@ class _Fit:
 
 
 def load_strictly(
-    module: nn.Module, state: Mapping[str, Tensor], path: Path, name: str = ""
+    module: nn.Module, state: Mapping[str, Tensor], path: Path | str, name: str = ""
 ) -> None:
     """Loads a state dict whose names and shapes must all fit.
 
@@ -103,7 +103,7 @@ def _is_counter(name: str) -> bool:
 
 
 def _without_prefixes(
-    state: Mapping[str, Tensor], expected: Collection[str], path: Path
+    state: Mapping[str, Tensor], expected: Collection[str], path: Path | str
 ) -> tuple[Mapping[str, Tensor], list[str]]:
     """Takes off what stands in front of at least half of the names that are expected.
 

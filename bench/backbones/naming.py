@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+import timm
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -51,6 +52,26 @@ def whose_names(state: Mapping[str, Tensor], name: str) -> str:
     if found == "open_clip":
         return "its names are those of open_clip: choose backbone=open_clip backbone.name=NAME"
     return ""
+
+
+def settings_of(name: str) -> str | None:
+    """The settings that choose a network by what a library or its class calls it; None: none does.
+
+    Args:
+        name: `vit_small_patch16_224`, `vit_b_16`, `google/vit-base-patch16-224`, `package.Class`.
+
+    Returns:
+        What stands behind `backbone=`, with `backbone.name=` or the like behind a blank.
+    """
+    if name.partition(".")[0] in timm.list_models():
+        return f"timm backbone.name={name}"
+    if name in torchvision.models.list_models(module=torchvision.models):
+        return f"torchvision backbone.name={name}"
+    if "/" in name:
+        return f"huggingface backbone.name={name}"
+    if re.fullmatch(r"\w+(\.\w+)+", name):
+        return f"module backbone.module._target_={name}"
+    return None
 
 
 def torchvision_name(state: Mapping[str, Tensor], name: str) -> str | None:

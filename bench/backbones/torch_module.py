@@ -1,9 +1,10 @@
 """Networks that are plain torch modules: timm's models by name, and yours by dotted path."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import timm
 import torch
@@ -17,6 +18,24 @@ from bench.errors import BenchError, require_integer, require_known
 
 _TIMM = "Wightman 2019, github.com/huggingface/pytorch-image-models"
 _RESNET = "He et al. 2016, arXiv 1512.03385"
+
+
+class ModuleSettings(TypedDict, total=False):
+    """Arguments of `torch_module` that all networks of libraries have.
+
+    Attributes:
+        sha256: The sha256 of the checkpoint file, if it is to be verified.
+        key: Which entry of the checkpoint file (see `bench.backbones.checkpoint.read_state`).
+        cam_layer: A submodule, `auto` or None.
+        cam_layout: See `Backbone`.
+        feature_layer: A submodule or None.
+    """
+
+    sha256: str | None
+    key: str | None
+    cam_layer: str | None
+    cam_layout: str | Mapping[str, Any]
+    feature_layer: str | None
 
 
 def timm_model(
@@ -53,11 +72,10 @@ def timm_model(
     if num_classes is not None:
         require_integer("num_classes", num_classes, 1)
     require_known("name", name.split(".")[0], timm.list_models())  # the rest is a tag of weights
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded():
         module = _create(name, weights == "pretrained", num_classes)
     given = {key: value for key, value in preprocessing.items() if value is not None}
-    file = None if weights in ("pretrained", "random") else weights
+    file = checkpoint_file(weights, ("pretrained", "random"))
     backbone = torch_module(
         module,
         name,
@@ -70,8 +88,7 @@ def timm_model(
         cam_layout=cam_layout,
         feature_layer=feature_layer,
     )
-    is_resnet = re.match(r"resnet\d+(\.|$)", name)  # what follows is a tag of weights
-    backbone.citation = f"{_RESNET}; {_TIMM}" if is_resnet else _TIMM
+    backbone.citation = timm_citation(name)
     return backbone
 
 
@@ -131,6 +148,36 @@ def torch_module(
     )
     backbone.settle_cam_layer(cam_layer, convolutions(module))
     return backbone
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Random weights that are made in a `with` block are the same each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def checkpoint_file(weights: str, words: Sequence[str]) -> str | None:
+    """The checkpoint file that `weights=` names; None if it is one of the words.
+
+    Raises:
+        BenchError: It is neither.
+    """
+    if weights in words:
+        return None
+    path = Path(weights).expanduser()
+    if not path.exists():
+        raise BenchError(
+            f"weights: '{weights}' is missing: expected {', '.join(words)} or a checkpoint file"
+        )
+    return str(path)
+
+
+def timm_citation(name: str) -> str:
+    """Whom a network of timm cites."""
+    is_resnet = re.match(r"resnet\d+(\.|$)", name)  # what follows is a tag of weights
+    return f"{_RESNET}; {_TIMM}" if is_resnet else _TIMM
 
 
 def _preprocessing_of(module: nn.Module) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from bench.attribution.method import Method, Passes, require_declared
 from bench.backbones.backbone import Backbone
 from bench.config.arguments import typed
+from bench.config.composing import setting_comments
 from bench.config.settings import Component, RunSettings
 from bench.datasets.dataset import Dataset
 from bench.errors import BenchError
@@ -71,9 +72,17 @@ def build(component: Component) -> Any:
 
 
 def _require_all_set(component: Component) -> None:
-    if component.missing:
-        names = " ".join(f"{name}=VALUE" for name in component.missing)
-        raise BenchError(f"{component.key}: not everything it needs is set; add {names}")
+    """Refuses a component that is not given all that it needs, and says what can be given."""
+    if not component.missing:
+        return
+    names = " ".join(f"{name}=VALUE" for name in component.missing)
+    comments = setting_comments(component.target)
+    inside = [name.removeprefix(f"{component.key}.") for name in component.missing]
+    choices = "; ".join(f"{name}: {comments[name]}" for name in inside if name in comments)
+    raise BenchError(
+        f"{component.key}: not everything it needs is set; add {names}"
+        f"{f' ({choices})' if choices else ''}"
+    )
 
 
 def build_protocol(settings: RunSettings) -> Protocol:

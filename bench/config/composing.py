@@ -5,6 +5,7 @@ be written ends in its traceback; both are checked here first.
 """
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -190,6 +191,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
                 raise BenchError(f"{name}: expected a name; to do without say ~{name}")
             known = known_names(group, folders)
             for name in _names(override.value()):
+                if group == "backbone" and name not in known:
+                    _refuse_network(override, name)
                 require_known(group, name, known)
         if group == "results_dir":
             results = _names(override.value())
@@ -197,6 +200,49 @@ def check_arguments(arguments: Sequence[str]) -> None:
         if not folder:
             raise BenchError("results_dir: expected a folder, found nothing")
         check_writable(Path(folder))
+
+
+def _refuse_network(override: Override, name: str) -> None:
+    """Says which settings choose a network that a command line names as if it were a choice."""
+    from bench.backbones.naming import settings_of  # torch takes seconds, and a typing error shows
+
+    settings = settings_of(name)
+    if settings is not None:
+        group = override.key_or_group + (f"@{override.package}" if override.package else "")
+        chosen = f"{group}={settings}".replace(" backbone.", f" {override.package or 'backbone'}.")
+        raise BenchError(f"{group}: unknown name '{name}': did you mean {chosen}")
+
+
+def setting_comments(target: str) -> dict[str, str]:
+    """What the shipped configuration says of the settings of a class or function, by their names.
+
+    Args:
+        target: Its dotted path; the first file that builds it is read.
+
+    Returns:
+        By name, with dots inside of settings, the comment beside it, or those above it.
+    """
+    for path in sorted(SHIPPED.rglob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        if re.search(rf"^_target_: {re.escape(target)}$", text, re.MULTILINE):
+            return _comments(text.splitlines())
+    return {}
+
+
+def _comments(lines: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    above: list[str] = []
+    outer: list[str] = []
+    for line in lines:
+        if line.startswith("#"):
+            above.append(line.removeprefix("#").strip())
+            continue
+        setting = re.match(r"( *)(\w+):(?:.*?\s# (.*))?", line)
+        if setting:
+            outer = [*outer[: len(setting[1]) // 2], setting[2]]
+            found[".".join(outer)] = setting[3] or " ".join(above)
+        above = []
+    return {name: comment for name, comment in found.items() if comment}
 
 
 def compose_run(arguments: Sequence[str]) -> Composed:

@@ -3,11 +3,7 @@ import timm
 import torch
 import torchvision
 
-from bench.backbones.naming import torchvision_name, whose_names
-
-
-def names_of(model):
-    return model.state_dict()
+from bench.backbones.naming import settings_of, torchvision_name, whose_names
 
 
 @pytest.mark.parametrize(
@@ -52,3 +48,18 @@ def test_other_names(name, library):
 
 def test_names_that_tell_nothing():
     assert whose_names({"a": torch.zeros(1)}, "mine") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("vit_small_patch16_224", "timm backbone.name=vit_small_patch16_224"),
+        ("resnet18.a1_in1k", "timm backbone.name=resnet18.a1_in1k"),
+        ("vit_b_16", "torchvision backbone.name=vit_b_16"),
+        ("google/vit", "huggingface backbone.name=google/vit"),
+        ("package.Class", "module backbone.module._target_=package.Class"),
+        ("resnet1001", None),
+    ],
+)
+def test_the_settings_that_are_meant_by_a_name(name, settings):
+    assert settings_of(name) == settings

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from bench.config.building import build_method, build_protocol
+from bench.config.building import build, build_method, build_protocol
 from bench.config.composing import (
     GROUPS,
     check_arguments,
@@ -13,6 +13,7 @@ from bench.config.composing import (
     known_names,
     name_other_methods,
     named_groups,
+    setting_comments,
     user_folders,
 )
 from bench.config.reading import read_settings
@@ -79,6 +80,11 @@ def test_every_protocol_is_found_under_its_file_name(name):
         ("method=[random],[rize]", "'rize'"),
         ("method=rize", "'rize'"),
         ("backbone=efficientnet_light0", "Did you mean 'efficientnet_lite0'"),
+        (
+            "backbone=vit_small_patch16_224",
+            "did you mean backbone=timm backbone.name=vit_s",
+        ),
+        ("backbone@explain.backbone=vit_b_16", "=torchvision explain.backbone.name=vit_b_16"),
         ("dataset=photo,list", "Did you mean 'photos'"),
         ("protocol=smdl_cub", "Did you mean 'smdl-cub'"),
         ("+metric=[mufidelty]", "Did you mean 'mufidelity'"),
@@ -93,6 +99,50 @@ def test_bad_arguments(argument, message):
     with pytest.raises(BenchError) as error:
         check_arguments(["-m", argument])
     assert message in str(error.value)
+
+
+def test_comments_of_settings():
+    """Beside a setting, inside of another one, and above it."""
+    found = setting_comments("bench.backbones.torch_module.torch_module")
+    assert found["name"] == "in tables"
+    assert found["preprocessing.mean"].startswith("RGB in 0..255")
+    assert found["module._target_"].startswith("package.Class")
+    found = setting_comments("bench.backbones.keras_h5.keras_h5")
+    assert found["preprocessing"].startswith("caffe (BGR minus")
+    assert setting_comments("toy.Unknown") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("timm", "weights: pretrained .*, random, or a checkpoint"),
+        ("torchvision", "weights: IMAGENET1K_V1, .*random, or a checkpoint"),
+        ("keras_h5", "preprocessing: caffe .*torch .*arcface"),
+        (
+            "module",
+            "module._target_: package.Class.*output_kind: logits.*preprocessing.size: ",
+        ),
+    ],
+)
+def test_what_is_missing_is_named_with_its_choices(name, choices):
+    component = read_settings(composed(f"backbone={name}")).backbone
+    with pytest.raises(BenchError, match=rf"backbone: not everything .*=VALUE \(.*{choices}"):
+        build(component)
+
+
+def test_the_readmes_line_for_a_module_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "mynet.py").write_text(
+        "import torch\n\n\nclass Net(torch.nn.Module):\n"
+        "    def __init__(self, classes=5):\n        super().__init__()\n"
+        "        self.head = torch.nn.Linear(3, classes)\n\n"
+        "    def forward(self, x):\n        return self.head(x.mean((2, 3)))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    needed = ["backbone.name=mine", "backbone.output_kind=logits", "backbone.preprocessing.size=9"]
+    needed += ["backbone.preprocessing.mean=[1,2,3]", "backbone.preprocessing.std=[1,2,3]"]
+    for ours, classes in ((), 5), (("+backbone.module.classes=7",), 7):
+        chosen = ["backbone=module", "backbone.module._target_=mynet.Net", *needed, *ours]
+        assert build(read_settings(composed(*chosen)).backbone).num_classes == classes
 
 
 def test_good_arguments(toy_conf, tmp_path):

@@ -17,7 +17,7 @@ from bench.storage.store import read_manifest, stored_runs
 
 ROOT = Path(__file__).parents[2]
 BIB = (ROOT / "bench/report/references.bib").read_text()
-OWN = {"list", "folder", "keras_h5", "module", "resnet101"}
+OWN = {"list", "folder", "keras_h5", "module", "resnet101", "timm"}
 """What the user brings; its citation is the user's, too, or depends on the name."""
 
 

@@ -1,0 +1,127 @@
+"""timm's classifiers, with the preprocessing that timm declares."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+import timm
+from timm.data import resolve_model_data_config
+from torch import nn
+
+from bench.backbones.backbone import Backbone
+from bench.backbones.declared import chosen, declared
+from bench.backbones.torch_module import (
+    ModuleSettings,
+    checkpoint_file,
+    seeded,
+    timm_citation,
+    torch_module,
+)
+from bench.errors import BenchError, require_integer, require_known
+
+_CHANNELS = (1, 3)
+
+
+def timm_network(
+    name: str,
+    weights: str,
+    preprocessing: Mapping[str, Any],
+    *,
+    img_size: int | Sequence[int] | None = None,
+    num_classes: int | None = None,
+    in_chans: int = 3,
+    output_kind: str = "logits",
+    **settings: Unpack[ModuleSettings],
+) -> Backbone:
+    """Any image classifier of timm, with timm's preprocessing: size, mean, std, filter and crop.
+
+    Args:
+        name: As timm lists it, `resnet18` or with a tag of weights, `resnet18.a1_in1k`.
+        weights: `pretrained` (timm's, downloaded once), `random` (the same each time), or a
+            checkpoint file.
+        preprocessing: Settings of `Preprocessing` in place of timm's; see `declared.chosen`.
+        img_size: Side of the input, or height and width; None: the size in `preprocessing`, or
+            timm's. A network of fixed size (ViT, Swin) is made for it.
+        num_classes: Outputs; None: as many as timm's.
+        in_chans: Channels of the input, 3 or 1 (grey).
+        output_kind: What the outputs are.
+        **settings: See `bench.backbones.torch_module.ModuleSettings`.
+
+    Raises:
+        BenchError: The name is unknown, the weights cannot be had or do not fit, or timm declares
+            a preprocessing that cannot be repeated.
+    """
+    _require_name(name)
+    if num_classes is not None:
+        require_integer("num_classes", num_classes, 1)
+    if in_chans not in _CHANNELS:
+        raise BenchError(f"in_chans: expected 3, or 1 for grey inputs, found {in_chans}")
+    if img_size is None:
+        img_size = preprocessing.get("size")
+    file = checkpoint_file(weights, ("pretrained", "random"))
+    arguments = {"num_classes": num_classes, "in_chans": in_chans}
+    with seeded():
+        module = _create(name, weights == "pretrained", arguments, img_size)
+    backbone = torch_module(
+        module,
+        name,
+        chosen(_declared(module, img_size, in_chans, preprocessing), preprocessing),
+        output_kind,
+        weights=file,
+        **settings,
+    )
+    backbone.citation = timm_citation(name)
+    return backbone
+
+
+def _require_name(name: str) -> None:
+    architecture, _, tag = name.partition(".")
+    require_known("name", architecture, timm.list_models())
+    if tag:
+        require_known("name", name, timm.list_pretrained(f"{architecture}.*"))
+
+
+def _create(
+    name: str, pretrained: bool, arguments: dict[str, Any], img_size: int | Sequence[int] | None
+) -> nn.Module:
+    """The network; where its class takes no `img_size`, it takes inputs of any size."""
+    sized = arguments | {"img_size": img_size} if img_size is not None else arguments
+    try:
+        try:
+            return timm.create_model(name, pretrained=pretrained, **sized)
+        except TypeError as error:
+            if "img_size" not in str(error):
+                raise
+            return timm.create_model(name, pretrained=pretrained, **arguments)
+    except (RuntimeError, OSError, TypeError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BenchError(
+            f"timm cannot make '{name}' {'with its own' if pretrained else 'without'} weights: "
+            f"{reason}; backbone.weights=FILE takes a checkpoint that you have"
+        ) from None
+
+
+def _declared(
+    module: nn.Module,
+    img_size: int | Sequence[int] | None,
+    channels: int,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The settings of `Preprocessing` that timm declares for a network."""
+    config = resolve_model_data_config(module)
+    size = tuple(config["input_size"][1:])
+    if img_size is not None:
+        size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+    crop, mode = config["crop_pct"], config["crop_mode"]
+    if given.get("crop") is None and (mode == "border" or (mode == "squash" and crop != 1)):
+        raise BenchError(
+            f"preprocessing: timm declares crop_mode={mode} with crop_pct={crop}, which is not one "
+            "of ours: choose backbone.preprocessing.crop=squash (straight to the input's size) or "
+            "a share, as 0.875"
+        )
+    mean, std = (
+        values if channels == len(values) else [sum(values) / len(values)] * channels
+        for values in (config["mean"], config["std"])
+    )
+    resized = None if mode == "squash" else math.floor(min(size) / crop)
+    return declared(size, mean, std, filter_=config["interpolation"], resized=resized)
