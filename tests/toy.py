@@ -215,6 +215,13 @@ class Constant(Method):
         return torch.ones(len(batch.x), *batch.x.shape[2:])
 
 
+class OfClass(Method):
+    """The number of the class everywhere."""
+
+    def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
+        return batch.targets[:, None, None].float().expand(-1, *batch.x.shape[2:])
+
+
 class Slow(Method):
     """Noise that takes its time."""
 

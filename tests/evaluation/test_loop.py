@@ -245,6 +245,27 @@ def test_curves_of_another_target_equal_a_slow_loop(samples, target, score):
     assert tops != [sample.target for sample in samples]
 
 
+def test_of_several_labels_the_largest_is_scored_and_each_counts_as_right(samples):
+    """A multi-label network's prediction is the label where that is above 1/2."""
+    model = linear_backbone(seed=1)
+    model.output_kind = "multilabel"
+    protocol = protocol_on(load_protocol("xplique-probability"), "prediction")
+    (result,) = evaluate_runs(
+        samples, Scorer(model, "probability", 4), method_runs({"edge": Edge()}), protocol,
+        device=CPU,
+    )  # fmt: skip
+    outputs = model.outputs(model.preprocess([sample.read() for sample in samples]))
+    labels = [sample.target for sample in samples]
+    above = (outputs[range(7), labels] > 0).tolist()
+    assert result.rows["target"].tolist() == outputs.argmax(dim=1).tolist()
+    assert (result.rows["prediction"] == result.rows["label"]).tolist() == above
+    right_but_not_first = [
+        right and label != top
+        for right, label, top in zip(above, labels, result.rows["target"], strict=True)
+    ]
+    assert any(right_but_not_first)
+
+
 def test_another_networks_prediction_is_what_methods_explain_of_it(samples):
     """The curves follow that of the network that scores."""
     explained = Scorer(linear_backbone(seed=5), "logit", 4)

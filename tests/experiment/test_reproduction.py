@@ -134,6 +134,8 @@ def test_a_method_that_was_not_published(repeat):
         (["seed=1"], "seed=1"),
         (["+backbone.feature_layer=last"], "backbone.feature_layer=last"),
         (["explain.score=logit"], "explain.score=logit"),
+        (["explain.target=prediction"], "explain.target=prediction"),
+        (["target=prediction"], "target=prediction"),
         (["method.hsic.num_designs=30"], "method.hsic.num_designs=30"),
         (["protocol=smdl-cub"], "without protocol.metrics.confidence.steps"),
         (["+reproduces.deviations=[weights made anew]"], "weights made anew"),

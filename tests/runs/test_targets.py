@@ -109,6 +109,7 @@ def test_what_is_explained_may_be_another_class_than_is_scored(run, predictions)
     code, out, err = run("target=prediction", "explain.target=label", "method=[saliency,inverted]")
     assert code == 0, err
     assert "explains the label; scored is the predicted class" in " ".join(out.split())
+    assert before.items() <= parts().items()  # the label's rows are as they were
     new = parts().keys() - before.keys()
     assert not [path for path in new if path.suffix == ".safetensors"]  # the maps are there
     rows = load_rows("results")
@@ -120,6 +121,17 @@ def test_what_is_explained_may_be_another_class_than_is_scored(run, predictions)
     # Inverted, the most important pixel is the least: of the same map.
     upright, turned = (by_image(rows, name) for name in ("saliency", "inverted"))
     assert (upright["target"] == turned["target"]).all()
+
+
+def test_maps_that_a_gallery_makes_later_are_of_the_same_class(run, toy_conf, predictions):
+    """Of methods without passes maps are made when they are wanted: here of the class alone."""
+    (toy_conf / "method/of_class.yaml").write_text("of_class:\n  _target_: toy.OfClass\n")
+    for gallery in (0, 7):
+        code, _, err = run("target=prediction", "method=[of_class]", f"gallery={gallery}")
+        assert code == 0, err
+    (stored,) = stored_runs(Path("results"))
+    found = {image: int(stored.load_map(image)[0, 0]) for image in predictions}
+    assert found == predictions
 
 
 def test_a_rerun_has_the_same_bits(run, bench):
