@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -128,16 +130,26 @@ def linear_backbone(seed: int = 0) -> Backbone:
     return Backbone("linear", module, preprocessing, "logits", 4)
 
 
-def transformer(classes: int = 4, size: int = SIZE, **settings: Any) -> Backbone:
-    """A ViT of timm with a class token and 5 x 5 places, or with other settings of it."""
+def transformer(classes: int = 4, img_size: Any = SIZE, **settings: Any) -> Backbone:
+    """A ViT of timm with a class token and patches of 4 x 4, or with other settings of it."""
     settings = {"patch_size": 4, "embed_dim": 24, "depth": 3, "num_heads": 3} | settings
+    return _timm(VisionTransformer, img_size, num_classes=classes, **settings)
+
+
+def swin(classes: int = 4) -> Backbone:
+    """A Swin of timm for inputs of 32 x 24: 8 x 6 windows' places, then 4 x 3."""
+    settings = {"patch_size": 4, "window_size": 2, "embed_dim": 12, "depths": (2, 1)}
+    return _timm(SwinTransformer, (32, 24), num_classes=classes, num_heads=(1, 2), **settings)
+
+
+def _timm(kind: Callable[..., nn.Module], img_size: Any, **settings: Any) -> Backbone:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        module = VisionTransformer(img_size=size, num_classes=classes, **settings)
+        module = kind(img_size=img_size, **settings)
         for parameter in module.parameters():  # timm's draws hardly tell one place from another
             parameter.data += 0.1 * torch.randn_like(parameter)
-    preprocessing = Preprocessing(size, mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
-    made = Backbone("transformer", module, preprocessing, "logits", classes)
+    mean, std = (120.0, 110.0, 100.0), (60.0, 61.0, 62.0)
+    made = Backbone("transformer", module, Preprocessing(img_size, mean, std), "logits")
     made.settle_cam_layer("auto", [])
     return made
 

@@ -135,9 +135,14 @@ class AblationCAM(Method):
             return Passes()  # it will be refused
         return Passes(backbone.map_shape()[0] + 2)
 
-    @torch.no_grad()
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
+        maps = self._maps(scorer, batch)[:, None]
+        return functional.interpolate(maps, batch.x.shape[2:], mode="bicubic")[:, 0]
+
+    @torch.no_grad()
+    def _maps(self, scorer: Scorer, batch: Batch) -> Tensor:
+        """Maps (B, h, w) of the layer's size."""
         activations = scorer.layer_activations(batch.x)
         count, channels = activations.shape[:2]
         without: list[int] = [-1] * scorer.batch_size  # the channel that each input does not have
@@ -162,8 +167,7 @@ class AblationCAM(Method):
             handle.remove()
         scores = scores.view(count, channels + 1)
         weights = (scores[:, :1] - scores[:, 1:])[:, :, None, None]
-        maps = (weights * activations).sum(dim=1, keepdim=True).relu()
-        return functional.interpolate(maps, batch.x.shape[2:], mode="bicubic")[:, 0]
+        return (weights * activations).sum(dim=1).relu()
 
 
 class ScoreCAM(Method):

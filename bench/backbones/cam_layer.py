@@ -211,10 +211,11 @@ class LayerTrace:
         found: list[Tensor] = []
         handle = node.register_prehook(lambda gradients: found.extend(gradients[:1]))
         draws = torch.Generator().manual_seed(0)
-        weights = torch.randn(self._outputs.shape, generator=draws).to(self._outputs)
         try:
-            total = (self._outputs * weights).sum()
-            (at_input,) = torch.autograd.grad(total, self._leaf, retain_graph=True)
+            with torch.inference_mode(False), torch.enable_grad():
+                weights = torch.randn(self._outputs.shape, generator=draws).to(self._outputs)
+                total = (self._outputs * weights).sum()
+                (at_input,) = torch.autograd.grad(total, self._leaf, retain_graph=True)
         finally:
             handle.remove()
         return not at_input.any() or bool(layout.to_maps(found[0]).any())

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_grad_cam
+import torch
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from toy import backbone, make_batch
@@ -20,7 +23,7 @@ from bench.attribution.adapters import GradCamPackage
 from bench.attribution.scorer import Scorer
 
 CAMS = ("GradCAM", "GradCAMPlusPlus", "ScoreCAM", "EigenCAM", "LayerCAM", "XGradCAM", "HiResCAM")
-STORED = ("GradCAM", "GradCAMPlusPlus")
+STORED = ("GradCAM", "GradCAMPlusPlus", "LayerCAM", "XGradCAM")
 
 
 def main() -> None:
@@ -38,14 +41,45 @@ def main() -> None:
                   f"{np.abs(maps - direct).max():.1e}")  # fmt: skip
         if name in STORED:
             arrays[f"maps {name}"] = direct
+    arrays["maps AblationCAM"] = _direct("AblationCAM", scorer, batch, bias=100)
+    arrays["components"] = get_2d_projection(scorer.layer_activations(batch.x).numpy())
+    arrays |= transformers()
     x, targets = batch.x.contiguous().numpy(), batch.targets.numpy()
     version = metadata.version("grad-cam")
     path = Path(sys.argv[1]) / "grad_cam.npz"
     np.savez_compressed(path, version=version, x=x, targets=targets, **arrays)
 
 
-def _direct(name: str, scorer: Scorer, batch: object) -> np.ndarray:
-    """Maps without bench: the package on a network whose weights ask for gradients."""
+def transformers() -> dict[str, np.ndarray]:
+    """Grad-CAM of a Swin and a ViT, by `reshape_transform` as the README has it."""
+    from toy import swin, transformer
+
+    found = {}
+    x = torch.randn(3, 3, 32, 24, generator=torch.Generator().manual_seed(0))
+    targets = [ClassifierOutputTarget(target) for target in (0, 3, 1)]
+    cases = {
+        "swin": (swin(), "norm", lambda output: output.permute(0, 3, 1, 2)),
+        "vit": (
+            transformer(img_size=(32, 24)),
+            "blocks.2.norm1",
+            lambda output: output[:, 1:].reshape(len(output), 8, 6, 24).permute(0, 3, 1, 2),
+        ),
+    }
+    for kind, (network, layer, reshape) in cases.items():
+        module = network.module.requires_grad_(True)
+        layers = [module.get_submodule(layer)]
+        with pytorch_grad_cam.GradCAM(module, layers, reshape_transform=reshape) as cam:
+            found[f"{kind} maps"] = cam(input_tensor=x.clone(), targets=targets)
+        state = module.state_dict()
+        found |= {f"{kind} weight {name}": value.numpy() for name, value in state.items()}
+    return found | {"transformers x": x.numpy()}
+
+
+def _direct(name: str, scorer: Scorer, batch: object, bias: float = 0) -> np.ndarray:
+    """Maps without bench: the package on a network whose weights ask for gradients.
+
+    A bias makes all scores positive: Ablation-CAM divides by them.
+    """
     from toy import ConvModel
 
     class OutOfPlace(ConvModel):
@@ -55,10 +89,8 @@ def _direct(name: str, scorer: Scorer, batch: object) -> np.ndarray:
 
     module = OutOfPlace().eval()
     module.load_state_dict(scorer.backbone.module.state_dict())
-    targets = [
-        pytorch_grad_cam.utils.model_targets.ClassifierOutputTarget(target)
-        for target in batch.targets.tolist()
-    ]
+    module.head.bias.data += bias
+    targets = [ClassifierOutputTarget(target) for target in batch.targets.tolist()]
     with getattr(pytorch_grad_cam, name)(module, [module.last]) as cam:
         return cam(input_tensor=batch.x.clone(), targets=targets)
 

@@ -10,11 +10,18 @@ import numpy as np
 import pytest
 import timm
 import torch
-from toy import IDS, SIZE, backbone, make_batch
+from toy import IDS, SIZE, backbone, make_batch, swin, transformer
 
 from bench.attribution import adapters
 from bench.attribution.adapters import Captum, Function, GradCamPackage
-from bench.attribution.cam import GradCAM, GradCAMPlusPlus
+from bench.attribution.cam import (
+    AblationCAM,
+    GradCAM,
+    GradCAMPlusPlus,
+    LayerCAM,
+    XGradCAM,
+    _first_component,
+)
 from bench.attribution.gradient import GradientInput, IntegratedGradients, Saliency
 from bench.attribution.masking import Occlusion
 from bench.attribution.method import Batch
@@ -22,6 +29,8 @@ from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone, Preprocessing
 from bench.errors import BenchError
 from bench.score import SCORES, class_scores, target_scores
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def timm_backbone():
@@ -96,24 +105,88 @@ def test_our_occlusion_equals_captums_where_patches_tile_the_image():
     assert_close(captum(scorer, batch), Occlusion(patch_size=8, stride=8)(scorer, batch), 1e-3)
 
 
-@pytest.mark.parametrize("name", ["GradCAM", "GradCAMPlusPlus"])
-def test_our_grad_cams_equal_the_package_grad_cams(name):
-    """Before enlarging, which that package does after scaling, by another kernel."""
-    golden = np.load(Path(__file__).parents[1] / "golden" / "grad_cam.npz")
+def golden_network():
+    """The package's golden arrays, and the network and inputs that they were made of."""
+    golden = np.load(GOLDEN / "grad_cam.npz")
     network = backbone()
     state = {k.removeprefix("weight "): v for k, v in golden.items() if k.startswith("weight ")}
     network.module.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()})
     x, targets = torch.from_numpy(golden["x"]), torch.from_numpy(golden["targets"])
-    gradients, activations = Scorer(network, "logit", 4).layer_gradients(x, targets)
-    if name == "GradCAM":
-        weights = GradCAM()._weights(gradients, activations)
-    else:  # equation 19 has the sum over pixels where Xplique, and so we, have the mean
-        pixels = gradients[0, 0].numel()
-        weights = GradCAMPlusPlus()._weights(gradients * pixels, activations)
-    maps = (weights * activations).sum(dim=1).relu().numpy()
-    for saliency, expected in zip(maps, golden[f"maps {name}"], strict=True):
-        found = adapted.scaled(cv2.resize(adapted.scaled(saliency), (SIZE, SIZE)))
-        assert np.abs(found - expected).max() <= 1e-3
+    return golden, Scorer(network, "logit", 4), x, targets
+
+
+def assert_equal_to_the_package(small, expected):
+    """Before enlarging, which that package does after scaling, by another kernel."""
+    size = tuple(expected.shape[:0:-1])
+    for saliency, wanted in zip(small.numpy(), expected, strict=True):
+        found = adapted.scaled(cv2.resize(adapted.scaled(saliency), size))
+        assert np.abs(found - wanted).max() <= 1e-3
+
+
+CAMS = {
+    "GradCAM": GradCAM(),
+    "GradCAMPlusPlus": GradCAMPlusPlus(),
+    "LayerCAM": LayerCAM(),
+    "XGradCAM": XGradCAM(),
+}
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_gradient_cams_equal_the_package_grad_cams(name):
+    golden, scorer, x, targets = golden_network()
+    gradients, activations = scorer.layer_gradients(x, targets)
+    # Equation 19 of Grad-CAM++ has the sum over pixels where Xplique, and so we, have the mean.
+    factor = gradients[0, 0].numel() if name == "GradCAMPlusPlus" else 1
+    weights = CAMS[name]._weights(gradients * factor, activations)
+    maps = (weights * activations).sum(dim=1).relu()
+    assert_equal_to_the_package(maps, golden[f"maps {name}"])
+
+
+def test_ablation_cam_equals_the_package_grad_cams():
+    golden, scorer, x, targets = golden_network()
+    batch = Batch(x, targets, IDS, [np.zeros((4, 4, 3), np.uint8)] * len(x))
+    maps, activations = AblationCAM()._maps(scorer, batch), scorer.layer_activations(x)
+    assert maps.shape == (len(x), *activations.shape[2:])
+    assert_equal_to_the_package(maps, golden["maps AblationCAM"])
+
+
+def test_components_equal_the_package_grad_cams_but_for_their_sign():
+    golden, scorer, x, _ = golden_network()
+    activations = scorer.layer_activations(x)
+    for channels, expected in zip(activations, golden["components"], strict=True):
+        found = _first_component(channels).numpy()
+        sign = np.sign((found * expected).sum())
+        assert np.abs(sign * found - expected).max() <= 1e-4 * np.abs(expected).max()
+        strength = channels.norm(dim=0).numpy()
+        assert np.corrcoef(found.ravel(), strength.ravel())[0, 1] > 0
+
+
+@pytest.mark.parametrize(("kind", "make"), [("swin", swin), ("vit", transformer)])
+def test_grad_cam_of_transformers_equals_the_package_grad_cams(kind, make):
+    """It was given the layer and its `reshape_transform`; here both are found."""
+    golden = np.load(GOLDEN / "grad_cam.npz")
+    network = make() if kind == "swin" else make(img_size=(32, 24))
+    start = f"{kind} weight "
+    state = {k.removeprefix(start): v for k, v in golden.items() if k.startswith(start)}
+    network.module.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()})
+    x, targets = torch.from_numpy(golden["transformers x"]), torch.tensor([0, 3, 1])
+    gradients, activations = Scorer(network, "logit", 2).layer_gradients(x, targets)
+    weights = gradients.mean(dim=(2, 3), keepdim=True)
+    maps = (weights * activations).sum(dim=1).relu()
+    assert_equal_to_the_package(maps, golden[f"{kind} maps"])
+
+
+def test_layers_whose_channels_come_last():
+    """grad-cam gets its `reshape_transform`, unless there is one; Captum is refused."""
+    network = swin()
+    assert GradCamPackage("adapted.GradCam")._reshape(backbone()) == {}
+    (reshape,) = GradCamPackage("adapted.GradCam")._reshape(network).values()
+    assert reshape(torch.zeros(2, 4, 3, 24)).shape == (2, 24, 4, 3)
+    stated = GradCamPackage("adapted.GradCam", {"reshape_transform": None})
+    assert stated._reshape(network) == {}
+    with pytest.raises(BenchError, match=r"^layer: .*'norm', which gives bhwc: use a method of"):
+        Captum("captum.attr.LayerGradCam").check(network)
+    Captum("captum.attr.Saliency").check(network)
 
 
 @pytest.mark.parametrize("score", SCORES)

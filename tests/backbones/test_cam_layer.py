@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 from torch import nn
-from toy import ConvModel, backbone, make_batch
+from toy import ConvModel, backbone, make_batch, swin, transformer
 
 from bench.attribution.adapters import Captum, GradCamPackage
 from bench.attribution.cam import GradCAM, ScoreCAM
@@ -261,3 +261,15 @@ def test_networks_in_use_keep_their_layer():
     module = timm.create_model("resnet50").eval()
     *_, last = convolutions(module)
     assert LayerTrace(module, torch.zeros(1, 3, 64, 64)).find(convolutions(module)) == (last, "")
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+@pytest.mark.parametrize("make", [swin, transformer])
+def test_a_layer_of_tokens_is_checked_whatever_torchs_mode(make, mode):
+    """Gradients are looked at, which a method may have switched off."""
+    network = make()
+    with mode():
+        assert network.layout("norm" if make is swin else "blocks.1.norm1").kind != "bchw"
+        if make is transformer:
+            with pytest.raises(BenchError, match=r"norm .* has no gradient at any place"):
+                network.layer("norm")
