@@ -1,8 +1,10 @@
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.utils import get_object
 
 from bench.config.building import build, build_method, build_protocol
 from bench.config.composing import (
@@ -52,6 +54,13 @@ def test_every_method_composes_under_its_name(name):
     config = composed(f"method=[{name}]")
     assert list(config.method) == [name]
     assert config.method[name].label == name
+
+
+@pytest.mark.parametrize("name", known_names("backbone"))
+def test_every_backbone_composes(name):
+    """And its target takes the settings that its file has."""
+    component = read_settings(composed(f"backbone={name}")).backbone
+    inspect.signature(get_object(component.target)).bind_partial(**component.settings)
 
 
 @pytest.mark.parametrize("name", known_names("metric"))
