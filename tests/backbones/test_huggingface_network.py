@@ -5,12 +5,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 transformers = pytest.importorskip("transformers")
 
 from bench.backbones import huggingface_network as tested  # noqa: E402
 from bench.backbones.huggingface_network import declared_by, huggingface_network  # noqa: E402
+from bench.config.composing import SHIPPED  # noqa: E402
 from bench.errors import BenchError  # noqa: E402
 
 VIT = {
@@ -94,6 +96,15 @@ def test_processors_are_read(folder, name, shape):
     std = torch.tensor(preprocessing.std)[:, None, None]
     assert ((ours - theirs) * std).abs().mean() < 1
     tested._require_the_same(processor, preprocessing)
+
+
+def test_the_shipped_settings_leave_the_processors_order_of_channels(folder):
+    transformers.MobileViTImageProcessor(**PROCESSORS["MobileViTImageProcessor"]).save_pretrained(
+        folder
+    )
+    given = OmegaConf.load(SHIPPED / "backbone/huggingface.yaml").preprocessing
+    ours = huggingface_network(str(folder), dict(given))
+    assert ours.preprocessing.channel_order == "bgr"
 
 
 def test_a_processor_that_cannot_be_repeated_is_refused(folder):
