@@ -300,6 +300,17 @@ def with_assets(arguments: Sequence[str], file: Path = Path("assets.yaml")) -> l
     return arguments
 
 
+def with_open_modules(arguments: Sequence[str]) -> list[str]:
+    """The command line with `backbone.module.NAME=` as Hydra takes it, `++backbone.module.NAME=`.
+
+    A class of the user's has any arguments, and the shipped configuration knows none of them.
+    """
+    return [
+        f"++{argument}" if re.match(r"(explain\.)?backbone\.module\.\w+=", argument) else argument
+        for argument in arguments
+    ]
+
+
 def as_written(config: Composed | ListConfig) -> dict[str, Any]:
     """A configuration as plain values; references stay as they are written.
 

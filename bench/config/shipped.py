@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 from bench.config.composing import OTHER_METHODS, SHIPPED, load_nodes
-from bench.config.settings import MISSING
 
 _BUILT = ("dataset", "backbone", "metric", "method")
 """The groups whose files name classes and functions."""
@@ -79,6 +78,6 @@ def _add(
         known.names.add(name)
         if name in OTHER_METHODS:
             known.parts[name] |= groups["method"]
-        if isinstance(value, dict) and value.get("_target_", MISSING) != MISSING:
+        if isinstance(value, dict) and "_target_" in value:
             known.parts[name].add(value["_target_"])
             _add(value, settings, groups)

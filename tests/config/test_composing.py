@@ -17,6 +17,7 @@ from bench.config.composing import (
     named_groups,
     setting_comments,
     user_folders,
+    with_open_modules,
 )
 from bench.config.reading import read_settings
 from bench.errors import BenchError
@@ -115,7 +116,7 @@ def test_comments_of_settings():
     found = setting_comments("bench.backbones.torch_module.torch_module")
     assert found["name"] == "in tables"
     assert found["preprocessing.mean"].startswith("RGB in 0..255")
-    assert found["module._target_"].startswith("package.Class")
+    assert found["module"].startswith("backbone.module._target_=package.Class")
     found = setting_comments("bench.backbones.keras_h5.keras_h5")
     assert found["preprocessing"].startswith("caffe (BGR minus")
     assert setting_comments("toy.Unknown") == {}
@@ -129,7 +130,7 @@ def test_comments_of_settings():
         ("keras_h5", "preprocessing: caffe .*torch .*arcface"),
         (
             "module",
-            "module._target_: package.Class.*output_kind: logits.*preprocessing.size: ",
+            "module: backbone.module._target_=package.Class.*output_kind: logits.*ing.size: ",
         ),
     ],
 )
@@ -149,9 +150,14 @@ def test_the_readmes_line_for_a_module_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     needed = ["backbone.name=mine", "backbone.output_kind=logits", "backbone.preprocessing.size=9"]
     needed += ["backbone.preprocessing.mean=[1,2,3]", "backbone.preprocessing.std=[1,2,3]"]
-    for ours, classes in ((), 5), (("+backbone.module.classes=7",), 7):
-        chosen = ["backbone=module", "backbone.module._target_=mynet.Net", *needed, *ours]
-        assert build(read_settings(composed(*chosen)).backbone).num_classes == classes
+    for ours, classes in (
+        (["backbone.module._target_=mynet.Net"], 5),
+        (["backbone.module._target_=mynet.Net", "backbone.module.classes=7"], 7),
+        (["+backbone.module._target_=mynet.Net", "+backbone.module.classes=7"], 7),
+        (["backbone.module={_target_:mynet.Net,classes:7}"], 7),
+    ):
+        arguments = with_open_modules(["backbone=module", *ours, *needed])
+        assert build(read_settings(compose_run(arguments)).backbone).num_classes == classes
 
 
 def test_good_arguments(toy_conf, tmp_path):
