@@ -258,7 +258,7 @@ def test_of_several_labels_the_largest_is_scored_and_each_counts_as_right(sample
     labels = [sample.target for sample in samples]
     above = (outputs[range(7), labels] > 0).tolist()
     assert result.rows["target"].tolist() == outputs.argmax(dim=1).tolist()
-    assert (result.rows["prediction"] == result.rows["label"]).tolist() == above
+    assert (result.rows["prediction"] == result.rows["image_label"]).tolist() == above
     right_but_not_first = [
         right and label != top
         for right, label, top in zip(above, labels, result.rows["target"], strict=True)
