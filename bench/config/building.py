@@ -170,8 +170,12 @@ def build_explained(
     return Explained(backbone if is_the_same else other, score, target, is_the_same)
 
 
-def _input_shape(backbone: Backbone) -> tuple[int, ...]:
-    return (backbone.preprocessing.channels, *backbone.preprocessing.shape)
+def _input_shape(backbone: Backbone) -> str:
+    """Channels, height and width in words; of RGB squares the side alone."""
+    made = backbone.preprocessing
+    if isinstance(made.size, int) and made.channels == 3:
+        return str(made.size)
+    return f"{made.channels} x {made.shape[0]} x {made.shape[1]}"
 
 
 def build_methods(settings: RunSettings, console: Console) -> dict[str, Method]:
