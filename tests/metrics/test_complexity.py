@@ -9,7 +9,6 @@ from bench.errors import BenchError
 from bench.metrics.complexity import Complexity, EffectiveComplexity, Sparseness
 from bench.metrics.metric import Maps
 
-
 GOLDEN = Path(__file__).parents[1] / "golden/quantus_complexity.npz"
 
 
