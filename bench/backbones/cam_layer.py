@@ -185,6 +185,9 @@ class LayerTrace:
         layer = self._modules[name]
         if call.node is None or call.node not in self._graph or not _has_places(call.shape):
             return False
+        parent = self._modules.get(name.rpartition(".")[0])
+        if parent is not None and _is_attention_module(parent):  # it gives (heads, tokens, ...)
+            return False
         if isinstance(layer, nn.Linear) or (_passes_on(layer) and not self._is_first(name)):
             return False
         if not self._graph.partners(call.node):
@@ -371,6 +374,10 @@ def _parents(node: Node) -> list[Node]:
 
 def _is_attention(node: Node) -> bool:
     return "ScaledDotProduct" in node.name() or "Softmax" in node.name()
+
+
+def _is_attention_module(layer: nn.Module) -> bool:
+    return "att" in type(layer).__name__.lower() and hasattr(layer, "num_heads")
 
 
 def _passes_on(layer: nn.Module) -> bool:

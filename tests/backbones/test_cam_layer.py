@@ -100,6 +100,8 @@ SMALL = {
     "vit_tiny_patch16_224": {"img_size": 64, "depth": 2},
     "swin_tiny_patch4_window7_224": {"img_size": 56, "depths": (1, 1, 1), "embed_dim": 24},
     "levit_128s": {"img_size": 64},
+    # As many tokens as a head has channels: keys (heads, tokens, channels) look like maps.
+    "vit_base_patch16_siglip_224": {"img_size": 64, "depth": 2, "embed_dim": 48, "num_heads": 3},
     "convnext_atto": {"depths": (1, 1, 1, 1), "conv_mlp": False},
 }
 """Settings that make a network of timm quick and change nothing of what is tested."""
@@ -127,6 +129,7 @@ def trace(name):
         ("dpn48b", "features.conv5_bn_ac", (832, 2, 2)),
         ("vit_tiny_patch16_224", "blocks.1.norm1", (17, 192)),
         ("swin_tiny_patch4_window7_224", "norm", (4, 4, 96)),
+        ("vit_base_patch16_siglip_224", "norm", (16, 48)),
     ],
 )
 def test_what_auto_takes_of_timms_networks(name, layer, shape):
