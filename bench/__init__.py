@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors know of the names that are imported on first use
     from bench.errors import BenchError
     from bench.metrics.insertion_deletion import insertion_deletion
-    from bench.storage.store import load_rows
+    from bench.storage.load import load_rows
 
 __version__ = version("insdel-bench")
 __all__ = ["BenchError", "insertion_deletion", "load_rows"]
@@ -19,7 +19,7 @@ __all__ = ["BenchError", "insertion_deletion", "load_rows"]
 _HOMES = {
     "BenchError": "bench.errors",
     "insertion_deletion": "bench.metrics.insertion_deletion",
-    "load_rows": "bench.storage.store",
+    "load_rows": "bench.storage.load",
 }
 
 

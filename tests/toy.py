@@ -44,6 +44,13 @@ def method_runs(methods, *, network=None, done=None, maps=None):
     ]
 
 
+def same_state(found, expected):
+    """Whether two state dicts have the same names and values."""
+    return found.keys() == expected.keys() and all(
+        torch.equal(found[name], expected[name]) for name in expected
+    )
+
+
 class LinearModel(nn.Module):
     """Outputs are sums of weight * input: every curve has a closed form."""
 

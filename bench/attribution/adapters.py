@@ -146,7 +146,7 @@ class _Adapter(Method):
         """Inputs (B, C, H, W), to be changed at will, and targets (B,) to what `_maps` takes."""
 
     def _maps(self, found: Any, x: Tensor) -> Tensor:
-        """What was given, for inputs x, to maps (B, S, S), float32 or float64."""
+        """What was given, for inputs x, to maps (B, H, W), float32 or float64."""
         if isinstance(found, np.ndarray):
             found = torch.from_numpy(found)
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__

@@ -111,7 +111,7 @@ class Method(ABC):
             batch: The images and their targets.
 
         Returns:
-            (B, S, S), signed, higher = more important for the target. Reducing the
+            (B, H, W), signed, higher = more important for the target. Reducing the
             channels is left to the method.
         """
 

@@ -13,10 +13,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bench.backbones.backbone import Backbone, Preprocessing
-from bench.backbones.checkpoint import read_state, verify
 from bench.backbones.declared import SQUASH, are_complete, chosen, declared
 from bench.backbones.extras import import_extra
-from bench.backbones.loading import load_strictly
+from bench.backbones.loading import load_file
 from bench.backbones.torch_module import ModuleSettings, checkpoint_file, seeded, torch_module
 from bench.errors import BenchError
 
@@ -82,8 +81,8 @@ def huggingface_network(
         else:
             model = _from_config(transformers, folder)
     if file is not None:
-        digest = verify(Path(file), settings.pop("sha256", None))
-        load_strictly(model, read_state(Path(file), key=settings.pop("key", None)), file, name)
+        sha256, key = settings.pop("sha256", None), settings.pop("key", None)
+        digest = load_file(model, Path(file), name, sha256=sha256, key=key)
     backbone = torch_module(
         LogitsOnly(model),
         name if folder != Path(name).expanduser() else folder.resolve().name,

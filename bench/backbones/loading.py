@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from bench.backbones.checkpoint import AVERAGED
+from bench.backbones.checkpoint import AVERAGED, read_state, verify
 from bench.backbones.naming import whose_names
 from bench.errors import BenchError, warn
 
@@ -50,6 +50,31 @@ class _Fit:
             )
             if names
         )
+
+
+def load_file(
+    module: nn.Module,
+    path: Path,
+    name: str = "",
+    *,
+    sha256: str | None = None,
+    key: str | None = None,
+) -> str:
+    """Loads a checkpoint file, all of whose names and shapes must fit; returns its sha256.
+
+    Args:
+        module: Gets the values.
+        path: The file.
+        name: What its library calls the network, for messages.
+        sha256: Of the file, if it is to be verified.
+        key: Which entry of the file; see `bench.backbones.checkpoint.read_state`.
+
+    Raises:
+        BenchError: It cannot be read, is another file, or does not fit; see `load_strictly`.
+    """
+    digest = verify(path, sha256)
+    load_strictly(module, read_state(path, key=key), path, name)
+    return digest
 
 
 def load_strictly(

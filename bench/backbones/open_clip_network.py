@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.backbones.backbone import Backbone
-from bench.backbones.checkpoint import read_state, verify
 from bench.backbones.declared import chosen, declared
 from bench.backbones.extras import import_extra
-from bench.backbones.loading import load_strictly
+from bench.backbones.loading import load_file
 from bench.backbones.torch_module import ModuleSettings, checkpoint_file, seeded, torch_module
 from bench.errors import BenchError, require_known
 
@@ -90,8 +89,8 @@ def open_clip_network(
         model = _create(open_clip, model_name, weights if weights in tags else None)
     digest = None
     if file is not None:
-        digest = verify(Path(file), settings.pop("sha256", None))
-        load_strictly(model, read_state(Path(file), key=settings.pop("key", None)), file, name)
+        sha256, key = settings.pop("sha256", None), settings.pop("key", None)
+        digest = load_file(model, Path(file), name, sha256=sha256, key=key)
     head = _class_vectors(model, _tokenizer(open_clip, model_name), names, texts)
     bias = getattr(model, "logit_bias", None)
     module = ZeroShot(

@@ -12,8 +12,7 @@ from timm.data import resolve_model_data_config
 from torch import nn
 
 from bench.backbones.backbone import AUTO, Backbone, Preprocessing, convolutions
-from bench.backbones.checkpoint import read_state, verify
-from bench.backbones.loading import load_strictly
+from bench.backbones.loading import load_file
 from bench.errors import BenchError, require_integer, require_known
 
 _TIMM = "Wightman 2019, github.com/huggingface/pytorch-image-models"
@@ -105,7 +104,7 @@ def torch_module(
     cam_layout: str | Mapping[str, Any] = AUTO,
     feature_layer: str | None = None,
 ) -> Backbone:
-    """Any torch module: inputs (B, 3, S, S) to outputs (B, K).
+    """Any torch module: inputs (B, C, H, W) to outputs (B, K).
 
     Args:
         module: The network.
@@ -130,9 +129,7 @@ def torch_module(
         )
     digest = None
     if weights is not None:
-        path = Path(weights).expanduser()
-        digest = verify(path, sha256)
-        load_strictly(module, read_state(path, key=key), path, name)
+        digest = load_file(module, Path(weights).expanduser(), name, sha256=sha256, key=key)
     elif sha256 is not None or key is not None:
         setting = "key" if sha256 is None else "sha256"
         raise BenchError(f"{setting}: expected weights=FILE beside it, found none")

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 def check_command(arguments: Sequence[str]) -> list[str]:
     """Checks the groups that the arguments name; returns what is wrong with them."""
-    from bench.config.composing import compose_run, named_groups, with_assets, with_open_modules
+    from bench.config.composing import compose_run, named_groups, prepared
 
     sys.path.append(str(Path.cwd()))
-    arguments = with_assets(with_open_modules(arguments))
+    arguments = prepared(arguments)
     config = compose_run(arguments)
     groups, console = named_groups(arguments), Console(markup=False)
     if "experiment" in groups:

@@ -273,6 +273,11 @@ def compose_run(arguments: Sequence[str]) -> Composed:
         ) from None
 
 
+def prepared(arguments: Sequence[str]) -> list[str]:
+    """A user's command line as Hydra takes it; see `with_open_modules` and `with_assets`."""
+    return with_assets(with_open_modules(arguments))
+
+
 def with_assets(arguments: Sequence[str], file: Path = Path("assets.yaml")) -> list[str]:
     """The command line with what a file says of assets, if it names an experiment.
 

@@ -3,22 +3,20 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.storage.identity import content_key
-
-if TYPE_CHECKING:
-    from bench.storage.store import Run
+from bench.storage.store import Run
 
 
-def comparison_key(run: "Run") -> str:
+def comparison_key(run: Run) -> str:
     """Hash over what two rows must share for their ranks to mean anything."""
     identity = run.identity
     shared = [asdict(identity.dataset), asdict(identity.backbone), run.protocol.base.settings()]
     return content_key(shared)[:8]
 
 
-def row_names(runs: Sequence["Run"], name: str) -> dict[str, str]:
+def row_names(runs: Sequence[Run], name: str) -> dict[str, str]:
     """Names of rows by run key: their labels, and what differs where labels collide.
 
     Args:
@@ -39,7 +37,7 @@ def row_names(runs: Sequence["Run"], name: str) -> dict[str, str]:
     return names
 
 
-def any_row_names(runs: Sequence["Run"]) -> dict[str, str]:
+def any_row_names(runs: Sequence[Run]) -> dict[str, str]:
     """As `row_names`, of runs of any leaderboards: their names in the first, by its name.
 
     Args:

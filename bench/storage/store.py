@@ -33,7 +33,6 @@ from bench.storage.identity import Identity, content_key
 from bench.storage.manifest import Entry, Manifest, Reproduced, manifest_of
 from bench.storage.metric_rows import MetricRows
 from bench.storage.records import record_of
-from bench.storage.row_names import any_row_names, row_names
 from bench.storage.rows import COMMON_COLUMNS
 
 
@@ -463,48 +462,6 @@ def read_manifest(path: Path) -> Manifest:
         return manifest_of(read_json(path))
     except ValueError as error:
         raise BrokenFileError(path, str(error)) from None
-
-
-def load_rows(
-    results_dir: str | Path = "results", leaderboard: str | None = None, auc: str | None = None
-) -> pd.DataFrame:
-    """Loads the stored rows: one for each image and method, with both curves.
-
-    Args:
-        results_dir: The results folder.
-        leaderboard: Only the rows of this leaderboard, with its names for the methods.
-        auc: A key of `bench.metrics.auc.AUC_RULES`; the protocol's own rule if None.
-
-    Returns:
-        `label`, the name that all tables have for the row (of rows in several leaderboards, that in
-        the first by name, unless one is asked for); the columns of
-        `bench.storage.rows.ROW_COLUMNS` (`image_label` is the image's class, `target` the one whose
-        score was read); those that the protocol's metrics store; what tables show of them
-        (`insertion_auc`, by that rule); and the run's identity: run_key, benchmark, backbone,
-        protocol, protocol_hash, method, seed. Two rows of one method with other settings share
-        their `method`, but no `label`.
-
-    Warns (`bench.errors.BenchWarning`) of files that it leaves out because they are broken.
-
-    Raises:
-        BenchError: The folder is missing, or cannot be read, or holds no runs.
-    """
-    tables = []
-    runs = stored_runs(Path(results_dir), leaderboard)
-    names = any_row_names(runs) if leaderboard is None else row_names(runs, leaderboard)
-    for run in runs:
-        rows = run.rows().assign(label=names[run.key])
-        for statistic in run.protocol.statistics:
-            if statistic.column not in rows:
-                rows[statistic.column] = run.protocol.values(statistic, rows, auc)
-        if leaderboard is not None:
-            rows["method"] = rows["label"]
-        tables.append(rows)
-    if not tables:
-        boards = leaderboard_names(Path(results_dir))
-        known = f" of leaderboard '{leaderboard}'; there are: {', '.join(boards)}" if boards else ""
-        raise BenchError(f"no runs in '{results_dir}'{known}")
-    return pd.concat(tables, ignore_index=True)
 
 
 def _manifest(folder: Path) -> Path:

@@ -139,13 +139,13 @@ class Evil:
 
 def test_nothing_that_came_with_a_network_is_run(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    own = {"AutoConfig": "code.Config", "AutoModelForImageClassification": "code.Model"}
+    foreign = {"AutoConfig": "code.Config", "AutoModelForImageClassification": "code.Model"}
     (folder / "code.py").write_text("import os\nos.mkdir('evil')\n")
-    changed(folder, "config.json", model_type="ours", auto_map=own)
+    changed(folder, "config.json", model_type="ours", auto_map=foreign)
     with pytest.raises(BenchError, match="without running what came with it") as error:
         huggingface_network(str(folder), {})
     assert "\n" not in str(error.value)
-    changed(folder, "config.json", model_type="vit", auto_map=own)
+    changed(folder, "config.json", model_type="vit", auto_map=foreign)
     (folder / "model.safetensors").unlink()
     torch.save({"classifier.weight": Evil()}, folder / "pytorch_model.bin")
     with pytest.raises(BenchError, match="without running"):

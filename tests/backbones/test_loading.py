@@ -2,27 +2,16 @@ import pytest
 import timm
 import torch
 import torchvision
-from toy import ConvModel
+from toy import ConvModel, same_state
 
 from bench.backbones.loading import load_strictly
 from bench.errors import BenchError, BenchWarning
 
 
-@pytest.fixture
-def state():
-    return ConvModel(seed=3).state_dict()
-
-
-def equal(found, expected):
-    return found.keys() == expected.keys() and all(
-        torch.equal(found[name], expected[name]) for name in expected
-    )
-
-
 def test_strict_loading(tmp_path, state):
     module = ConvModel(seed=4)
     load_strictly(module, state, tmp_path)
-    assert equal(module.state_dict(), state)
+    assert same_state(module.state_dict(), state)
     del state["norm.num_batches_tracked"]
     load_strictly(module, state, tmp_path)
 
@@ -52,7 +41,7 @@ def test_what_stands_in_front_of_all_names_is_taken_off_and_told(tmp_path, state
     with pytest.warns(BenchWarning, match=f": {prefix} taken off the names") as told:
         load_strictly(module, {prefix + name: value for name, value in state.items()}, tmp_path)
     assert len(told) == 1
-    assert equal(module.state_dict(), state)
+    assert same_state(module.state_dict(), state)
 
 
 def test_mmpretrain_has_two_prefixes(tmp_path):
@@ -64,7 +53,7 @@ def test_mmpretrain_has_two_prefixes(tmp_path):
     module = timm.create_model("resnet18", num_classes=7)
     with pytest.warns(BenchWarning, match=r"backbone\. and head\. taken off"):
         load_strictly(module, renamed, tmp_path)
-    assert equal(module.state_dict(), theirs)
+    assert same_state(module.state_dict(), theirs)
 
 
 def test_swas_counter_plays_no_part(tmp_path, recwarn):
@@ -72,7 +61,7 @@ def test_swas_counter_plays_no_part(tmp_path, recwarn):
     module = ConvModel(seed=4)
     with pytest.warns(BenchWarning, match=r"module\. taken off"):
         load_strictly(module, averaged, tmp_path)
-    assert equal(module.state_dict(), ConvModel(seed=3).state_dict())
+    assert same_state(module.state_dict(), ConvModel(seed=3).state_dict())
 
 
 def test_a_prefix_stays_where_not_everything_fits_without_it(tmp_path, state):

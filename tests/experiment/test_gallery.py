@@ -9,9 +9,10 @@ import torch
 import toy
 from outcomes import files
 
+from bench import load_rows
 from bench.leaderboard.comparison import comparisons, extremes
 from bench.storage.pictures import load_picture, pictures_folder
-from bench.storage.store import load_rows, stored_runs
+from bench.storage.store import stored_runs
 
 PHOTOS = ["class 0/photo 0.png", "class 1/photo 1.png"]
 NOISE = """

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 import bench.experiment.reproduction
+from bench import load_rows
 from bench.cli import main
 from bench.config.composing import with_assets
 from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.errors import BenchError
 from bench.report.tables.table import WITHIN_A_BACKBONE
-from bench.storage.store import load_rows
 
 BOARD = Path("results/leaderboards/repeated.csv")
 

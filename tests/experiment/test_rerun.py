@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from toy_rows import rows
 
+from bench import load_rows
 from bench.experiment.rerun import _differences, compare
-from bench.storage.store import load_rows, stored_runs
+from bench.storage.store import stored_runs
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.storage.store import load_rows, stored_runs
+from bench import load_rows
+from bench.storage.store import stored_runs
 
 BOARD = Path("results/leaderboards/list_toy_xplique-probability.csv")
 

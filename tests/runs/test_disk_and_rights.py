@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.storage.store import load_rows
+from bench import load_rows
 
 NOBODY = 65534
 is_root = pytest.mark.skipif(

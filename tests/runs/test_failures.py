@@ -8,6 +8,7 @@ import pytest
 import torch
 from toy import Constant, Faces, NotFinite, backbone, method_runs
 
+from bench import load_rows
 from bench.attribution.control import Random
 from bench.attribution.masking import Rise
 from bench.attribution.scorer import Scorer
@@ -16,7 +17,7 @@ from bench.evaluation.explain import Failed
 from bench.evaluation.loop import evaluate_runs
 from bench.metrics.protocol import load_protocol
 from bench.storage.batch_sizes import CURVES, BatchSizes
-from bench.storage.store import load_rows, stored_runs
+from bench.storage.store import stored_runs
 
 CPU = torch.device("cpu")
 BOARD = Path("results/leaderboards/list_toy_xplique-probability.csv")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from toy import SIZE, Constant, backbone, method_runs
 
-from bench import insertion_deletion
+from bench import insertion_deletion, load_rows
 from bench.attribution.control import Random
 from bench.attribution.scorer import Scorer
 from bench.datasets.listed import ImageList
@@ -19,7 +19,7 @@ from bench.errors import BenchError
 from bench.evaluation.loop import Evaluated, evaluate_runs
 from bench.evaluation.method_run import MethodRun
 from bench.metrics.protocol import load_protocol
-from bench.storage.store import load_rows, stored_runs
+from bench.storage.store import stored_runs
 
 CPU = torch.device("cpu")
 BAD = "class 2/photo 2.png"

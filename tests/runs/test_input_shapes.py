@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench import load_rows
 from bench.cli import main
-from bench.storage.store import load_rows, stored_runs
+from bench.storage.store import stored_runs
 
 SHAPE = (29, 18)
 CHEAP = {

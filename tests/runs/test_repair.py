@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench import load_rows
 from bench.errors import tell_warnings
-from bench.storage.store import load_rows
 
 BOARD = Path("results/leaderboards/list_toy_xplique-probability.csv")
 EACH = bool(os.environ.get("BENCH_TEST_EACH_FILE"))

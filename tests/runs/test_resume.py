@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from bench_process import BenchProcess
 
+from bench import load_rows
 from bench.errors import BenchError
 from bench.storage.claims import claimed
-from bench.storage.store import load_rows, stored_runs
+from bench.storage.store import stored_runs
 
 KILLS = int(os.environ.get("BENCH_TEST_KILLS", "3"))
 """How many times a real run is killed; 20 take three minutes."""

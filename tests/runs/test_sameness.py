@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.storage.store import load_rows
+from bench import load_rows
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 

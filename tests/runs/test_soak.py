@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.storage.store import Run, load_rows
+from bench import load_rows
+from bench.storage.store import Run
 
 IMAGES = int(os.environ.get("BENCH_TEST_SOAK", "600"))
 """5000 takes a few minutes."""

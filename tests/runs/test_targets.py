@@ -8,8 +8,9 @@ import pytest
 import torch
 from toy import linear_backbone
 
+from bench import load_rows
 from bench.datasets.reading import read_image
-from bench.storage.store import load_rows, stored_runs
+from bench.storage.store import stored_runs
 
 BOARD = "list_linear_xplique-probability"
 PREDICTED = f"{BOARD}-prediction"

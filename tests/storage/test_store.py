@@ -7,7 +7,7 @@ import pytest
 from toy_rows import begin, identity, protocol, rows
 
 from bench import load_rows
-from bench.errors import BenchError, BenchWarning
+from bench.errors import BenchWarning
 from bench.storage.manifest import Reproduced
 from bench.storage.rows import ROW_COLUMNS
 from bench.storage.store import stored_runs
@@ -159,17 +159,6 @@ def test_seconds_of_a_row_are_those_of_its_map_and_its_metrics(tmp_path):
     only = {"seconds": np.float32(3), "map_seconds": np.float32(2), "mufidelity_xplique_1_1": 0.5}
     more.append(rows("a").assign(**only).drop(columns=["insertion_curve", "deletion_curve"]))
     assert more.rows()["seconds"].tolist() == pytest.approx([6])
-
-
-def test_load_rows(tmp_path):
-    begin(tmp_path, label="RISE").append(rows("a", "b"))
-    begin(tmp_path, seed=1).append(rows("a", insertion=(0, 1, 1), deletion=(1, 0, 0)))
-    everything = load_rows(tmp_path)
-    assert len(everything) == 3
-    by_seed = everything.groupby("seed")[["insertion_auc", "deletion_auc"]].mean()
-    assert by_seed.loc[0].tolist() == [0.5, 0.375]
-    assert by_seed.loc[1].tolist() == [0.75, 0.25]
-    assert load_rows(str(tmp_path), leaderboard="board")["method"].tolist() == ["RISE"] * 2
 
 
 def test_maps_are_kept_and_missed(tmp_path):
@@ -368,13 +357,3 @@ def test_broken_failures_are_left_out_and_begun_anew(tmp_path, content):
     with pytest.warns(BenchWarning, match=r"broken-failures\.json"):
         run.record_failure("b", "NaN")
     assert run.failures(run.rows()) == {"b": "NaN"}
-
-
-def test_missing_and_empty_results(tmp_path):
-    with pytest.raises(BenchError, match="nowhere' is missing"):
-        load_rows(tmp_path / "nowhere")
-    with pytest.raises(BenchError, match="no runs in"):
-        load_rows(tmp_path)
-    begin(tmp_path, "RISE").append(rows("a"))
-    with pytest.raises(BenchError, match="'nope'; there are: board"):
-        load_rows(tmp_path, "nope")
