@@ -244,8 +244,11 @@ class OfClass(Method):
 class Slow(Method):
     """Noise that takes its time."""
 
+    def __init__(self, seconds: float = 0.15) -> None:
+        self.seconds = seconds
+
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
-        time.sleep(0.15 * len(batch.x))
+        time.sleep(self.seconds * len(batch.x))
         return Random()(scorer, batch)
 
 
