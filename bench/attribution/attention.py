@@ -9,6 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.attribution.method import Batch, Method
+from bench.attribution.relevance import (
+    attention_relevance,
+    recording_blocks,
+    require_known_blocks,
+)
 from bench.attribution.scorer import Scorer
 from bench.backbones.attention import Attention, attention_of
 from bench.backbones.backbone import Backbone
@@ -103,6 +108,35 @@ class GradientRollout(_AttentionMethod):
         rows = _rows(attention.queries, pairs[0][0])
         for weights, gradients in reversed(pairs):
             rows = rows + _product(rows, (weights * gradients).relu().mean(dim=1))
+        return rows.mean(dim=1)
+
+
+class TransformerAttribution(_AttentionMethod):
+    """Gradient-weighted rollout of relevance, which is carried back from the class to each layer.
+
+    Chefer et al. 2021, arXiv 2012.09838, equations 13 and 14: as gradient rollout, with the
+    relevance of attention weights in the place of the weights themselves. The relevance starts at
+    the class's logit, the gradient at the score that is explained. The rules divide by numbers near
+    zero, so that float32 keeps two or three digits of a map.
+    """
+
+    citation = "Chefer et al. 2021, arXiv 2012.09838"
+
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a network whose layers the relevance rules do not cover."""
+        attention_of(backbone)
+        require_known_blocks(backbone)
+
+    def _relevance(
+        self, scorer: Scorer, attention: Attention, x: Tensor, targets: Tensor
+    ) -> Tensor:
+        module = scorer.backbone.module
+        with recording_blocks(module) as records:
+            pairs = _with_gradients(scorer, attention, x, targets)
+        found = attention_relevance(module, records, [weights for weights, _ in pairs], targets)
+        rows = _rows(attention.queries, pairs[0][0])
+        for relevance, (_, gradients) in reversed(list(zip(found, pairs, strict=True))):
+            rows = rows + _product(rows, (relevance * gradients).relu().mean(dim=1))
         return rows.mean(dim=1)
 
 

@@ -48,6 +48,7 @@ def chefer(folder: Path, x: Tensor, targets: Tensor) -> dict[str, Any]:
     shake(model)
     twin = ViT_LRP.VisionTransformer(**settings).eval()
     twin.load_state_dict(model.state_dict())
+    twin.double()  # its quotients of small numbers leave three digits of float32
     relevance = notebook(folder / "Transformer-MM-Explainability")["generate_relevance"]
     arrays: dict[str, list[Tensor]] = {name: [] for name in MAPS}
     for image, target in zip(x.split(1), targets.tolist(), strict=True):
@@ -55,7 +56,7 @@ def chefer(folder: Path, x: Tensor, targets: Tensor) -> dict[str, Any]:
         arrays["attention_rollout"].append(baselines.generate_rollout(image).view(14, 14))
         arrays["attention_grad_cam"].append(baselines.generate_cam_attn(image, target))
         arrays["gradient_rollout"].append(relevance(model, image, target).view(14, 14))
-        found = LRP(twin).generate_LRP(image, target, method="transformer_attribution")
+        found = LRP(twin).generate_LRP(image.double(), target, method="transformer_attribution")
         arrays["transformer_attribution"].append(found.view(14, 14))
     found = {f"maps {name}": torch.stack(maps).detach().numpy() for name, maps in arrays.items()}
     weights = {f"weight {name}": value.numpy() for name, value in model.state_dict().items()}

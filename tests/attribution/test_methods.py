@@ -28,7 +28,9 @@ DRAWS = (
     "random rise rise_500 rise_original smooth_grad square_grad var_grad lime kernel_shap".split()
 )
 
-TRANSFORMERS = "attention_rollout attention_grad_cam gradient_rollout legrad".split()
+TRANSFORMERS = (
+    "attention_rollout attention_grad_cam gradient_rollout transformer_attribution legrad".split()
+)
 
 
 @cache
