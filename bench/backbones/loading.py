@@ -177,7 +177,9 @@ def _what_is_wrong(module: nn.Module, state: Mapping[str, Tensor], fit: _Fit, na
         return (
             f"has no head{after}: {', '.join(fit.missing)} missing"
             f"{instead if fit.unexpected else ''}. Without '{head}' the network gives features and "
-            "no class scores: expected a file that has it"
+            "no class scores: expected a file that has it, or, of networks of timm, images of "
+            "each class in its place: backbone=timm dataset@backbone.gallery=folder "
+            "backbone.gallery.root=FOLDER"
         )
     mend = "check backbone.name and backbone.num_classes"
     if _only_layer(module, fit.reshaped) and not fit.missing and not fit.unexpected:

@@ -10,6 +10,7 @@ from torch import nn
 
 from bench.backbones.backbone import Backbone
 from bench.backbones.declared import chosen, declared
+from bench.backbones.headless import Enrolment, prototype_network
 from bench.backbones.torch_module import (
     ModuleSettings,
     checkpoint_file,
@@ -17,6 +18,7 @@ from bench.backbones.torch_module import (
     timm_citation,
     torch_module,
 )
+from bench.datasets.dataset import Dataset
 from bench.errors import BenchError, require_integer, require_known
 
 _CHANNELS = (1, 3)
@@ -31,9 +33,15 @@ def timm_network(
     num_classes: int | None = None,
     in_chans: int = 3,
     output_kind: str = "logits",
+    gallery: Dataset | None = None,
+    cache: str = "results/prototypes",
+    device: str = "auto",
     **settings: Unpack[ModuleSettings],
 ) -> Backbone:
     """Any image classifier of timm, with timm's preprocessing: size, mean, std, filter and crop.
+
+    With a gallery the network's classifier is left out, so that files without one (DINO, MoCo)
+    serve, too: outputs are the cosines of its features with the mean features of each class.
 
     Args:
         name: As timm lists it, `resnet18` or with a tag of weights, `resnet18.a1_in1k`.
@@ -44,7 +52,10 @@ def timm_network(
             timm's. A network of fixed size (ViT, Swin) is made for it.
         num_classes: Outputs; None: as many as timm's.
         in_chans: Channels of the input, 3 or 1 (grey).
-        output_kind: What the outputs are.
+        output_kind: What the outputs are; with a gallery they are cosines.
+        gallery: Images of every class; see `bench.backbones.prototypes`.
+        cache: Folder of prototypes that were made before.
+        device: `auto`, `cpu`, `cuda`, ...; for prototypes.
         **settings: See `bench.backbones.torch_module.ModuleSettings`.
 
     Raises:
@@ -58,18 +69,20 @@ def timm_network(
         raise BenchError(f"in_chans: expected 3, or 1 for grey inputs, found {in_chans}")
     if img_size is None:
         img_size = preprocessing.get("size")
+    if gallery is not None and num_classes is not None:
+        raise BenchError("num_classes: expected none beside a gallery, whose classes are counted")
     file = checkpoint_file(weights, ("pretrained", "random"))
-    arguments = {"num_classes": num_classes, "in_chans": in_chans}
+    classes = num_classes if gallery is None else 0
+    arguments = {"num_classes": classes, "in_chans": in_chans}
     with seeded():
         module = _create(name, weights == "pretrained", arguments, img_size)
-    backbone = torch_module(
-        module,
-        name,
-        chosen(_declared(module, img_size, in_chans, preprocessing), preprocessing),
-        output_kind,
-        weights=file,
-        **settings,
-    )
+    given = chosen(_declared(module, img_size, in_chans, preprocessing), preprocessing)
+    if gallery is None:
+        backbone = torch_module(module, name, given, output_kind, weights=file, **settings)
+    else:
+        backbone = prototype_network(
+            module, name, given, Enrolment(gallery, cache, device), weights=file, **settings
+        )
     backbone.citation = timm_citation(name)
     return backbone
 

@@ -4,6 +4,7 @@ import timm
 import torch
 from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
+from toy import Faces
 
 from bench.backbones import timm_network as tested
 from bench.backbones.timm_network import timm_network
@@ -106,3 +107,42 @@ def test_a_crop_that_cannot_be_repeated_is_refused(monkeypatch, mode, crop):
     with pytest.raises(BenchError, match=f"crop_mode={mode} .*crop=squash .* or a share"):
         timm_network("resnet10t", "random", {})
     assert timm_network("resnet10t", "random", {"crop": "squash"}).preprocessing.crop is None
+
+
+@pytest.mark.parametrize(
+    ("name", "sized"), [("resnet10t", {}), ("vit_tiny_patch16_224", {"img_size": 32})]
+)
+@pytest.mark.parametrize("has_head", [True, False])
+def test_images_of_each_class_stand_for_the_head(tmp_path, name, sized, has_head):
+    """Outputs are cosines with each class's mean unit feature; a head in the file is left out."""
+    torch.manual_seed(0)
+    reference = timm.create_model(name, num_classes=7 if has_head else 0, **sized)
+    for parameter in reference.parameters():  # timm's draws hardly tell one image from another
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    state = {f"backbone.{key}": value for key, value in reference.state_dict().items()}
+    torch.save({"teacher": state}, tmp_path / "dino.pth")
+    gallery = Faces(3)
+    with pytest.warns(match=r"backbone\. taken off"):
+        ours = timm_network(
+            name, str(tmp_path / "dino.pth"), {}, img_size=32, gallery=gallery,
+            cache=str(tmp_path), device="cpu", key="teacher",
+        )  # fmt: skip
+    assert (ours.output_kind, ours.num_classes, len(ours.enrolled)) == ("cosines", 3, 6)
+    assert ours.file_sha256 is not None
+    reference.reset_classifier(0)
+    x = ours.preprocess([sample.read() for sample in gallery.samples])
+    with torch.inference_mode():
+        unit = torch.nn.functional.normalize(reference.eval()(x))
+    vectors = torch.nn.functional.normalize(unit[:3] + unit[3:])  # samples are 0 1 2 0 1 2
+    assert (ours.outputs(x) - unit @ vectors.T).abs().max() < 1e-5
+    assert ours.cam_layer
+    assert ours.outputs(x[:1].requires_grad_()).requires_grad
+
+
+def test_a_gallery_counts_the_classes_of_one_classifier(tmp_path):
+    with pytest.raises(BenchError, match="num_classes: expected none beside a gallery"):
+        timm_network("resnet10t", "random", {}, num_classes=3, gallery=Faces(3))
+    with pytest.raises(BenchError, match=r"has 2 classifiers \(head, head_dist\)"):
+        timm_network("deit_tiny_distilled_patch16_224", "random", {}, gallery=Faces(3))
+    with pytest.raises(BenchError, match="sha256, key: expected weights=FILE"):
+        timm_network("resnet10t", "random", {}, gallery=Faces(3), key="teacher")

@@ -1,0 +1,96 @@
+"""Networks of timm without a classifier: class prototypes of their features take its place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack, cast
+
+from torch import nn
+
+from bench.backbones.backbone import Backbone, Preprocessing
+from bench.backbones.checkpoint import read_state, verify
+from bench.backbones.face import CosineHead
+from bench.backbones.loading import load_strictly
+from bench.backbones.prototypes import Prototypes, build_prototypes
+from bench.backbones.torch_module import ModuleSettings, torch_module
+from bench.datasets.dataset import Dataset
+from bench.device import resolve_batch_size, resolve_device
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """Images of every class, and how prototypes are made of them.
+
+    Attributes:
+        gallery: The images.
+        cache: Folder of prototypes that were made before.
+        device: `auto`, `cpu`, `cuda`, ...
+    """
+
+    gallery: Dataset
+    cache: str = "results/prototypes"
+    device: str = "auto"
+
+    def prototypes(self, module: nn.Module, preprocessing: Preprocessing) -> Prototypes:
+        """Class vectors of a network's features; see `build_prototypes`."""
+        device = resolve_device(self.device)
+        return build_prototypes(
+            module.eval(),
+            preprocessing,
+            self.gallery,
+            Path(self.cache).expanduser(),
+            device=device,
+            batch_size=resolve_batch_size("auto", device),
+        )
+
+
+def prototype_network(
+    module: nn.Module,
+    name: str,
+    preprocessing: Mapping[str, Any],
+    enrolment: Enrolment,
+    *,
+    weights: str | None = None,
+    **settings: Unpack[ModuleSettings],
+) -> Backbone:
+    """A network of timm whose outputs are the cosines of its features with class prototypes.
+
+    Args:
+        module: Made by timm with `num_classes=0`: inputs (B, C, H, W) to features (B, D). Is
+            changed.
+        name: In tables.
+        preprocessing: Settings of `Preprocessing`.
+        enrolment: What the prototypes are made of.
+        weights: Checkpoint file, with a classifier or without; None: it has its weights already.
+        **settings: See `ModuleSettings`.
+
+    Raises:
+        BenchError: It has several classifiers, the weights do not fit, or a class has no image.
+    """
+    classifier = cast(Any, module).pretrained_cfg["classifier"]
+    if not isinstance(classifier, str):
+        raise BenchError(
+            f"gallery: '{name}' has {len(classifier)} classifiers ({', '.join(classifier)}): "
+            "expected a network of one"
+        )
+    sha256, key = settings.pop("sha256", None), settings.pop("key", None)
+    if weights is None and (sha256 or key):
+        raise BenchError("sha256, key: expected weights=FILE beside them, found none")
+    digest = None
+    if weights is not None:
+        path = Path(weights)
+        digest = verify(path, sha256)
+        state = read_state(path, key=key)
+        left_out = (f"{classifier}.weight", f"{classifier}.bias")
+        kept = {entry: state[entry] for entry in state if not entry.endswith(left_out)}
+        load_strictly(module, kept, path, name)
+    module.requires_grad_(False)
+    prototypes = enrolment.prototypes(module, Preprocessing(**preprocessing))
+    parent, _, attribute = classifier.rpartition(".")
+    setattr(module.get_submodule(parent), attribute, CosineHead(prototypes.vectors))
+    backbone = torch_module(module.cpu(), name, preprocessing, "cosines", **settings)
+    backbone.file_sha256 = digest
+    backbone.enrolled = prototypes.images
+    backbone.class_names = enrolment.gallery.class_names
+    return backbone
