@@ -258,14 +258,15 @@ def _measure_all(
     """Each metric's columns of the maps that it is asked about, and what is not finite of them."""
     tables: dict[str, pd.DataFrame] = {}
     broken: dict[int, str] = {}
+    parts = {tuple(range(len(maps))): maps}
     for name, metric in protocol.metrics.items():
         numbers = [number for number, metrics in enumerate(asked) if name in metrics]
         if not numbers:
             continue
-        part = maps
-        if len(numbers) < len(maps):
-            part = maps.part(torch.tensor(numbers, device=maps.images.device))
-        measured = measure(metric, block, part)
+        if tuple(numbers) not in parts:  # metrics of the same maps share what they compute
+            positions = torch.tensor(numbers, device=maps.images.device)
+            parts[tuple(numbers)] = maps.part(positions)
+        measured = measure(metric, block, parts[tuple(numbers)])
         columns = {column: _cells(found) for column, found in measured.columns.items()}
         tables[name] = pd.DataFrame(columns, index=numbers)
         told = {numbers[number]: what for number, what in measured.not_finite.items()}

@@ -1,7 +1,7 @@
 """What a run will take, printed before it starts: passes, time and disk."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,8 +53,8 @@ def count_cost(
     images: dict[str, set[int]] = {name: set() for name in protocol.metrics}
     for run in runs:
         lacking = run.missing(samples, protocol.metrics)
+        curves += _map_passes(lacking, protocol, size)
         for name, positions in lacking.items():
-            curves += protocol.metrics[name].passes_per_map(size) * len(positions)
             images[name] |= set(positions)
         missing = {samples[i].image_id for positions in lacking.values() for i in positions}
         if run.maps is not None:
@@ -67,6 +67,22 @@ def count_cost(
     for name, metric in protocol.metrics.items():
         curves += metric.passes_per_image(size) * len(images[name])
     return Cost(int(curves), forward, backward, map_bytes)
+
+
+def _map_passes(
+    lacking: Mapping[str, Sequence[int]], protocol: Protocol, size: tuple[int, int]
+) -> int:
+    """Forward passes for the maps of one method, by metric the images that lack its row."""
+    passes = 0
+    shared: dict[str, tuple[int, set[int]]] = {}
+    for name, positions in lacking.items():
+        metric = protocol.metrics[name]
+        if metric.shared_passes:
+            _, before = shared.get(metric.shared_passes, (0, set()))
+            shared[metric.shared_passes] = metric.passes_per_map(size), before | set(positions)
+        else:
+            passes += metric.passes_per_map(size) * len(positions)
+    return passes + sum(each * len(positions) for each, positions in shared.values())
 
 
 def estimate_seconds(

@@ -59,6 +59,7 @@ class Maps:
         self.images = images
         self.ties = ties
         self.not_finite: dict[int, str] = {}
+        self._kept: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.values)
@@ -77,6 +78,17 @@ class Maps:
     def is_constant(self) -> Tensor:
         """(N,) bool, whether a map has one value everywhere."""
         return (self.values == self.values[:, :1, :1]).flatten(1).all(dim=1)
+
+    def once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """What several metrics ask of these maps: computed for the first of them.
+
+        Args:
+            name: What it is called among all metrics.
+            compute: Gives it.
+        """
+        if name not in self._kept:
+            self._kept[name] = compute()
+        return self._kept[name]
 
     def part(self, positions: Tensor) -> "Maps":
         """Some of the maps (n,), in the order of `positions`."""
@@ -125,12 +137,15 @@ class Metric(ABC):
         citation: As "Author et al. 2020, arXiv 2001.00001".
         uses_scores: Whether the network's scores decide its values.
         uses_order: Whether the order of a map's pixels, so the tie rule, decides its values.
+        shared_passes: What metrics call their passes for each map whose results they share by
+            `Maps.once`: they are made, and counted, once for all who call them so.
     """
 
     version: ClassVar[int] = 1
     citation: ClassVar[str] = ""
     uses_scores: ClassVar[bool] = True
     uses_order: ClassVar[bool] = False
+    shared_passes: ClassVar[str] = ""
     name: str = field(default="", kw_only=True)
 
     @property
