@@ -382,7 +382,19 @@ def open_run(
     return run
 
 
-def stored_runs(results_dir: Path, leaderboard: str | None = None) -> list[Run]:
+class StoredRun(Run):
+    """A run whose rows are read once, so that all that is made of them is made of the same."""
+
+    def rows(self) -> pd.DataFrame:
+        """See `Run`; those of the first call."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> pd.DataFrame:
+        return super().rows()
+
+
+def stored_runs(results_dir: Path, leaderboard: str | None = None) -> Sequence[Run]:
     """Returns the runs in a results folder, ordered by folder, one for each of their protocols.
 
     Args:
@@ -413,7 +425,7 @@ def stored_runs(results_dir: Path, leaderboard: str | None = None) -> list[Run]:
         except BenchError as error:
             warn_left_out(error)
     return [
-        Run(folder, manifest, stored_protocol(manifest.protocols[key]))
+        StoredRun(folder, manifest, stored_protocol(manifest.protocols[key]))
         for folder, manifest in known.values()
         for key in _protocols_of(manifest, leaderboard)
     ]
