@@ -53,9 +53,12 @@ class Method(ABC):
         places: Settings that say where something lies. They decide no number: `identity` has the
             hash of what lies there.
         citation: Where the method comes from, as "Author et al. 2020, arXiv 2001.00001".
+        explains_any_input: Whether it can be asked about inputs that are no image of the run;
+            false if it only looks up what was made before.
     """
 
     version: int = 1
+    explains_any_input: bool = True
     forward_passes: int | None = 0
     backward_passes: int | None = 0
     places: tuple[str, ...] = ()
@@ -80,9 +83,8 @@ class Method(ABC):
         Raises:
             BenchError: The method cannot explain this network.
         """
-        for method in vars(self).values():
-            if isinstance(method, Method):
-                method.check(backbone)
+        for method in self._called:
+            method.check(backbone)
 
     def identity(self, image_ids: Sequence[str]) -> dict[str, Any]:
         """What decides the maps besides version, settings, seed, images and network.
@@ -98,9 +100,17 @@ class Method(ABC):
     @property
     def citations(self) -> list[str]:
         """The method's citation and those of the methods that it calls."""
-        called = [value for value in vars(self).values() if isinstance(value, Method)]
-        found = [self.citation, *(line for method in called for line in method.citations)]
+        found = [self.citation, *(line for each in self._called for line in each.citations)]
         return list(dict.fromkeys(filter(None, found)))
+
+    @property
+    def can_explain_again(self) -> bool:
+        """Whether it, and each method that it calls, can be asked about changed inputs."""
+        return self.explains_any_input and all(each.can_explain_again for each in self._called)
+
+    @property
+    def _called(self) -> "list[Method]":
+        return [value for value in vars(self).values() if isinstance(value, Method)]
 
     @abstractmethod
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:

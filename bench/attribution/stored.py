@@ -38,6 +38,7 @@ class Stored(Method):
     """
 
     version = 2  # float64 maps are no longer rounded to float32
+    explains_any_input = False
     places = ("root",)
 
     def __init__(self, root: str, layout: str = "map", smooth: int | None = None) -> None:

@@ -235,7 +235,7 @@ class _Doctor:
             self.judge(False, _line(error), "methods that cannot be used")
             return
         runs = [MethodRun(name, method, method.passes(network)) for name, method in methods.items()]
-        cost = count_cost(dataset.samples, runs, protocol, network.preprocessing.shape)
+        cost = count_cost(dataset.samples, runs, protocol, network.preprocessing.shape, network)
         seconds = estimate_seconds(
             cost, backbone, network, batch_size=self.batch_size, device=self.device
         )

@@ -25,8 +25,8 @@ def print_choices(group: str, folders: Sequence[Path], console: Console) -> None
     """Prints the names in a configuration group, who brings them, and what they are.
 
     Of methods, also the passes through the network for one image, and where they come from; of
-    metrics, the forward passes for a map and for an image of 224 by 224 pixels, and what they look
-    at.
+    metrics, the forward passes for a map and for an image of 224 by 224 pixels, how many more maps
+    of each they ask for, and what they look at.
 
     Args:
         group: A key of `bench.config.composing.choices`.
@@ -78,15 +78,23 @@ def _facts_of_metric(path: Path) -> Facts:
         ((name, settings),) = load_nodes(path).items()
         metric = metric_from_settings(name, settings, f"metric.{name}")
     except Exception:  # anybody's file and module: `bench run` says what is wrong with it
-        return "unknown", "unknown", "unknown", ""
-    looks_at = {"scores": metric.uses_scores, "order of pixels": metric.uses_order}
+        return "unknown", "unknown", "unknown", "unknown", ""
+    looks_at = {
+        "scores": metric.uses_scores,
+        "order of pixels": metric.uses_order,
+        "the method again": metric.explains_again,
+    }
     needs = ", ".join(what for what, is_needed in looks_at.items() if is_needed)
-    passes = (metric.passes_per_map(SIZE), metric.passes_per_image(SIZE))
-    return (*map(str, passes), needs or "the map alone", metric.citation)
+    counts = (
+        metric.passes_per_map(SIZE),
+        metric.passes_per_image(SIZE),
+        metric.explanations_per_map(),
+    )
+    return (*map(str, counts), needs or "the map alone", metric.citation)
 
 
 _FACTS: dict[str, tuple[Facts, Callable[[Path], Facts]]] = {
     "method": (("forward + backward", "citation"), _facts_of_method),
-    "metric": (("forward a map", "an image", "needs", "citation"), _facts_of_metric),
+    "metric": (("forward a map", "an image", "maps again", "needs", "citation"), _facts_of_metric),
 }
 """By group, what its names have to say besides what they are."""

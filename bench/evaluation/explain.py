@@ -4,7 +4,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -62,6 +62,10 @@ class Explanation:
     maps: Tensor | None = None
     seconds: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     failures: list[Failed] = field(default_factory=list)
+
+
+_Explain = Callable[[MethodRun, Batch], tuple[Tensor, NDArray[np.float32]]]
+"""A method and a batch to maps (B, H, W) and the seconds (B,) that each took."""
 
 
 class ChangedNetworkError(BenchError):
@@ -125,8 +129,22 @@ class Explainer:
         that may shrink, and is a failure only where it cannot. A method that leaves the network
         changed fails on all images, and is asked no more: it may count on what was put back.
         """
+        return self._survive(run, batch, self._explain)
+
+    def again(self, run: MethodRun, batch: Batch) -> Explanation:
+        """As a call, of inputs that are no images of the run: no map is looked up, none is kept.
+
+        Maps are rounded as those that are kept, so that the two may be compared.
+
+        Args:
+            run: One whose method `can_explain_again`.
+            batch: Changed inputs or targets, with the ids and photos of their images.
+        """
+        return self._survive(run, batch, self._explain_anew)
+
+    def _survive(self, run: MethodRun, batch: Batch, explain: _Explain) -> Explanation:
         try:
-            maps, seconds = self._explain(run, batch)
+            maps, seconds = explain(run, batch)
         except ChangedNetworkError as error:
             self._failed_in_a_row[run] = GIVE_UP
             failures = [Failed(run.name, image_id, str(error)) for image_id in batch.image_ids]
@@ -141,14 +159,14 @@ class Explainer:
         if len(batch.image_ids) == 1:
             self._failed_in_a_row[run] += 1
             return Explanation(failures=[failure])
-        return self._one_by_one(run, batch)
+        return self._one_by_one(run, batch, explain)
 
-    def _one_by_one(self, run: MethodRun, batch: Batch) -> Explanation:
+    def _one_by_one(self, run: MethodRun, batch: Batch, explain: _Explain) -> Explanation:
         alone = []
         for position in range(len(batch.image_ids)):
             if self.has_given_up(run):
                 break
-            alone.append(self(run, _part(batch, [position])))
+            alone.append(self._survive(run, part_of(batch, [position]), explain))
         positions = [i for i, explanation in enumerate(alone) if explanation.maps is not None]
         failures = [failure for explanation in alone for failure in explanation.failures]
         if not positions:
@@ -172,13 +190,20 @@ class Explainer:
         kept = store.load(batch.image_ids, size)
         missing = [i for i, image_id in enumerate(batch.image_ids) if image_id not in kept]
         if missing:
-            part = _part(batch, missing)
+            part = part_of(batch, missing)
             made, seconds = self._make(run, part)
             kept |= store.save(part.image_ids, made.cpu().numpy(), seconds)
         stored = np.stack([kept[image_id].values for image_id in batch.image_ids])
         taken = np.array([kept[image_id].seconds for image_id in batch.image_ids], np.float32)
         maps = torch.from_numpy(stored).to(batch.x.device)
         return check_maps(run.name, maps, batch.x, batch.image_ids), taken
+
+    def _explain_anew(self, run: MethodRun, batch: Batch) -> tuple[Tensor, NDArray[np.float32]]:
+        """As `_explain`, of inputs whose maps are in no store."""
+        maps, seconds = self._make(run, batch)
+        if run.maps is not None:
+            maps = torch.from_numpy(run.maps.as_kept(maps.cpu().numpy())).to(maps.device)
+        return maps, np.full(len(maps), seconds, np.float32)
 
     def _make(self, run: MethodRun, batch: Batch) -> tuple[Tensor, float]:
         with self._batch_size_of(run.name):
@@ -266,7 +291,8 @@ def _read_only(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return view
 
 
-def _part(batch: Batch, positions: Sequence[int]) -> Batch:
+def part_of(batch: Batch, positions: Sequence[int]) -> Batch:
+    """Some images of a batch, in the order of `positions`."""
     return replace(
         batch,
         x=batch.x[positions],

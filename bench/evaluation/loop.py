@@ -18,7 +18,8 @@ from bench.attribution.scorer import Scorer
 from bench.datasets.dataset import Sample
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError
-from bench.evaluation.explain import Explainer, Explanation, Failed, now
+from bench.evaluation.again import AskAgain, Asked
+from bench.evaluation.explain import Explainer, Explanation, Failed, now, part_of
 from bench.evaluation.method_run import MethodRun
 from bench.metrics.baseline import Inputs
 from bench.metrics.block import EndPoints, measure
@@ -187,8 +188,9 @@ def _evaluate_block(
     is_what_scores = explainer.scorer.backbone is scorer.backbone
     outputs = scored.outputs if is_what_scores else None
     classes = explainer.classes(labels, inputs_explained, outputs)
+    batch = Batch(inputs_explained, classes, ids, images, seed)
     broken = end_points.not_finite(scored)
-    explained: dict[str, Explanation] = {}
+    explained: dict[MethodRun, Explanation] = {}
     for run, lacking in wanted.items():
         missing = sorted({i for positions in lacking.values() for i in positions})
         yield from (
@@ -197,48 +199,45 @@ def _evaluate_block(
         positions = [i for i in missing if i not in broken]
         if not positions:
             continue
-        batch = Batch(
-            x=inputs_explained[positions],
-            targets=classes[positions],
-            image_ids=[ids[i] for i in positions],
-            images=[images[i] for i in positions],
-            seed=seed,
-        )
-        found = explainer(run, batch)
+        found = explainer(run, part_of(batch, positions))
         yield from found.failures
         if found.maps is not None:
-            explained[run.name] = replace(found, positions=[positions[i] for i in found.positions])
+            explained[run] = replace(found, positions=[positions[i] for i in found.positions])
     if explained:
-        wanted_of = {run.name: lacking for run, lacking in wanted.items()}
-        yield from _measure_block(explained, wanted_of, scored, protocol, device)
+        asked = [Asked(run, found.positions) for run, found in explained.items()]
+        again = AskAgain(explainer, batch, asked)
+        yield from _measure_block(explained, wanted, scored, protocol, again)
 
 
 def _measure_block(
-    explained: Mapping[str, Explanation],
-    wanted: Mapping[str, Lacking],
+    explained: Mapping[MethodRun, Explanation],
+    wanted: Mapping[MethodRun, Lacking],
     block: Block,
     protocol: Protocol,
-    device: torch.device,
+    again: AskAgain,
 ) -> Iterator[Evaluated | Failed]:
     """Asks metrics about the maps that methods made of a block's images."""
+    device = block.inputs.x.device
     started = now(device)
     images = [position for found in explained.values() for position in found.positions]
     values = torch.cat([found.maps for found in explained.values() if found.maps is not None])
-    maps = Maps(values, torch.tensor(images, device=device), protocol.ties)
+    maps = Maps(values, torch.tensor(images, device=device), protocol.ties, again)
     asked = [
-        frozenset(metric for metric, lacking in wanted[name].items() if position in lacking)
-        for name, found in explained.items()
+        frozenset(metric for metric, lacking in wanted[run].items() if position in lacking)
+        for run, found in explained.items()
         for position in found.positions
     ]
     tables, broken = _measure_all(protocol, block, maps, asked)
     seconds = (now(device) - started) / len(maps)
     first = 0
-    for name, found in explained.items():
+    for run, found in explained.items():
         groups: dict[frozenset[str], list[int]] = {}
         for number in range(len(found.positions)):
-            if first + number in broken:
+            if first + number in again.failures:
+                yield again.failures[first + number]
+            elif first + number in broken:
                 image_id = block.inputs.image_ids[found.positions[number]]
-                yield _not_finite(name, image_id, broken[first + number], block.scorer.score)
+                yield _not_finite(run.name, image_id, broken[first + number], block.scorer.score)
             else:
                 groups.setdefault(asked[first + number], []).append(number)
         for metrics, numbers in groups.items():
@@ -248,7 +247,7 @@ def _measure_block(
             rows["map_seconds"] = found.seconds[numbers]
             rows["seconds"] = np.float32(seconds) + found.seconds[numbers]
             assert found.maps is not None
-            yield Evaluated(name, rows, found.maps[numbers].cpu())
+            yield Evaluated(run.name, rows, found.maps[numbers].cpu())
         first += len(found.positions)
 
 

@@ -39,7 +39,11 @@ class Cost:
 
 
 def count_cost(
-    samples: Sequence[Sample], runs: Sequence[MethodRun], protocol: Protocol, size: tuple[int, int]
+    samples: Sequence[Sample],
+    runs: Sequence[MethodRun],
+    protocol: Protocol,
+    size: tuple[int, int],
+    explained: Backbone | None = None,
 ) -> Cost:
     """Counts what `evaluate_runs` will do; methods whose passes nobody knows count none.
 
@@ -48,6 +52,8 @@ def count_cost(
         runs: The methods.
         protocol: How maps become curves.
         size: Height and width of the networks' inputs.
+        explained: The network that methods explain, on which it may depend how often metrics ask
+            them again; None: one as is usual.
     """
     curves = forward = backward = map_bytes = 0
     images: dict[str, set[int]] = {name: set() for name in protocol.metrics}
@@ -61,9 +67,15 @@ def count_cost(
             missing = {image_id for image_id in missing if image_id not in run.maps}
             pixel = np.dtype(DTYPES[run.maps.dtype]).itemsize
             map_bytes += len(missing) * math.prod(size) * pixel
+        explanations = len(missing)
+        if run.method.can_explain_again:
+            explanations += sum(
+                protocol.metrics[name].explanations_per_map(explained) * len(positions)
+                for name, positions in lacking.items()
+            )
         passes = run.passes or Passes()
-        forward += passes.forward * len(missing)
-        backward += passes.backward * len(missing)
+        forward += passes.forward * explanations
+        backward += passes.backward * explanations
     for name, metric in protocol.metrics.items():
         curves += metric.passes_per_image(size) * len(images[name])
     return Cost(int(curves), forward, backward, map_bytes)

@@ -112,8 +112,9 @@ def _run_experiment(settings: RunSettings, console: Console, changes: Sequence[s
         run.stored.set_label(name, run.label, reproduction(settings.reproduces, run, changes))
     _tell_stored(runs, len(dataset), console)
     _tell_shard(experiment, console)
-    size = experiment.explained.backbone.preprocessing.shape
-    cost = count_cost(experiment.samples, runs, protocol, size)
+    network = experiment.explained.backbone
+    cost = count_cost(experiment.samples, runs, protocol, network.preprocessing.shape, network)
+    _tell_not_asked(runs, protocol, console)
     _tell_cost(experiment, runs, cost, console)
     with _progress(console, cost.passes) as advance:
         failures = _evaluate(experiment, runs, advance)
@@ -518,6 +519,19 @@ def _tell_baselines(protocol: Protocol, backbone: Backbone, console: Console) ->
             rgb = backbone.preprocessing.to_rgb(baseline(inputs).flatten()).tolist()
             colour = ", ".join(f"{value:.6g}" for value in rgb)
             console.print(f"{name} baseline: RGB ({colour})", highlight=False)
+
+
+def _tell_not_asked(runs: Sequence[StoredMethodRun], protocol: Protocol, console: Console) -> None:
+    """Says which methods have no number of a metric that asks methods again."""
+    metrics = [name for name, metric in protocol.metrics.items() if metric.explains_again]
+    methods = [run.name for run in runs if not run.method.can_explain_again]
+    if metrics and methods:
+        console.print(
+            f"Without {', '.join(metrics)}: {', '.join(methods)} (their maps were made before, so "
+            "they cannot be asked again)",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _tell_shard(experiment: _Experiment, console: Console) -> None:

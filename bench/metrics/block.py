@@ -170,6 +170,8 @@ def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
         )
     for name, points in expected.items():
         shape = (len(maps),) if points is None else (len(maps), points)
+        if points == 0 and columns[name].ndim == 2:
+            shape = len(maps), columns[name].shape[1]
         if columns[name].shape != shape:
             raise BenchError(
                 f"metric '{metric.name}', column '{name}': expected an array of shape {shape}, "
@@ -182,7 +184,9 @@ def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
             )
         # NaN says that the question does not apply to a map; there is no such point of a curve.
         found = columns[name]
-        broken = np.isinf(found) if points is None else ~np.isfinite(found).all(axis=1)
+        broken = np.isinf(found)
+        if points is not None:
+            broken = ~(np.isfinite(found).all(axis=1) | np.isnan(found).all(axis=1))
         for number in broken.nonzero()[0].tolist():
             what = "infinite" if points is None else "NaN or infinite"
             maps.not_finite.setdefault(number, f"{name} of metric '{metric.name}' is {what}")

@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.attribution.scorer import OutputScorer
+from bench.attribution.scorer import OutputScorer, Scorer
+from bench.backbones.backbone import Backbone
+from bench.errors import BenchError
 from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.finite import not_finite
 from bench.metrics.perturbation import order_pixels, tied_fraction
@@ -44,6 +46,36 @@ class Block:
     score_baseline: Callable[[Baseline], tuple[Tensor, Tensor]]
 
 
+class Explaining(ABC):
+    """Asks the methods that made the maps of a block once more.
+
+    Attributes:
+        explained: The score that they explain.
+        inputs: (B, C, H, W) the inputs of the block's images that they were given: those of the
+            network that they explain, which may be another one than the block's.
+        targets: (B,) int64 the classes that they explained.
+        can_explain: (M,) bool, whether the method of each of the block's M maps can be asked.
+    """
+
+    explained: Scorer
+    inputs: Tensor
+    targets: Tensor
+    can_explain: Tensor
+
+    @abstractmethod
+    def __call__(self, numbers: Tensor, x: Tensor, targets: Tensor) -> Tensor:
+        """Maps of other inputs or targets; see `Maps.explain`.
+
+        Args:
+            numbers: (N,) int64, the maps in 0..M-1 whose methods and images are meant.
+            x: (N, C, H, W).
+            targets: (N,) int64.
+
+        Returns:
+            (N, H, W).
+        """
+
+
 class Maps:
     """Maps of a block's images, and what all metrics need of them, computed once.
 
@@ -52,14 +84,21 @@ class Maps:
         images: (N,) int64, the image in 0..B-1 that each map belongs to.
         ties: A key of `bench.metrics.perturbation.TIE_RULES`.
         not_finite: Map -> which of its scores is NaN or infinite; see `check`.
+
+    Args:
+        explaining: What asks the methods again; None: nobody knows who made the maps.
     """
 
-    def __init__(self, values: Tensor, images: Tensor, ties: str) -> None:
+    def __init__(
+        self, values: Tensor, images: Tensor, ties: str, explaining: Explaining | None = None
+    ) -> None:
         self.values = values
         self.images = images
         self.ties = ties
         self.not_finite: dict[int, str] = {}
         self._kept: dict[str, Tensor] = {}
+        self._explaining = explaining
+        self._numbers = torch.arange(len(values), device=values.device)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -92,10 +131,67 @@ class Maps:
 
     def part(self, positions: Tensor) -> "Maps":
         """Some of the maps (n,), in the order of `positions`."""
-        part = Maps(self.values[positions], self.images[positions], self.ties)
+        values, images = self.values[positions], self.images[positions]
+        part = Maps(values, images, self.ties, self._explaining)
+        part._numbers = self._numbers[positions]
         if "order" in self.__dict__:
             part.__dict__["order"] = self.order[positions]
         return part
+
+    @property
+    def can_explain(self) -> Tensor:
+        """(N,) bool, whether the method that made each map can be asked about other inputs.
+
+        Maps that were made elsewhere have no such method.
+        """
+        if self._explaining is None:
+            return torch.zeros(len(self), dtype=torch.bool, device=self.images.device)
+        return self._explaining.can_explain[self._numbers]
+
+    @property
+    def explained(self) -> Scorer:
+        """The score that the methods explain, for metrics with `explains_again`.
+
+        Whoever changes its network puts it back.
+        """
+        return self._asked.explained
+
+    @property
+    def inputs(self) -> Tensor:
+        """(N, C, H, W) the inputs that the methods explained; see `Explaining`."""
+        return self._asked.inputs[self.images]
+
+    @property
+    def targets(self) -> Tensor:
+        """(N,) int64 the classes that the methods explained."""
+        return self._asked.targets[self.images]
+
+    def explain(self, x: Tensor, targets: Tensor | None = None) -> Tensor:
+        """Asks, for each map, the method that made it about another input or target.
+
+        Methods are given the same seed, image ids and photos as for the map, so that their draws
+        are the same, and what they leave changed is put back. Only metrics that declare
+        `explains_again` may ask.
+
+        Args:
+            x: (N, C, H, W) inputs of the network that is explained, as `inputs` has them.
+            targets: (N,) int64 classes; None: those that were explained.
+
+        Returns:
+            (N, H, W) in the dtype of `values`. NaN where `can_explain` is false, and where the
+            method fails, which is told as a failure of the image.
+        """
+        targets = self.targets if targets is None else targets
+        return self._asked(self._numbers, x, targets).to(self.values.dtype)
+
+    @property
+    def _asked(self) -> Explaining:
+        if self._explaining is None:
+            raise BenchError(
+                "maps: expected those of a run's methods, which can be asked again; found maps "
+                "that were made elsewhere"
+            )
+        return self._explaining
 
     def check(self, scores: NDArray[np.floating], name: Callable[[int], str]) -> None:
         """Makes a failure of each map that has a score which is NaN or infinite.
@@ -139,6 +235,7 @@ class Metric(ABC):
         uses_order: Whether the order of a map's pixels, so the tie rule, decides its values.
         shared_passes: What metrics call their passes for each map whose results they share by
             `Maps.once`: they are made, and counted, once for all who call them so.
+        explains_again: Whether it asks the methods about other inputs; see `Maps.explain`.
     """
 
     version: ClassVar[int] = 1
@@ -146,6 +243,7 @@ class Metric(ABC):
     uses_scores: ClassVar[bool] = True
     uses_order: ClassVar[bool] = False
     shared_passes: ClassVar[str] = ""
+    explains_again: ClassVar[bool] = False
     name: str = field(default="", kw_only=True)
 
     @property
@@ -158,8 +256,9 @@ class Metric(ABC):
         """Asks its question of N maps.
 
         Returns:
-            Arrays or tensors, (N,) or (N, points), by the names of `columns`. NaN says that the
-            question does not apply to a map; a score that is not finite is found by `maps.check`.
+            Arrays or tensors, (N,) or (N, points), by the names of `columns`. NaN, or a curve of
+            nothing else, says that the question does not apply to a map; a score that is not finite
+            is found by `maps.check`.
         """
 
     def columns(self, size: tuple[int, int]) -> dict[str, int | None]:
@@ -167,6 +266,9 @@ class Metric(ABC):
 
         Args:
             size: Height and width of the network's inputs.
+
+        Returns:
+            0 points where any number of them will do.
         """
         return {statistic.column: None for statistic in self.statistics}
 
@@ -202,6 +304,14 @@ class Metric(ABC):
 
     def passes_per_image(self, size: tuple[int, int]) -> int:
         """Forward passes for each image of a size, which all its maps share."""
+        return 0
+
+    def explanations_per_map(self, network: Backbone | None = None) -> int:
+        """How often it asks the method of each map again; each time costs what a map costs.
+
+        Args:
+            network: What is explained; None: one as is usual.
+        """
         return 0
 
     def in_words(self, auc: str) -> list[str]:

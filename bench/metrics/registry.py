@@ -205,6 +205,7 @@ def _require_declared(key: str, metric: Metric) -> None:
         raise BenchError(f"{key}.citation: expected text, found {metric.citation!r}")
     for count in ("passes_per_map", "passes_per_image"):
         require_integer(f"{key}.{count}", getattr(metric, count)(SIZE), 0)
+    require_integer(f"{key}.explanations_per_map", metric.explanations_per_map(), 0)
     statistics = metric.statistics
     if not isinstance(statistics, tuple | list) or not statistics:
         raise BenchError(f"{key}.statistics: expected at least one Statistic, found {statistics!r}")

@@ -142,13 +142,7 @@ class MapStore:
             By image id, what `load` gives from now on: what is evaluated is what is kept.
         """
         keys = [self._keys[image_id] for image_id in image_ids]
-        scales = np.ones(len(maps), maps.dtype)
-        kept_dtype: np.dtype[np.floating] = maps.dtype
-        if self.dtype == "float16":
-            kept_dtype = np.dtype(np.float16)
-            highest = np.abs(maps).max(axis=(1, 2))
-            scales = np.where(highest > 0, highest, 1).astype(maps.dtype)
-        rounded = (maps / scales[:, None, None]).astype(kept_dtype)
+        rounded, scales = self._rounded(maps)
         taken = np.full(len(maps), seconds, np.float32)
         try:
             self._write(keys, rounded, scales, taken)
@@ -158,6 +152,24 @@ class MapStore:
             self.not_kept += len(maps)
         given = _as_read(rounded, scales, taken)
         return dict(zip(image_ids, given, strict=True))
+
+    def as_kept(self, maps: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Maps (n, H, W) as they would be read had they been kept; what is kept may be rounded."""
+        rounded, scales = self._rounded(maps)
+        given = _as_read(rounded, scales, np.zeros(len(maps), np.float32))
+        return np.stack([kept.values for kept in given])
+
+    def _rounded(
+        self, maps: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Maps (n, H, W) in the dtype that is kept, and what each is to be multiplied by (n,)."""
+        scales = np.ones(len(maps), maps.dtype)
+        kept_dtype: np.dtype[np.floating] = maps.dtype
+        if self.dtype == "float16":
+            kept_dtype = np.dtype(np.float16)
+            highest = np.abs(maps).max(axis=(1, 2))
+            scales = np.where(highest > 0, highest, 1).astype(maps.dtype)
+        return (maps / scales[:, None, None]).astype(kept_dtype), scales
 
     def _write(self, keys: Sequence[str], *arrays: NDArray[Any]) -> None:
         """Writes a part of maps (n, H, W), their scales (n,) and seconds (n,) as kept."""

@@ -66,11 +66,13 @@ def _fault_of_values(values: pd.Series) -> str | None:
 
 
 def _fault_of_curves(curves: pd.Series, length: int | None) -> str | None:
+    """A curve of NaN alone says that a metric does not apply to an image."""
     if not all(isinstance(curve, np.ndarray) and curve.dtype.kind == "f" for curve in curves):
         return f"{curves.name}: expected lists of numbers"
     lengths = {len(curve) for curve in curves}
     if len(lengths) > 1 or length not in (0, *lengths):
         return f"{curves.name}: expected {length or 'as many'} points each, found {lengths}"
-    if not np.isfinite(np.stack(curves.tolist())).all():
+    points = np.stack(curves.tolist())
+    if not (np.isfinite(points).all(axis=1) | np.isnan(points).all(axis=1)).all():
         return f"{curves.name}: holds NaN or infinite scores"
     return None
