@@ -5,12 +5,13 @@ from typing import ClassVar
 
 import pandas as pd
 
+from bench.datasets.annotation_files import Mark, box_of_size, with_marks, with_masks
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.image_files import unnested
 from bench.datasets.listed import Entry, FindImage, find_listed
 from bench.datasets.official import count_files, locate, read_table, same_keys
 from bench.datasets.problems import Problems
-from bench.errors import require_known
+from bench.errors import BenchError, require_known
 
 SPLITS = ("train", "test", "all")
 _FILES = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt", "images")
@@ -25,16 +26,20 @@ class Cub200(Dataset):
     Args:
         name: Name of the benchmark in tables.
         root: Folder CUB_200_2011 with images.txt, image_class_labels.txt, train_test_split.txt,
-            classes.txt and images/. Bounding boxes are not needed: the published pipeline crops
-            nothing.
+            classes.txt and images/. If bounding_boxes.txt is there, images have boxes: nothing is
+            cropped by them, metrics of localisation read them.
         split: `train`, `test` or `all`; a list chooses images from all.
         list: A list whose lines name an image as `label/file.jpg` (the published lists) or as
             images.txt does; None takes the whole split.
         max_images: Keep the first so many only.
+        masks: Folder of masks (the archive segmentations.tgz, unpacked); None: `segmentations` in
+            the root or beside it, if it is there.
+        mask_above: The grey level above which a mask's pixels belong to the bird. Masks are means
+            of five annotators: 127 asks for three of them.
 
     Raises:
         BenchError: The root is not the official one, its tables contradict each other, or lines
-            of the list cannot be used; all of them are reported at once.
+            of the list, boxes or masks cannot be used; all of them are reported at once.
     """
 
     checksums: ClassVar[dict[str, str]] = {
@@ -59,6 +64,9 @@ class Cub200(Dataset):
         split: str = "test",
         list: str | None = None,
         max_images: int | None = None,
+        *,
+        masks: str | None = None,
+        mask_above: int = 127,
     ) -> None:
         require_known("dataset.split", split, SPLITS)
         files = locate(root, _FILES, "CUB-200-2011")
@@ -82,14 +90,33 @@ class Cub200(Dataset):
             trained = set((str(self._folder) + "/" + images["path"])[is_train])
             train = sum(str(sample.path) in trained for sample in samples)
             notes = [listing.note, f"Listed: {len(samples) - train} test, {train} train images"]
+        root_found = files["images.txt"].parent
+        samples = self._annotated(samples, images, root_found, masks, mask_above)
         super().__init__(
-            name,
-            samples,
-            max_images,
-            class_names=class_names,
-            notes=notes,
-            root=files["images.txt"].parent,
+            name, samples, max_images, class_names=class_names, notes=notes, root=root_found
         )
+
+    def _annotated(
+        self,
+        samples: list[Sample],
+        images: pd.DataFrame,
+        root: Path,
+        masks: str | None,
+        mask_above: int,
+    ) -> list[Sample]:
+        """The images with their boxes and masks, where these are there."""
+        names = [sample.path.relative_to(self._folder).as_posix() for sample in samples]
+        table = root / "bounding_boxes.txt"
+        if table.is_file():
+            marks = _read_boxes(table, images["path"])
+            samples, _ = with_marks(samples, names, marks, f"'{table}'")
+        places = [Path(masks).expanduser()] if masks is not None else []
+        if masks is None:
+            beside = (folder / "segmentations" for folder in (root, root.parent))
+            places = [folder for folder in beside if folder.is_dir()][:1]
+        for folder in places:
+            samples, _ = with_masks(samples, names, unnested(folder), mask_above)
+        return samples
 
     def figures(self) -> dict[str, tuple[int, int]]:
         """Counts in the tables, and of the image files if no list says which are needed."""
@@ -122,6 +149,35 @@ def _read_images(name: str, files: dict[str, Path]) -> tuple[pd.DataFrame, list[
         problems.add("images that lie in another class's folder", f"'{path}' of class '{name}'")
     problems.raise_any()
     return images.assign(label=images["class"] - 1), class_names.tolist()
+
+
+def _read_boxes(path: Path, paths: pd.Series) -> list[Mark]:
+    """The boxes of bounding_boxes.txt: `image x y width height` a line, numbers with a point.
+
+    Args:
+        path: The file.
+        paths: The official path of each image, by its number.
+
+    Raises:
+        BenchError: Lines of it cannot be used; all of them are told at once.
+    """
+    problems = Problems(f"'{path}'")
+    kind = "lines that are not 'image x y width height' of a known image and a box"
+    by_number = {str(number): name for number, name in paths.items()}
+    marks = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"'{path}' cannot be read: {error}") from None
+    for number, line in enumerate(lines, start=1):
+        image, *cells = line.split() or [""]
+        box = box_of_size(cells) if len(cells) == 4 else None
+        if image in by_number and box is not None:
+            marks.append(Mark(by_number[image], f"'{path}', line {number}", box))
+        elif line.strip():
+            problems.add(kind, f"line {number}: '{line.strip():.80}'")
+    problems.raise_any()
+    return marks
 
 
 def _finder(images: pd.DataFrame, folder: Path) -> FindImage:

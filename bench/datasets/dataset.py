@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.datasets.annotation import Annotation, Size, without
 from bench.datasets.problems import Problems
 from bench.datasets.reading import pixels_sha256, read_ahead, read_image
 from bench.errors import BenchError, require_integer
@@ -22,11 +24,13 @@ class Sample:
         image_id: Relative path as the list writes it, without `./`; unique in its dataset.
         path: The file.
         target: Class index.
+        annotation: What people marked in it; None: nothing.
     """
 
     image_id: str
     path: Path
     target: int
+    annotation: Annotation | None = field(default=None, compare=False, repr=False)
 
     def read(self) -> NDArray[np.uint8]:
         """Reads the image as RGB uint8 (H, W, 3).
@@ -83,6 +87,7 @@ class Dataset:
         self.notes = list(notes)
         self.root = root
         self._pixel_hashes: dict[str, str] = {}
+        self._sizes: dict[str, Size] = {}
         if not self.samples:
             raise BenchError(f"dataset '{name}': found no images")
         problems = Problems(f"dataset '{name}'")
@@ -129,9 +134,54 @@ class Dataset:
                     problems.add("images that cannot be read", str(image))
                 else:
                     hashes[sample.image_id] = pixels_sha256(image)
+                    self._sizes[sample.image_id] = image.shape[:2]
             problems.raise_any()
             self._pixel_hashes = hashes
         return self._pixel_hashes
+
+    def annotations_sha256(self, need: str, workers: int = 1) -> str:
+        """Hash over what a metric reads of the images' annotations.
+
+        Args:
+            need: `boxes`, `mask` or `region`; see `Annotation.gives`.
+            workers: Threads that read.
+
+        Raises:
+            BenchError: No image has what is needed, a mask cannot be read or is not as large as its
+                photo, a box lies outside its photo, or see `pixel_hashes`.
+        """
+        self.pixel_hashes(workers)
+        problems = Problems(f"dataset '{self.name}'")
+        having = [
+            (sample, sample.annotation)
+            for sample in self.samples
+            if sample.annotation is not None and sample.annotation.gives(need)
+        ]
+        if not having:
+            raise BenchError(f"dataset '{self.name}': {without(need)}")
+        digest = hashlib.sha256()
+
+        def read(pair: tuple[Sample, Annotation]) -> bytes | BenchError:
+            sample, annotation = pair
+            try:
+                return annotation.digest(need, self._sizes[sample.image_id])
+            except BenchError as error:
+                return error
+
+        with ThreadPoolExecutor(workers) as pool:
+            for (sample, annotation), found in zip(having, pool.map(read, having), strict=True):
+                if isinstance(found, BenchError):
+                    problems.add("masks that cannot be used", str(found))
+                    continue
+                digest.update(f"{sample.image_id} ".encode() + found)
+                height, width = size = self._sizes[sample.image_id]
+                if annotation.outside(size)[0]:
+                    problems.add(
+                        "images with boxes that lie outside them",
+                        f"'{sample.image_id}', {width} x {height} pixels ({annotation.source})",
+                    )
+        problems.raise_any()
+        return digest.hexdigest()
 
     def identity(self, workers: int = 1) -> dict[str, Any]:
         """Hashes of the list and of the decoded pixels.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.datasets.annotation_files import annotated
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.image_files import LeftOut, composed, image_files, subfolders
 from bench.datasets.official import locate
@@ -24,14 +25,25 @@ class ClassFolders(Dataset):
         split: A folder in the root that holds the class folders, as in root/train/; None if the
             root itself holds them.
         max_images: Keep the first so many only.
+        boxes: A file or folder of boxes, or None; see `bench.datasets.annotation_files.annotated`.
+        masks: A folder of masks, or None.
+        mask_above: The grey level above which a mask's pixels belong to the object.
 
     Raises:
         BenchError: The root is missing, or it holds no class folders but those of splits, or one
-            that holds the classes.
+            that holds the classes; or boxes or masks cannot be used.
     """
 
     def __init__(
-        self, name: str, root: str, split: str | None = None, max_images: int | None = None
+        self,
+        name: str,
+        root: str,
+        split: str | None = None,
+        max_images: int | None = None,
+        *,
+        boxes: str | None = None,
+        masks: str | None = None,
+        mask_above: int = 0,
     ) -> None:
         folder = Path(root).expanduser()
         if split is not None:
@@ -59,8 +71,11 @@ class ClassFolders(Dataset):
         ]
         notes = [note for note in (left_out.note, _without_images(files)) if note]
         class_names = [*map(composed, classes)]
+        samples, told = annotated(
+            samples, boxes=boxes, masks=masks, mask_above=mask_above, class_names=class_names
+        )
         super().__init__(
-            name, samples, max_images, class_names=class_names, notes=notes, root=folder
+            name, samples, max_images, class_names=class_names, notes=notes + told, root=folder
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from bench.datasets.annotation_files import annotated
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.image_files import subfolders
 from bench.datasets.problems import Problems
@@ -83,20 +84,34 @@ class ImageList(Dataset):
         root: Folder that the paths are relative to.
         list: The list file; see `read_list`.
         max_images: Keep the first so many only.
+        boxes: A file or folder of boxes, or None; see `bench.datasets.annotation_files.annotated`.
+        masks: A folder of masks, or None.
+        mask_above: The grey level above which a mask's pixels belong to the object.
 
     Raises:
-        BenchError: The root or the list is missing, or lines of it cannot be used; all of them
-            are reported at once.
+        BenchError: The root or the list is missing, or lines of it, boxes or masks cannot be used;
+            all of them are reported at once.
     """
 
-    def __init__(self, name: str, root: str, list: str, max_images: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        root: str,
+        list: str,
+        max_images: int | None = None,
+        *,
+        boxes: str | None = None,
+        masks: str | None = None,
+        mask_above: int = 0,
+    ) -> None:
         folder = Path(root).expanduser()
         if not folder.is_dir():
             raise BenchError(f"dataset.root: '{folder}' is not a folder")
         listing, samples = find_listed(
             name, list, lambda entry: (folder / entry.image_id, entry.target), folder
         )
-        super().__init__(name, samples, max_images, notes=[listing.note], root=folder)
+        samples, told = annotated(samples, boxes=boxes, masks=masks, mask_above=mask_above)
+        super().__init__(name, samples, max_images, notes=[listing.note, *told], root=folder)
 
 
 def read_list(
