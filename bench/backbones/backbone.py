@@ -119,17 +119,60 @@ class Preprocessing:
 
     def to_size(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resizes, and crops if asked to: an image (height, width, 3) to (H, W, 3)."""
-        resize = RESIZES[self.resize]
-        height, width = self.shape
-        if self.crop is None:
-            return resize(image, (width, height))
-        scale = max(
-            round(side / self.crop) / found
-            for side, found in zip(self.shape, image.shape[:2], strict=True)
+        (height, width), (top, left) = self._geometry(image.shape[:2])
+        resized = RESIZES[self.resize](image, (width, height))
+        rows, columns = self.shape
+        return resized[top : top + rows, left : left + columns]
+
+    def to_input_boxes(
+        self, boxes: NDArray[np.float64], size: tuple[int, int]
+    ) -> NDArray[np.float64]:
+        """Boxes in an image to where its pixels lie in the input, which they may reach beyond.
+
+        Args:
+            boxes: (N, 4) left, top, right, bottom in pixels of the image; right and bottom are the
+                edges behind the last pixel.
+            size: Height and width of the image.
+
+        Returns:
+            (N, 4) float64 in pixels of the input.
+
+        Example:
+            >>> half = Preprocessing(size=(4, 8), mean=(0,), std=(255,))
+            >>> half.to_input_boxes(np.array([[2.0, 2.0, 10.0, 8.0]]), (8, 16)).tolist()
+            [[1.0, 1.0, 5.0, 4.0]]
+        """
+        (height, width), (top, left) = self._geometry(size)
+        scale = np.array([width / size[1], height / size[0]] * 2)
+        return np.asarray(boxes, np.float64).reshape(-1, 4) * scale - [left, top, left, top]
+
+    def to_input_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A mask of an image to one of the input: that of the pixel under each pixel's centre.
+
+        Args:
+            mask: (height, width) bool.
+
+        Returns:
+            (H, W) bool.
+        """
+        resized, starts = self._geometry(mask.shape)
+        rows, columns = (
+            ((np.arange(side) + start + 0.5) * found // full).astype(np.intp)
+            for side, start, found, full in zip(
+                self.shape, starts, mask.shape, resized, strict=True
+            )
         )
-        resized = resize(image, (round(image.shape[1] * scale), round(image.shape[0] * scale)))
-        top, left = (resized.shape[0] - height) // 2, (resized.shape[1] - width) // 2
-        return resized[top : top + height, left : left + width]
+        return mask[np.ix_(rows, columns)]
+
+    def _geometry(self, size: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Height and width that an image is resized to, and what is cut off at top and left."""
+        if self.crop is None:
+            return self.shape, (0, 0)
+        scale = max(
+            round(side / self.crop) / found for side, found in zip(self.shape, size, strict=True)
+        )
+        height, width = round(size[0] * scale), round(size[1] * scale)
+        return (height, width), ((height - self.shape[0]) // 2, (width - self.shape[1]) // 2)
 
     def to_input(self, rgb: Tensor) -> Tensor:
         """Returns the input values (..., C) of colours (..., 3) given as RGB in 0..255."""

@@ -283,3 +283,64 @@ def test_outputs_that_do_not_fit():
     with pytest.raises(BenchError, match="one output is a binary classifier"):
         Backbone("toy", ConvModel(1), PREPROCESSING, "cosines", 1)
     assert Backbone("toy", ConvModel(3), PREPROCESSING, "logits").num_classes == 3
+
+
+PHOTOS = [(37, 53), (53, 37), (200, 31), (31, 200), (7, 5)]
+GEOMETRIES = [
+    {"size": 24}, {"size": (19, 33)}, {"size": 24, "crop": 0.875}, {"size": (19, 33), "crop": 0.7},
+    {"size": (33, 19), "crop": 1.0}, {"size": 90, "crop": 0.875},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("resize", sorted(RESIZES))
+@pytest.mark.parametrize("photo", PHOTOS)
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_boxes_follow_the_pixels(geometry, photo, resize):
+    """A bright band in a photo, of a box's rows or columns, lands where `to_input_boxes` says.
+
+    Filters are centred, so that the pixels of the input are brighter than half on the one side of
+    an edge and darker on the other. Bands have two edges, corners would mix four pixels.
+    """
+    height, width = photo
+    unsure = 0.02 if resize.endswith("linear") else 0.4  # the others' edges are not as straight
+    prepared = Preprocessing(mean=(0,), std=(255,), resize=resize, **geometry)
+    left, top, right, bottom = width // 4, height // 3, width - width // 5, height - height // 6
+    for axis, (box, centres) in enumerate(
+        (
+            ([0, top, width, bottom], prepared.shape[0]),
+            ([left, 0, right, height], prepared.shape[1]),
+        )
+    ):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[box[1] : box[3], box[0] : box[2]] = 255
+        found = prepared.to_size(image)[..., 0] > 127
+        edges = prepared.to_input_boxes(np.array([box], float), photo)[0, [1 - axis, 3 - axis]]
+        pixels = np.arange(centres) + 0.5
+        inside = (pixels > edges[0]) & (pixels < edges[1])
+        sure = np.abs(pixels[:, None] - edges).min(axis=1) > unsure
+        line = found if axis == 0 else found.T
+        assert (line == inside[:, None])[sure].all()
+        assert inside.any() and sure.mean() > 0.7
+
+
+@pytest.mark.parametrize("photo", PHOTOS)
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_masks_follow_the_pixels(geometry, photo):
+    """Pixels of the input that have one colour of a photo have its side of the mask."""
+    prepared = Preprocessing(mean=(0,), std=(255,), **geometry)
+    rows, columns = np.indices(photo)
+    mask = rows * photo[1] < columns * photo[0]  # on one side of a diagonal
+    image = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
+    resized, found = prepared.to_size(image)[..., 0], prepared.to_input_mask(mask)
+    sure = (resized == 0) | (resized == 255)
+    assert (found == (resized == 255))[sure].all()
+    assert found.shape == prepared.shape and sure.mean() > 0.5
+
+
+def test_a_box_is_mapped_by_the_rounded_size():
+    # 100 x 151 is resized to 9 x 14 (13.59 rounded), of which columns 3 to 11 are taken.
+    prepared = Preprocessing(size=8, mean=(0,), std=(255,), crop=0.875)
+    assert prepared.to_input_boxes(np.array([[0, 0, 151, 100.0]]), (100, 151)).tolist() == [
+        [-3, 0, 11, 9]
+    ]
+    assert prepared.to_input_boxes(np.empty((0, 4)), (100, 151)).shape == (0, 4)
