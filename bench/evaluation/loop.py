@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
+from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Sample
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError
@@ -26,6 +27,7 @@ from bench.metrics.block import EndPoints, measure
 from bench.metrics.finite import expected_finite
 from bench.metrics.metric import Block, Maps
 from bench.metrics.protocol import Protocol
+from bench.metrics.region import Region
 from bench.target import Target
 
 
@@ -131,6 +133,17 @@ def _images(found: Sequence[NDArray[np.uint8] | BenchError]) -> list[NDArray[np.
     return images
 
 
+def _regions(
+    block: Sequence[Sample], images: Sequence[NDArray[np.uint8]], explained: Backbone
+) -> list[Region]:
+    """What is marked in each image, in pixels of its maps: those of the explained network."""
+    made = explained.preprocessing
+    return [
+        Region(sample.annotation, image.shape[:2], made)
+        for sample, image in zip(block, images, strict=True)
+    ]
+
+
 Lacking = Mapping[str, Sequence[int]]
 """By metric, the positions of the images in a block that lack its rows."""
 
@@ -185,6 +198,7 @@ def _evaluate_block(
         inputs_explained = explainer.scorer.backbone.preprocess(images).to(device)
     labels = torch.tensor([sample.target for sample in block], device=device)
     scored = end_points(Inputs(x, ids, seed, scorer.backbone.to_input), labels)
+    scored = replace(scored, regions=_regions(block, images, explainer.scorer.backbone))
     is_what_scores = explainer.scorer.backbone is scorer.backbone
     outputs = scored.outputs if is_what_scores else None
     classes = explainer.classes(labels, inputs_explained, outputs)

@@ -88,6 +88,7 @@ def rerun(
     (again,) = ended.runs
     stored = Run(path.parent, written, again.protocol).rows()
     identities = asdict(written.identity), asdict(again.identity)
+    read = {"annotations": written.annotations}, {"annotations": again.manifest.annotations}
     if again.protocol.key not in written.protocols:
         names = ", ".join(str(asked["name"]) for asked in written.protocols.values())
         console.print(
@@ -95,7 +96,7 @@ def rerun(
             soft_wrap=True,
             highlight=False,
         )
-    for line in (*_differences(*identities), *compare(stored, again.rows())):
+    for line in (*_differences(*identities), *_differences(*read), *compare(stored, again.rows())):
         console.print(f"Rerun:   {line}", soft_wrap=True, highlight=False)
     return [failure.reason for failure in ended.failures]
 
@@ -114,7 +115,9 @@ def compare(stored: pd.DataFrame, again: pd.DataFrame) -> list[str]:
     for curve in filter(lambda name: f"{name}_then" in both, _curves(stored)):
         then, now = (np.stack(both[f"{curve}_{when}"].tolist()) for when in ("then", "now"))
         same_shape = then.shape == now.shape
-        apart = np.abs(then - now).max() if same_shape else np.inf
+        apart = np.inf
+        if same_shape:  # two curves of an image without annotation are both NaN
+            apart = np.abs(np.where(np.isnan(then) & np.isnan(now), 0, then - now)).max()
         told = f"at most {apart:.3g} apart" if apart else "the same bits"
         lines.append(f"{curve.replace('_', ' ')}s: {told}")
     changed = int((both["prediction_then"] != both["prediction_now"]).sum())

@@ -25,6 +25,7 @@ from bench.config.building import (
 )
 from bench.config.reading import check_name
 from bench.config.settings import RunSettings
+from bench.datasets.annotation import NEEDS, without
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.shard import Shard
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
@@ -103,6 +104,7 @@ def _run_experiment(settings: RunSettings, console: Console, changes: Sequence[s
     check_name(name)
 
     _tell_baselines(protocol, backbone, console)
+    _tell_annotated(dataset, protocol, console)
     runs = _method_runs(experiment)
     _set_aside_broken(runs, console)
     for run in runs:
@@ -293,6 +295,13 @@ class _Experiment:
             for name in settings.methods
         }
 
+    @cached_property
+    def annotations(self) -> dict[str, str]:
+        """By what the protocol's metrics read of annotations, a hash over it."""
+        needs = {metric.needs for metric in self.protocol.metrics.values() if metric.needs}
+        workers = self.settings.workers
+        return {need: self.dataset.annotations_sha256(need, workers) for need in sorted(needs)}
+
     def _method_identity(self, name: str) -> MethodIdentity:
         method, node = self.methods[name], self.settings.methods[name].node
         return MethodIdentity(
@@ -314,6 +323,7 @@ def _prepare(settings: RunSettings, console: Console) -> _Experiment:
     if not settings.select.takes_all:
         dataset = _selected(settings, dataset, backbone, device, console)
     dataset.check_targets(backbone.num_classes)
+    _check_annotated(dataset, protocol)
     _check_gallery(backbone, dataset, settings.workers)
     explained = build_explained(settings, protocol, backbone, device)
     check_methods(methods, explained.backbone, explained.score)
@@ -382,6 +392,7 @@ def _open_runs(experiment: _Experiment) -> dict[str, Run]:
             experiment.protocol,
             settings.resolved,
             provenance_of_run,
+            annotations=experiment.annotations,
         )
     return runs
 
@@ -422,6 +433,35 @@ def _predict(
             may_shrink=settings.may_shrink,
         )
         return predict(dataset, scorer, device, settings.workers)
+
+
+def _check_annotated(dataset: Dataset, protocol: Protocol) -> None:
+    """Refuses metrics that read annotations where no image has any, before pixels are read."""
+    for name, metric in protocol.metrics.items():
+        if metric.needs and not any(
+            sample.annotation is not None and sample.annotation.gives(metric.needs)
+            for sample in dataset.samples
+        ):
+            raise BenchError(
+                f"metric '{name}' on dataset '{dataset.name}': {without(metric.needs)}"
+            )
+
+
+def _tell_annotated(dataset: Dataset, protocol: Protocol, console: Console) -> None:
+    """Counts the images that metrics leave out."""
+    for need in sorted({metric.needs for metric in protocol.metrics.values() if metric.needs}):
+        names = ", ".join(name for name, each in protocol.metrics.items() if each.needs == need)
+        having = sum(
+            sample.annotation is not None and sample.annotation.gives(need)
+            for sample in dataset.samples
+        )
+        if having < len(dataset):
+            console.print(
+                f"{len(dataset) - having} of {len(dataset)} images have no {NEEDS[need]}: left out "
+                f"of {names}",
+                soft_wrap=True,
+                highlight=False,
+            )
 
 
 def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:

@@ -62,7 +62,9 @@ class Comparison:
     @cached_property
     def protocol(self) -> Protocol:
         """What was measured of all of them; a metric that was added to some is left out."""
-        return shared_protocol([run.protocol for run in self.runs.values()])
+        runs = self.runs.values()
+        annotations = [run.manifest.annotations for run in runs]
+        return shared_protocol([run.protocol for run in runs], annotations)
 
     @property
     def statistics(self) -> list[Statistic]:

@@ -100,10 +100,14 @@ def undefined_areas(comparisons: Sequence[Comparison]) -> list[str]:
                 if statistic.is_area
                 else ""
             )
+            need = comparison.protocol.need_of(statistic)
+            if need:
+                why = f": they have no {need} in the network's input"
             if lost:
                 lines.append(
                     f"{comparison.title}: {lost} of {images} images have no finite "
-                    f"{statistic.name}{why}: left out of means, intervals and tests"
+                    f"{statistic.name}{why}{';' if need else ':'} left out of means, intervals and "
+                    "tests"
                 )
     return lines
 

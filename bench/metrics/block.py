@@ -1,7 +1,7 @@
 """Scores of images and baselines, which all maps of a block share, and metrics' answers."""
 
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -148,6 +148,33 @@ def _ask(metric: Metric, block: Block, maps: Maps) -> dict[str, NDArray[Any]]:
         ) from error
 
 
+def _ask_annotated(metric: Metric, block: Block, maps: Maps) -> dict[str, NDArray[Any]]:
+    """As `_ask`, of the maps whose images have what the metric needs; NaN for the others."""
+    having = [region.gives(metric.needs) for region in block.regions] or [False] * len(block.labels)
+    positions = [number for number, image in enumerate(maps.images.tolist()) if having[image]]
+    if len(positions) == len(maps):
+        return _ask(metric, block, maps)
+    if not positions:
+        _, height, width = maps.values.shape
+        columns = metric.columns((height, width))
+        shapes = {name: () if points is None else (points,) for name, points in columns.items()}
+        return {name: np.full((len(maps), *shape), np.nan) for name, shape in shapes.items()}
+    part = maps.part(torch.tensor(positions, device=maps.images.device))
+    found = _ask(metric, block, part)
+    maps.not_finite = {positions[number]: what for number, what in part.not_finite.items()}
+    return {name: _spread(column, positions, len(maps)) for name, column in found.items()}
+
+
+def _spread(column: NDArray[Any], positions: Sequence[int], count: int) -> NDArray[Any]:
+    """The rows of a column at their positions among `count`, NaN elsewhere."""
+    if column.dtype.kind not in "iuf" or len(column) != len(positions):
+        return column  # what it should be is said by who compares it with what is declared
+    kind = column.dtype if column.dtype.kind == "f" else np.float64
+    spread = np.full((count, *column.shape[1:]), np.nan, kind)
+    spread[positions] = column
+    return spread
+
+
 def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
     """Asks a metric its question of maps, and holds the answer against what it declares.
 
@@ -160,7 +187,7 @@ def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
         BenchError: The metric raises something, or gives other columns than it declares.
     """
     maps.not_finite = {}
-    columns = _ask(metric, block, maps)
+    columns = (_ask_annotated if metric.needs else _ask)(metric, block, maps)
     _, _, height, width = block.inputs.x.shape
     expected = metric.columns((height, width))
     if set(columns) != set(expected):

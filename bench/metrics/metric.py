@@ -1,7 +1,7 @@
 """The contract of a metric: one question, asked of maps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from bench.errors import BenchError
 from bench.metrics.baseline import Baseline, Inputs
 from bench.metrics.finite import not_finite
 from bench.metrics.perturbation import order_pixels, tied_fraction
+from bench.metrics.region import Region
 from bench.metrics.statistic import Statistic
 
 
@@ -34,6 +35,7 @@ class Block:
         clean_scores: (B,) scores of the images as they are.
         scorer: Inputs and targets to scores.
         score_baseline: A baseline to its pixels, which broadcast to `inputs.x`, and scores (B,).
+        regions: What is marked in each image, in pixels of the maps; empty: in none is anything.
     """
 
     inputs: Inputs
@@ -44,6 +46,7 @@ class Block:
     clean_scores: Tensor
     scorer: OutputScorer
     score_baseline: Callable[[Baseline], tuple[Tensor, Tensor]]
+    regions: Sequence[Region] = ()
 
 
 class Explaining(ABC):
@@ -236,6 +239,9 @@ class Metric(ABC):
         shared_passes: What metrics call their passes for each map whose results they share by
             `Maps.once`: they are made, and counted, once for all who call them so.
         explains_again: Whether it asks the methods about other inputs; see `Maps.explain`.
+        needs: What it reads of an image's annotation, if anything: `boxes`, a `mask`, or a
+            `region`, which is a mask or else boxes. Images without one are left out: it is not
+            asked about their maps, and NaN stands in its columns.
     """
 
     version: ClassVar[int] = 1
@@ -244,6 +250,7 @@ class Metric(ABC):
     uses_order: ClassVar[bool] = False
     shared_passes: ClassVar[str] = ""
     explains_again: ClassVar[bool] = False
+    needs: ClassVar[str] = ""
     name: str = field(default="", kw_only=True)
 
     @property

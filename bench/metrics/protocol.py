@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.datasets.annotation import NEEDS
 from bench.errors import BenchError, require_known, require_settings, require_text
 from bench.metrics.auc import AUC_RULES
 from bench.metrics.metric import Metric
@@ -176,6 +177,10 @@ class Protocol:
             return np.nan
         return self._metric_of(statistic).summary(statistic, rows, auc or self.auc)
 
+    def need_of(self, statistic: Statistic) -> str:
+        """What a statistic's metric reads of annotations, in words; empty if nothing."""
+        return "" if statistic == SRG else NEEDS.get(self._metric_of(statistic).needs, "")
+
     def quality(self, rows: pd.DataFrame, auc: str | None = None) -> NDArray[np.float64]:
         """How well a map does on an image (n,), to find the best and worst ones.
 
@@ -308,13 +313,22 @@ def protocol_on(protocol: Protocol, target: Target) -> Protocol:
     return replace(protocol, name=f"{protocol.name}-{ending}", target=target)
 
 
-def shared_protocol(protocols: Sequence[Protocol]) -> Protocol:
-    """The protocol of several with equal bases, with what was added to all of them."""
+def shared_protocol(
+    protocols: Sequence[Protocol], annotations: Sequence[Mapping[str, str]] = ()
+) -> Protocol:
+    """The protocol of several with equal bases, with what was added to all of them.
+
+    Args:
+        protocols: The protocols.
+        annotations: Of each, hashes over what its metrics read of annotations, by their `needs`. A
+            metric that was added and read others is not the same.
+    """
     first, *others = protocols
     added = tuple(
         name
         for name in first.added
         if all(other.metrics.get(name) == first.metrics[name] for other in others)
+        and len({read.get(first.metrics[name].needs) for read in annotations}) <= 1
     )
     metrics = {name: first.metrics[name] for name in (*first.base.metrics, *added)}
     return replace(first, metrics=metrics, added=added)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from hydra.utils import get_class
 
+from bench.datasets.annotation import NEEDS
 from bench.errors import BenchError, require_integer, require_known, require_settings, require_text
 from bench.metrics.baseline import make_baseline
 from bench.metrics.metric import Block, Maps, Metric
@@ -56,6 +57,7 @@ class DeclaredMetric(Metric):
         stores: By column, the points of a curve, or None for a number.
         scored: See `Metric.uses_scores`.
         ordered: See `Metric.uses_order`.
+        needed: See `Metric.needs`.
     """
 
     kind: str
@@ -64,10 +66,12 @@ class DeclaredMetric(Metric):
     stores: Mapping[str, int | None]
     scored: bool
     ordered: bool
+    needed: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "uses_scores", self.scored)
         object.__setattr__(self, "uses_order", self.ordered)
+        object.__setattr__(self, "needs", self.needed)
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
@@ -93,12 +97,13 @@ def declaration(metric: Metric) -> dict[str, Any]:
     A statistic that is more than a stored number is read off by the metric's code: its values are
     stored as columns of their own where the metric declares them so.
     """
-    return {
+    declared = {
         "statistics": [asdict(statistic) for statistic in metric.statistics],
         "columns": metric.columns(SIZE),
         "uses_scores": metric.uses_scores,
         "uses_order": metric.uses_order,
     }
+    return declared | ({"needs": metric.needs} if metric.needs else {})
 
 
 def declared_metric(
@@ -121,7 +126,8 @@ def declared_metric(
         stores = {str(column): points for column, points in declared["columns"].items()}
         return DeclaredMetric(
             str(settings["kind"]), settings, statistics, stores,
-            bool(declared["uses_scores"]), bool(declared["uses_order"]), name=name,
+            bool(declared["uses_scores"]), bool(declared["uses_order"]),
+            needed=str(declared.get("needs", "")), name=name,
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{key}: expected a metric's declaration: {error}") from None
@@ -203,6 +209,8 @@ def _require_declared(key: str, metric: Metric) -> None:
     require_integer(f"{key}.version", metric.version, 0)
     if not isinstance(metric.citation, str):
         raise BenchError(f"{key}.citation: expected text, found {metric.citation!r}")
+    if metric.needs:
+        require_known(f"{key}.needs", metric.needs, NEEDS)
     for count in ("passes_per_map", "passes_per_image"):
         require_integer(f"{key}.{count}", getattr(metric, count)(SIZE), 0)
     require_integer(f"{key}.explanations_per_map", metric.explanations_per_map(), 0)

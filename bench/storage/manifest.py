@@ -56,6 +56,8 @@ class Manifest:
         leaderboards: By name and by `Protocol.key`, the rows that it is.
         config: The resolved configuration of the command that began it.
         provenance: Versions, machine, command; what methods and networks cite and cost.
+        annotations: By what metrics read of annotations (`boxes`, `mask`, `region`), a hash over
+            what they last read.
         version: Of these fields.
     """
 
@@ -65,6 +67,7 @@ class Manifest:
     leaderboards: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     version: int = 1
 
     def to_json(self) -> bytes:

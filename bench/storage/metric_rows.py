@@ -23,6 +23,13 @@ from bench.target import LABEL
 class MetricRows:
     """What one metric found of one method's maps.
 
+    Args:
+        run_folder: The folder of the run.
+        identity: That of the run.
+        metric: The metric.
+        protocol: It is asked for by.
+        annotations: Hash over what it reads of annotations, where it reads any.
+
     Attributes:
         metric: The metric.
         key: Hash over what decides the rows.
@@ -31,10 +38,15 @@ class MetricRows:
     """
 
     def __init__(
-        self, run_folder: Path, identity: Identity, metric: Metric, protocol: Protocol
+        self,
+        run_folder: Path,
+        identity: Identity,
+        metric: Metric,
+        protocol: Protocol,
+        annotations: str = "",
     ) -> None:
         self.metric = metric
-        self.key = rows_key(identity.key, metric, protocol)
+        self.key = rows_key(identity.key, metric, protocol, annotations)
         self.folder = run_folder / f"{file_name(metric.name)}-{self.key[:12]}"
         self.has_labels = protocol.target != LABEL
         self._shape = identity.backbone.shape
@@ -142,7 +154,11 @@ class MetricRows:
             raise BrokenFileError(path, str(error) or type(error).__name__) from None
         columns = self.columns()
         fault = fault_of_rows(
-            rows, columns, self.key, scored=self.metric.uses_scores, labelled=self.has_labels
+            rows,
+            columns,
+            self.key,
+            scored=self.metric.uses_scores,
+            labelled=self.has_labels,
         )
         if fault is not None:
             raise BrokenFileError(path, fault)
@@ -168,17 +184,18 @@ class MetricRows:
         }
 
 
-def rows_key(run_key: str, metric: Metric, protocol: Protocol) -> str:
+def rows_key(run_key: str, metric: Metric, protocol: Protocol, annotations: str = "") -> str:
     """Hash over what decides a metric's rows of a run, and nothing else.
 
     The score counts where the metric asks for scores, the tie rule where it asks for the order of a
-    map's pixels, the target always. How a curve becomes a number does not: it is read off the
-    stored curve.
+    map's pixels, annotations where it reads them, the target always. How a curve becomes a number
+    does not: it is read off the stored curve.
 
     Args:
         run_key: `Identity.key`.
         metric: The metric.
         protocol: It is asked for by.
+        annotations: Hash over what the metric reads of annotations.
     """
     deciding: dict[str, object] = {"run": run_key, "name": metric.name}
     deciding["metric"] = metric_settings(metric)
@@ -186,6 +203,8 @@ def rows_key(run_key: str, metric: Metric, protocol: Protocol) -> str:
         deciding["score"] = protocol.score
     if metric.uses_order:
         deciding["ties"] = protocol.ties
+    if metric.needs:
+        deciding["annotations"] = annotations
     if protocol.target != LABEL:  # a row says what its target is, whatever the metric asks
         deciding["target"] = protocol.target
     return content_key(deciding)

@@ -12,7 +12,11 @@ from bench.storage.store import Run
 def comparison_key(run: Run) -> str:
     """Hash over what two rows must share for their ranks to mean anything."""
     identity = run.identity
-    shared = [asdict(identity.dataset), asdict(identity.backbone), run.protocol.base.settings()]
+    base = run.protocol.base
+    shared: list[Any] = [asdict(identity.dataset), asdict(identity.backbone), base.settings()]
+    needs = {metric.needs for metric in base.metrics.values() if metric.needs}
+    if needs:
+        shared.append({need: run.manifest.annotations.get(need, "") for need in sorted(needs)})
     return content_key(shared)[:8]
 
 

@@ -56,7 +56,13 @@ class Run:
     def metrics(self) -> dict[str, MetricRows]:
         """The rows of each of the protocol's metrics."""
         return {
-            name: MetricRows(self.folder, self.identity, metric, self.protocol)
+            name: MetricRows(
+                self.folder,
+                self.identity,
+                metric,
+                self.protocol,
+                self.manifest.annotations.get(metric.needs, ""),
+            )
             for name, metric in self.protocol.metrics.items()
         }
 
@@ -288,14 +294,19 @@ class Run:
             lambda manifest: replace(manifest, provenance={**manifest.provenance, key: value})
         )
 
-    def _add_protocol(self, citations: Mapping[str, str]) -> None:
-        """Keeps what the protocol asks for, and what the run cites, if it was begun without."""
+    def _add_protocol(self, citations: Mapping[str, str], annotations: Mapping[str, str]) -> None:
+        """Keeps what the protocol asks for, and what the run cites, if it was begun without.
+
+        Of annotations that have changed, those that were read last count: a metric's rows of the
+        others stay where they are, and are found again when these are given again.
+        """
         stored = self.protocol.stored()
 
         def changed(manifest: Manifest) -> Manifest:
             provenance = {"citations": dict(citations), **manifest.provenance}
             protocols = {**manifest.protocols, self.protocol.key: stored}
-            return replace(manifest, protocols=protocols, provenance=provenance)
+            read = {**manifest.annotations, **annotations}
+            return replace(manifest, protocols=protocols, provenance=provenance, annotations=read)
 
         self._change(changed)
 
@@ -342,6 +353,8 @@ def open_run(
     protocol: Protocol,
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    *,
+    annotations: Mapping[str, str] | None = None,
 ) -> Run:
     """Returns the run with this identity, begun before or begun now.
 
@@ -351,6 +364,7 @@ def open_run(
         protocol: What is asked of its maps.
         config: Resolved configuration, for the manifest of a new run.
         provenance: Of a new run; of its `citations` also runs are told that were begun without.
+        annotations: See `Manifest.annotations`: those that the protocol's metrics read.
 
     Raises:
         BenchError: The folder cannot be read or written.
@@ -378,7 +392,7 @@ def open_run(
     run.broken = broken
     if is_new:
         run._write_manifest()
-    run._add_protocol(provenance.get("citations", {}))
+    run._add_protocol(provenance.get("citations", {}), annotations or {})
     return run
 
 
