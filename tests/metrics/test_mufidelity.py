@@ -10,8 +10,9 @@ from toy import LinearModel
 from bench import insertion_deletion
 from bench.errors import BenchError
 from bench.metrics.baseline import Inputs, ZeroBaseline
-from bench.metrics.mufidelity import MuFidelity, cell_of_pixel, correlate, score_drops
+from bench.metrics.mufidelity import MuFidelity
 from bench.metrics.protocol import load_protocol
+from bench.metrics.removal import cell_of_pixel, correlate, score_drops
 
 
 def test_subsets_have_their_size_and_their_seed():
@@ -20,10 +21,6 @@ def test_subsets_have_their_size_and_their_seed():
     assert (replaced.sum(dim=1) == 6).all()  # int(25 * 0.2) + 1, as in Xplique 1.1
     assert replaced.float().mean(dim=0).numpy() == pytest.approx(np.full(25, 6 / 25), abs=0.08)
     assert not torch.equal(replaced, settings.replaced(1))
-
-
-def test_cells_of_pixels():
-    assert cell_of_pixel(2, 3, 4).tolist() == [[0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
 
 
 def test_a_linear_models_own_contributions_correlate_perfectly():
@@ -37,15 +34,6 @@ def test_a_linear_models_own_contributions_correlate_perfectly():
         found = insertion_deletion(model, x, targets, sign * maps, protocol, batch_size=7)
         assert found.mufidelity == pytest.approx(np.full(4, sign), abs=1e-3)
     assert insertion_deletion(model, x, targets, maps).mufidelity is None
-
-
-def test_undefined_correlations_count_as_zero():
-    replaced = np.eye(4, dtype=bool)
-    cells = np.arange(4).reshape(2, 2)
-    maps = np.stack([np.zeros((2, 2)), np.arange(4.0).reshape(2, 2)]).astype(np.float32)
-    drops = np.array([[1, 2, 3, 4], [1, 1, 1, 1]], dtype=np.float32)
-    assert correlate(drops, maps, replaced, cells).tolist() == [0, 0]
-    assert correlate(drops[:1], maps[1:], replaced, cells).tolist() == pytest.approx([1])
 
 
 @pytest.mark.parametrize("settings", [{"num_masks": 1}, {"grid_size": 0}, {"subset": 0}])
@@ -83,8 +71,9 @@ def test_as_xplique_given_its_masks(golden):
             return linear_scores(z, t)
 
         drops = score_drops(
-            score, x, baseline, targets, clean, replaced=replaced, cells=cells, batch_size=7
-        )
+            score, x, baseline, targets, clean,
+            removed=lambda _, numbers: replaced[numbers][:, cells], count=masks, batch_size=7,
+        )  # fmt: skip
         assert built[: len(x) * masks] == golden[f"digests_{number}"].flatten().tolist()
         expected = golden["base_scores"][:, None] - golden[f"scores_{number}"]
         assert np.abs(drops.numpy() - expected).max() <= 1e-5
