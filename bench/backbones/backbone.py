@@ -437,7 +437,19 @@ class Backbone:
     @torch.no_grad()
     def _try(self) -> tuple[torch.memory_format, int]:
         """The memory format that the network takes, and how many outputs it has."""
-        memory_format, outputs = first_call(self.module, self._blank())
+        blank = self._blank()
+        try:
+            memory_format, outputs = first_call(self.module, blank)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # a user's network may raise anything
+            reason = " ".join(str(error).split())[:300]
+            raise BenchError(
+                f"backbone '{self.name}': fails on an input {tuple(blank.shape)}, as its "
+                f"preprocessing makes it, with {type(error).__name__}: {reason}; check "
+                "backbone.preprocessing: size, and mean and std (three numbers each for three "
+                "channels, one for one)"
+            ) from error
         return memory_format, require_outputs(f"backbone '{self.name}'", outputs, 1).shape[1]
 
     def _as_taken(self, x: Tensor) -> Tensor:

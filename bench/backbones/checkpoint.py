@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -120,7 +121,9 @@ def read_state(
         )
     content = _read_safetensors(path) if head[8:] == b"{" else _read_pickle(path)
     if not isinstance(content, Mapping) or not content:
-        raise BenchError(f"weights: '{path}' holds no state dict, but a {type(content).__name__}")
+        kind = type(content).__name__
+        what = f"an empty {kind}" if isinstance(content, Mapping) else f"a {kind}"
+        raise BenchError(f"weights: '{path}' holds no state dict, but {what}")
     if key is not None:
         return _entry(path, content, containers, key)
     return without_wrappers(_only_entry(path, content, containers))
@@ -149,7 +152,13 @@ def _read_pickle(path: Path) -> object:
     _refuse_programs(path)
     unread: list[Any] = [(_Unread, name) for name in _READ_PAST]
     try:
-        with path.open("rb") as file, torch.serialization.safe_globals(unread):
+        with (
+            path.open("rb") as file,
+            torch.serialization.safe_globals(unread),
+            warnings.catch_warnings(),
+        ):
+            # Of pickles that torch.save did not write: the error that follows says it.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
             # Not given the name: torch would go by its suffix.
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -164,7 +173,10 @@ def _read_pickle(path: Path) -> object:
             "save the tensors alone, torch.save(model.state_dict(), 'weights.pth')"
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, OSError) as error:
-        raise BenchError(f"weights: '{path}' is broken: {type(error).__name__}") from None
+        raise BenchError(
+            f"weights: '{path}' is broken, or no checkpoint that torch.save wrote "
+            f"({type(error).__name__}): fetch it again"
+        ) from None
 
 
 def _refuse_programs(path: Path) -> None:

@@ -76,7 +76,8 @@ def prototype_network(
         )
     sha256, key = settings.pop("sha256", None), settings.pop("key", None)
     if weights is None and (sha256 or key):
-        raise BenchError("sha256, key: expected weights=FILE beside them, found none")
+        setting = "key" if sha256 is None else "sha256"
+        raise BenchError(f"{setting}: expected weights=FILE beside it, found none")
     digest = None
     if weights is not None:
         path = Path(weights)

@@ -8,7 +8,7 @@ import timm
 from timm.data import resolve_model_data_config
 from torch import nn
 
-from bench.backbones.backbone import Backbone
+from bench.backbones.backbone import Backbone, height_and_width
 from bench.backbones.declared import chosen, declared
 from bench.backbones.headless import Enrolment, prototype_network
 from bench.backbones.torch_module import (
@@ -67,8 +67,10 @@ def timm_network(
         require_integer("num_classes", num_classes, 1)
     if in_chans not in _CHANNELS:
         raise BenchError(f"in_chans: expected 3, or 1 for grey inputs, found {in_chans}")
+    prepared = preprocessing.get("size")
+    _require_sizes(img_size, prepared)
     if img_size is None:
-        img_size = preprocessing.get("size")
+        img_size = prepared
     if gallery is not None and num_classes is not None:
         raise BenchError("num_classes: expected none beside a gallery, whose classes are counted")
     file = checkpoint_file(weights, ("pretrained", "random"))
@@ -92,6 +94,19 @@ def _require_name(name: str) -> None:
     require_known("name", architecture, timm.list_models())
     if tag:
         require_known("name", name, timm.list_pretrained(f"{architecture}.*"))
+
+
+def _require_sizes(
+    img_size: int | Sequence[int] | None, prepared: int | Sequence[int] | None
+) -> None:
+    """Raises `BenchError` unless what a network is made for and given fit each other, if set."""
+    made = None if img_size is None else height_and_width("img_size", img_size)
+    given = None if prepared is None else height_and_width("preprocessing.size", prepared)
+    if made and given and made != given:
+        raise BenchError(
+            f"img_size: expected that of preprocessing.size, {prepared}, found {img_size}: one of "
+            "the two is enough"
+        )
 
 
 def _create(

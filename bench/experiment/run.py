@@ -483,7 +483,7 @@ def _check_gallery(backbone: Backbone, dataset: Dataset, workers: int) -> None:
         raise BenchError(
             f"backbone.gallery: {len(both)} of {len(dataset)} evaluated images are in it "
             f"({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): expected other images of "
-            "the same people"
+            "the same classes"
         )
 
 

@@ -344,3 +344,11 @@ def test_a_box_is_mapped_by_the_rounded_size():
         [-3, 0, 11, 9]
     ]
     assert prepared.to_input_boxes(np.empty((0, 4)), (100, 151)).shape == (0, 4)
+
+
+def test_a_network_that_cannot_take_its_input():
+    grey = Preprocessing(size=32, mean=127.5, std=127.5)
+    with pytest.raises(
+        BenchError, match=r"input \(1, 1, 32, 32\).* 3 channels.*; check back.*mean"
+    ):
+        Backbone("toy", ConvModel(3), grey, "logits")

@@ -72,9 +72,13 @@ def test_broken_files(tmp_path, state):
     contents = [(tmp_path / name).read_bytes() for name in
                 ("whole.pth", "old.pth", "whole.safetensors")]  # fmt: skip
     broken = [content[:share] for content in contents for share in (20, len(content) // 2, -1)]
-    for content in [*broken, b"", b"no checkpoint at all", bytes(range(256))]:
+    pickled = pickle.dumps({"a": np.zeros(1)}, protocol=4)  # of which torch warns
+    for content in [*broken, b"", b"no checkpoint at all", bytes(range(256)), pickled]:
         (tmp_path / "broken").write_bytes(content)
-        with pytest.raises(BenchError, match=r"weights: '.*broken' is broken"):
+        with (
+            warnings.catch_warnings(action="error"),
+            pytest.raises(BenchError, match=r"weights: '.*broken' is broken"),
+        ):
             read_state(tmp_path / "broken")
 
 
@@ -96,7 +100,7 @@ def test_keras_files_are_sent_elsewhere(tmp_path):
     ("content", "found"),
     [
         ([torch.zeros(1)], "but a list"),
-        ({}, "but a dict"),
+        ({}, "but an empty dict"),
         ({"epoch": 3, "weights": {"a": [1.0]}}, "the keys epoch, weights"),
         ({"epoch": 3, "a": torch.zeros(1)}, "the keys epoch, a"),
         ({"state": {0: {"step": torch.zeros(1)}}}, "the keys state"),  # an optimizer

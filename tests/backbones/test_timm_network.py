@@ -87,7 +87,12 @@ def test_random_weights_are_the_same_each_time():
         ({"weights": "pretraind"}, "'pretraind' is missing: expected pretrained, random or"),
         ({"sha256": "0"}, "sha256: expected weights=FILE"),
         ({"key": "ema"}, "key: expected weights=FILE"),
-        ({"name": "vit_tiny_patch16_224", "img_size": [0, 0]}, "timm cannot make"),
+        ({"img_size": "64"}, "img_size: expected an integer >= 1, found '64'"),
+        ({"img_size": 0}, "img_size: expected an integer >= 1, found 0"),
+        ({"img_size": [64]}, "img_size: expected a side, or height and width"),
+        ({"img_size": 64, "preprocessing": {"size": [64, 96]}}, "img_size: expected that of"),
+        ({"preprocessing": {"size": 0}}, "preprocessing.size: expected an integer >= 1"),
+        ({"name": "vit_tiny_patch16_224", "img_size": 8}, "timm cannot make|fails on an input"),
         ({"preprocessing": {"crop": "squish"}}, "crop"),
     ],
 )
@@ -144,5 +149,5 @@ def test_a_gallery_counts_the_classes_of_one_classifier(tmp_path):
         timm_network("resnet10t", "random", {}, num_classes=3, gallery=Faces(3))
     with pytest.raises(BenchError, match=r"has 2 classifiers \(head, head_dist\)"):
         timm_network("deit_tiny_distilled_patch16_224", "random", {}, gallery=Faces(3))
-    with pytest.raises(BenchError, match="sha256, key: expected weights=FILE"):
+    with pytest.raises(BenchError, match=r"^key: expected weights=FILE"):
         timm_network("resnet10t", "random", {}, gallery=Faces(3), key="teacher")
