@@ -300,6 +300,22 @@ class Metric(ABC):
         values = self.values(statistic, rows, auc)
         return float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else np.nan
 
+    def pooled(
+        self, statistic: Statistic, rows: pd.DataFrame, auc: str, counts: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """What `summary` is of draws of the images: by default the mean of their values.
+
+        Args:
+            statistic: One that says `is_pooled`.
+            rows: n stored rows that all have a value.
+            auc: See `values`.
+            counts: (draws, n) how often an image is in a draw.
+
+        Returns:
+            (draws,).
+        """
+        return counts @ self.values(statistic, rows, auc) / counts.sum(axis=1)
+
     @property
     def baselines(self) -> tuple[Baseline, ...]:
         """The baselines that it asks the network about, which are scored before any map is made."""

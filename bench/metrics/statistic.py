@@ -19,6 +19,8 @@ class Statistic:
         is_main: Whether it has an interval, tests and figures; others are a number alone.
         published: Its column in the published tables, if there is one.
         is_area: Whether it depends on the rule for areas under curves.
+        is_pooled: Whether it is read off all images of a set together, so that intervals draw
+            images anew through `Metric.pooled`. Tests compare the values of single images.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Statistic:
     is_main: bool = True
     published: str = ""
     is_area: bool = False
+    is_pooled: bool = False
 
     def __post_init__(self) -> None:
         defaults = {"column": self.name, "short": self.title, "quantity": self.title.lower()}

@@ -42,7 +42,16 @@ def test_rank_accuracy_is_that_of_quantus(quantus):
         clear.append(ordered[mask.sum() - 1] > ordered[mask.sum()])
     expected = golden["RelevanceRankAccuracy_abs1_norm0"]
     np.testing.assert_allclose(found[clear], expected[clear], atol=1e-12)
-    assert sum(clear) >= 6 and expected[clear].std() > 0.01
+    assert sum(clear) >= 6
+    # Of equals some or others are among the highest; so both lie within what these allow.
+    for values, mask, *shares in zip(maps.reshape(12, -1), masks, found, expected, strict=True):
+        count = mask.sum()
+        last = np.sort(values)[::-1][count - 1]
+        above, places = (mask & (values > last)).sum(), count - (values > last).sum()
+        ties = (values == last).sum(), (mask & (values == last)).sum()
+        least = above + max(places - (ties[0] - ties[1]), 0)
+        most = above + min(ties[1], places)
+        assert all(least <= round(share * count) <= most for share in shares)
 
 
 def closed_form():
