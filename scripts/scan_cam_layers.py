@@ -157,8 +157,8 @@ before a run starts, with the reason.
 
 `backbone.cam_layer=NAME` names another one. How its output holds maps is read off the network
 (timm's `num_prefix_tokens`, `patch_embed.grid_size`, `feature_info`, `output_fmt`; class token and
-`patch_size` of torchvision's and Hugging Face's) and the shape. Where that is not enough you are
-asked for it: `backbone.cam_layout=bhwc`, or
+`patch_size` of torchvision's, open_clip's and Hugging Face's) and the shape. Where that is not
+enough you are asked for it: `backbone.cam_layout=bhwc`, or
 `'backbone.cam_layout={kind: tokens, extra: 1, grid: [14, 14]}'`, rows and columns.
 
 - `bchw`: (channels, rows, columns); `bhwc`: (rows, columns, channels); `tokens, 1 + 14 x 14`: one

@@ -23,6 +23,9 @@ ASK = (
 _EXTRA_TOKENS = re.compile(r"(^|[._])(cls|class|dist|distillation|reg|register)_tokens?$")
 """How the parameters are named that are put before the tokens of an image."""
 
+_CLASS_TOKEN = re.compile(r"(^|\.)class_embedding$")
+"""What CLIP calls its class token, a parameter (D,): open_clip, OpenAI and transformers."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -270,8 +273,10 @@ def _extra_tokens(ancestors: Sequence[nn.Module]) -> list[int]:
         number = getattr(module, "num_prefix_tokens", None)
         if isinstance(number, int) and hasattr(module, "patch_embed"):
             return [0, number]
-    named = ancestors[-1].named_parameters()
-    return [0, sum(p.shape[-2] for name, p in named if _EXTRA_TOKENS.search(name) and p.ndim > 1)]
+    named = list(ancestors[-1].named_parameters())
+    tokens = [p.shape[-2] for name, p in named if _EXTRA_TOKENS.search(name) and p.ndim > 1]
+    tokens += [1 for name, p in named if _CLASS_TOKEN.search(name) and p.ndim == 1]
+    return [0, sum(tokens)]
 
 
 def _strides(module: nn.Module) -> set[tuple[int, int]]:

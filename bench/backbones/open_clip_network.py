@@ -1,7 +1,9 @@
 """CLIP models of open_clip as zero-shot classifiers: class names make the head."""
 
+import logging
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -139,15 +141,16 @@ def _templates(templates: Sequence[str]) -> list[str]:
 def _create(open_clip: Any, name: str, tag: str | None) -> Any:
     """The whole model, in eval mode; nothing but what the tag names is downloaded."""
     try:
-        model = open_clip.create_model(
-            name,
-            pretrained=None if tag == "pretrained" else tag,
-            load_weights=tag is not None,
-            pretrained_image=False,
-            pretrained_text=False,
-            require_pretrained=tag is not None,
-            weights_only=True,
-        )
+        with _without_progress():
+            model = open_clip.create_model(
+                name,
+                pretrained=None if tag == "pretrained" else tag,
+                load_weights=tag is not None,
+                pretrained_image=False,
+                pretrained_text=False,
+                require_pretrained=tag is not None,
+                weights_only=True,
+            )
     # Of the hub, of files and of configurations: open_clip hands on what it comes across.
     except (OSError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise _unavailable(name, error) from None
@@ -156,9 +159,21 @@ def _create(open_clip: Any, name: str, tag: str | None) -> Any:
 
 def _tokenizer(open_clip: Any, name: str) -> Any:
     try:
-        return open_clip.get_tokenizer(name)
+        with _without_progress():
+            return open_clip.get_tokenizer(name)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise _unavailable(name, error) from None
+
+
+@contextmanager
+def _without_progress() -> Iterator[None]:
+    """open_clip logs each of its steps at the root; its warnings are let through."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _unavailable(name: str, error: Exception) -> BenchError:

@@ -72,6 +72,8 @@ def strided(*strides):
         (Transformer(patch_size=(16, 16), register_tokens=nn.Parameter(torch.zeros(1, 4, 8)),
                      cls_token=nn.Parameter(torch.zeros(1, 1, 8))), (201, 8),
          Layout("tokens", 5, (14, 14))),
+        (Transformer(patch_size=32, class_embedding=nn.Parameter(torch.zeros(8))), (50, 8),
+         Layout("tokens", 1, (7, 7))),  # CLIP
         (nn.Sequential(Transformer((7, 7), 1)), (50, 8), Layout("tokens", 1, (7, 7))),
         # Hiera's tokens lie in the order of its windows until the last stage.
         (Transformer(feature_info=strided(4, 8, 32), unroll=nn.Identity()), (49, 8),

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 open_clip = pytest.importorskip("open_clip")
 
+from bench.backbones.layout import Layout  # noqa: E402
 from bench.backbones.open_clip_network import open_clip_network  # noqa: E402
 from bench.errors import BenchError  # noqa: E402
 
@@ -64,6 +66,16 @@ def test_logits_are_those_of_open_clips_own_recipe(folder, templates):
     assert (ours.name, ours.num_classes, ours.output_kind) == ("clip", 3, "logits")
     assert not any("transformer.resblocks.0" in n and "text" in n for n, _ in
                    ours.module.named_parameters())  # fmt: skip
+
+
+def test_class_activation_maps_have_a_layer_and_nothing_but_warnings_is_logged(folder, caplog):
+    caplog.set_level(logging.INFO)
+    ours = open_clip_network(str(folder), "pretrained", NAMES, {})
+    assert not [record for record in caplog.records if record.levelno < logging.WARNING]
+    assert ours.cam_layer == "visual.transformer.resblocks.1.ln_1"
+    assert ours.layout() == Layout("tokens", 1, (4, 4))
+    logging.info("logs as before")
+    assert caplog.messages[-1] == "logs as before"
 
 
 def test_names_decide_the_identity_and_may_lie_in_a_file(folder, tmp_path):
