@@ -9,6 +9,8 @@ The same columns stand in all formats, in the same order, by one rule:
 - A statistic is its mean, and if it is a main one its 95 % interval beside it.
 - The best mean is bold and the second best underlined; stars stand on means that differ from the
   best. Statistics without a direction have neither.
+- Where a statistic guards against something, as against maps that do not depend on the network, yes
+  or no follows.
 - Letters follow where two rows or more were tested, whatever else the table shows.
 - The published cell, the difference from it and whether it lies in the interval follow where a row
   of the table has a published cell.
@@ -168,6 +170,7 @@ def _statistic_columns(statistic: Statistic) -> list[Column]:
     return [
         _mean_column(statistic),
         _interval_column(statistic),
+        *(_guard_columns(statistic) if statistic.guard else ()),
         *(_test_columns(statistic) if statistic.higher_is_better is not None else ()),
         *(_published_columns(statistic) if statistic.published else ()),
     ]
@@ -233,6 +236,27 @@ def _interval_column(statistic: Statistic) -> Column:
         first=_order(statistic),
         spare=3,
     )
+
+
+def _guard_columns(statistic: Statistic) -> list[Column]:
+    """Whether a method's mean is none that the statistic warns of."""
+    limit = statistic.warns_above
+    if limit is None:
+        return []
+
+    def text(row: Record) -> str:
+        mean = number_in(row, statistic.column)
+        return "" if np.isnan(mean) else ("yes", "no")[mean > limit]
+
+    return [
+        Column(
+            f"{statistic.guard}?",
+            text,
+            f"{statistic.guard[0].upper()}{statistic.guard[1:]}",
+            hint=f"No where the {statistic.quantity} is above {limit:g} on average",
+            least=1,
+        )
+    ]
 
 
 def _test_columns(statistic: Statistic) -> list[Column]:

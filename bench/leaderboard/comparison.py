@@ -101,14 +101,27 @@ class Comparison:
     def finite_values(self, statistic: Statistic | str) -> pd.DataFrame:
         """As `values`, of the images that every method has a finite value of.
 
-        An area relative to a clean score of zero is not finite. Whoever uses this tells how many
-        images it leaves out: `bench.leaderboard.sanity.undefined_areas`.
+        An area relative to a clean score of zero is not finite. A method without any, as one whose
+        maps were made elsewhere has of a metric that asks methods again, takes no image from the
+        others: its column is NaN. Whoever uses this tells how many images it leaves out:
+        `bench.leaderboard.sanity.undefined_areas`.
 
         Args:
             statistic: See `values`.
         """
         values = self.values(statistic)
-        return values.loc[np.isfinite(values.to_numpy()).all(axis=1)]
+        finite = np.isfinite(values.to_numpy())
+        has_any = finite.any(axis=0)
+        return values.loc[finite[:, has_any].all(axis=1) & has_any.any()]
+
+    def tested_values(self, statistic: Statistic | str) -> pd.DataFrame:
+        """As `finite_values`, without the methods that have none.
+
+        Args:
+            statistic: See `values`.
+        """
+        values = self.finite_values(statistic)
+        return values.loc[:, values.notna().any()] if len(values) else values
 
     def statistic(self, statistic: Statistic | str) -> Statistic:
         """The statistic of a name.

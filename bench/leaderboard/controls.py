@@ -1,4 +1,4 @@
-"""Finds methods that do not beat a control, or whose maps are constant."""
+"""Finds methods that do not beat a control, whose maps hardly change, or are constant."""
 
 from collections.abc import Sequence
 
@@ -24,13 +24,35 @@ def control_warnings(comparison: Comparison) -> list[str]:
     """
     lines = []
     for statistic in comparison.tested:
-        values = comparison.finite_values(statistic)
+        if not statistic.controls_tell:
+            continue
+        values = comparison.tested_values(statistic)
+        controls = {name: of for name, of in comparison.controls.items() if name in values}
         for method in map(str, values):
-            if method in comparison.controls:
+            if method in controls:
                 continue
-            holding = [name for name, of in comparison.controls.items() if of in (None, method)]
+            holding = [name for name, of in controls.items() if of in (None, method)]
             lines.append(_judged(values, method, holding, statistic))
     return [line for line in lines if line]
+
+
+def guard_warnings(comparison: Comparison) -> list[str]:
+    """A line for each method, controls left out, whose mean is one that a statistic warns of.
+
+    As a map that is the same when the network is another: controls are that by their nature.
+    """
+    lines = []
+    for statistic in comparison.statistics:
+        limit = statistic.warns_above
+        if limit is None:
+            continue
+        means = comparison.tested_values(statistic).mean()
+        lines += [
+            f"{method}: {statistic.warning} ({statistic.quantity} {mean:.3f}, above {limit:g})"
+            for method, mean in means.items()
+            if method not in comparison.controls and mean > limit
+        ]
+    return lines
 
 
 def constant_map_warnings(comparison: Comparison) -> list[str]:

@@ -8,6 +8,7 @@ from scipy import stats
 from bench.evaluation.repeatability import warning
 from bench.leaderboard.comparison import Comparison, comparison_title
 from bench.leaderboard.published import published_subset
+from bench.metrics.statistic import Statistic
 from bench.storage.row_names import comparison_key
 from bench.storage.store import Run
 
@@ -100,6 +101,10 @@ def undefined_areas(comparisons: Sequence[Comparison]) -> list[str]:
                 if statistic.is_area
                 else ""
             )
+            lines += [
+                f"{comparison.title}: {method} has no finite {statistic.name}"
+                for method in _without(comparison, statistic)
+            ]
             need = comparison.protocol.need_of(statistic)
             if need:
                 why = f": they have no {need} in the network's input"
@@ -110,6 +115,12 @@ def undefined_areas(comparisons: Sequence[Comparison]) -> list[str]:
                     "tests"
                 )
     return lines
+
+
+def _without(comparison: Comparison, statistic: Statistic) -> list[str]:
+    """The methods that have no finite value, if others have one."""
+    known = comparison.finite_values(statistic).notna().any()
+    return [str(method) for method in known.index[~known]] if known.any() else []
 
 
 def _accuracy_warning(runs: Sequence[Run], name: str, several: bool) -> str | None:

@@ -145,7 +145,7 @@ def against_best(
 def _best_first(comparison: Comparison, statistic: Statistic) -> pd.DataFrame:
     """Finite values (n, m), higher = better, the best mean first."""
     require_known("statistic", statistic.name, [known.name for known in comparison.tested])
-    values = comparison.finite_values(statistic) * (1 if statistic.higher_is_better else -1)
+    values = comparison.tested_values(statistic) * (1 if statistic.higher_is_better else -1)
     values = values.round(9)  # what differs by rounding alone ties
     return values[values.mean().sort_values(ascending=False, kind="stable").index]
 

@@ -21,6 +21,11 @@ class Statistic:
         is_area: Whether it depends on the rule for areas under curves.
         is_pooled: Whether it is read off all images of a set together, so that intervals draw
             images anew through `Metric.pooled`. Tests compare the values of single images.
+        controls_tell: Whether a method that does not beat a control is to be warned of.
+        warns_above: Methods, controls left out, with a higher mean are warned of; None: none is.
+        warning: What is said of them, as "maps hardly change".
+        guard: What tables say, by yes or no, of methods with and without such a mean: a few words
+            that a method with a lower mean deserves, as "depends on the class".
     """
 
     name: str
@@ -34,6 +39,10 @@ class Statistic:
     published: str = ""
     is_area: bool = False
     is_pooled: bool = False
+    controls_tell: bool = True
+    warns_above: float | None = None
+    warning: str = ""
+    guard: str = ""
 
     def __post_init__(self) -> None:
         defaults = {"column": self.name, "short": self.title, "quantity": self.title.lower()}

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.files import file_name
 from bench.leaderboard.columns import number_in
 from bench.leaderboard.comparison import Comparison, comparisons
-from bench.leaderboard.controls import constant_map_warnings, control_warnings
+from bench.leaderboard.controls import constant_map_warnings, control_warnings, guard_warnings
 from bench.leaderboard.robustness import Robustness, comparable, robustness, shared_statistics
 from bench.leaderboard.sanity import sanity_warnings, undefined_areas
 from bench.leaderboard.significance import Significance, significance
@@ -239,7 +239,11 @@ def _add_comparison(
     section.marks = _swatches(comparison)
     section.doubts += undefined_areas([comparison])
     section.findings = _findings(board.rows[board.rows["comparison"] == comparison.key], comparison)
-    section.warnings = [*control_warnings(comparison), *constant_map_warnings(comparison)]
+    section.warnings = [
+        *control_warnings(comparison),
+        *guard_warnings(comparison),
+        *constant_map_warnings(comparison),
+    ]
     has_several = len(comparison.runs) > 1
     found = [significance(comparison, one, test) for one in comparison.tested if has_several]
     section.tests = [_test_result(comparison, one) for one in found]

@@ -11,7 +11,7 @@ from rich.table import Table
 from bench.errors import BenchError
 from bench.files import SIDE_BY_SIDE, file_name, write_atomically
 from bench.leaderboard.comparison import Comparison, comparisons
-from bench.leaderboard.controls import constant_map_warnings, control_warnings
+from bench.leaderboard.controls import constant_map_warnings, control_warnings, guard_warnings
 from bench.leaderboard.robustness import comparable, robustness, shared_statistics
 from bench.leaderboard.sanity import sanity_warnings, undefined_areas
 from bench.leaderboard.significance import significance
@@ -167,7 +167,11 @@ def _warnings(found: Sequence[Comparison]) -> list[str]:
     return [
         f"Warning: {f'{comparison.title}: ' * several}{line}"
         for comparison in found
-        for line in (*control_warnings(comparison), *constant_map_warnings(comparison))
+        for line in (
+            *control_warnings(comparison),
+            *guard_warnings(comparison),
+            *constant_map_warnings(comparison),
+        )
     ]
 
 

@@ -1,0 +1,224 @@
+"""Sanity checks: does a map change with the network's parameters, and with the explained class?
+
+They have no better direction: a map that is another one each time passes, too. What counts is that
+a map which hardly changes does not say much about the network, as the controls, whose maps do not
+depend on it, show: theirs have similarity 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.backbones.backbone import Backbone
+from bench.backbones.randomisation import (
+    count_layers,
+    in_stages,
+    layers_from_the_top,
+    put_back_after,
+    randomise,
+)
+from bench.errors import require_integer, require_known
+from bench.metrics.metric import Block, Maps, Metric
+from bench.metrics.similarity import rank_correlation, ssim
+from bench.metrics.statistic import Statistic
+from bench.seeding import generator
+
+HARDLY = 0.9
+"""Maps whose rank correlation is higher, on average, hardly change."""
+
+
+@dataclass(frozen=True)
+class ParameterRandomisation(Metric):
+    """How alike maps are before and after the network's parameters are drawn anew.
+
+    Adebayo et al. 2018, arXiv 1810.03292: layers are randomised from the top, and the methods are
+    asked again after each stage. The network is randomised once a stage for all methods, and put
+    back to the bit, whatever happens. How layers are ordered and drawn: see
+    `bench.backbones.randomisation`.
+
+    Attributes:
+        mode: `cascading`: layers stay randomised, so the last stage is a network without any
+            trained parameter, which is the one that tables show. `independent`: each stage
+            randomises its layers alone; tables show the mean over the stages.
+        stages: In how many groups of layers at most, as equal as can be; None: each layer alone.
+        magnitudes: Whether absolute values are compared. By default maps are as all other metrics
+            here take them: signed.
+    """
+
+    citation: ClassVar[str] = "Adebayo et al. 2018, arXiv 1810.03292"
+    uses_scores: ClassVar[bool] = False
+    explains_again: ClassVar[bool] = True
+    mode: str = "cascading"
+    stages: int | None = 6
+    magnitudes: bool = False
+    name: str = field(default="parameter_randomisation", kw_only=True)
+
+    def __post_init__(self) -> None:
+        require_known("mode", self.mode, ("cascading", "independent"))
+        if self.stages is not None:
+            require_integer("stages", self.stages, 1)
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """See `Metric`."""
+        ranks, structure = self._columns
+        return (
+            Statistic(
+                ranks, "Similarity under random parameters", None, short="params",
+                quantity="rank correlation under random parameters", digits=3, warns_above=HARDLY,
+                guard="depends on the network",
+                warning="maps hardly change when the network's parameters are random",
+            ),
+            Statistic(
+                structure, "SSIM under random parameters", None, short="params SSIM", digits=3,
+                is_main=False,
+            ),
+        )  # fmt: skip
+
+    @property
+    def _columns(self) -> tuple[str, str]:
+        return self.name, f"{self.name}_ssim"
+
+    def columns(self, size: tuple[int, int]) -> dict[str, int | None]:
+        """See `Metric`; as many points as there are stages, which depends on the network."""
+        return {f"{column}_curve": 0 for column in self._columns}
+
+    def values(self, statistic: Statistic, rows: pd.DataFrame, auc: str) -> NDArray[np.float64]:
+        """See `Metric`."""
+        if not len(rows):
+            return np.empty(0)
+        curves = np.stack(rows[f"{statistic.column}_curve"].tolist()).astype(np.float64)
+        return curves[:, -1] if self.mode == "cascading" else curves.mean(axis=1)
+
+    def explanations_per_map(self, network: Backbone | None = None) -> int:
+        """See `Metric`: the stages."""
+        layers = None if network is None else count_layers(network)
+        counts = [count for count in (self.stages, layers) if count is not None]
+        return min(counts, default=1)
+
+    def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:
+        """Curves (N, stages) float32 of each similarity, the stage at the top first."""
+        curves = [torch.full((len(maps), 2), torch.nan)]
+        if maps.can_explain.any():
+            curves = self._curves(maps, block.inputs.seed) or curves
+        together = torch.stack(curves, dim=1).float()
+        return {
+            f"{column}_curve": together[:, :, number] for number, column in enumerate(self._columns)
+        }
+
+    def _curves(self, maps: Maps, seed: int) -> list[Tensor]:
+        """For each stage, the similarities (N, 2)."""
+        network, inputs = maps.explained.backbone, maps.inputs
+        groups = in_stages(layers_from_the_top(network, inputs[:1]), self.stages)
+        found = []
+        with put_back_after(network.module) as put_back:
+            for group in groups:
+                if self.mode == "independent":
+                    put_back()
+                randomise(network.module, group, seed)
+                found.append(_similarities(maps.values, maps.explain(inputs), self.magnitudes))
+        return found
+
+    def in_words(self, auc: str) -> list[str]:
+        """See `Metric`."""
+        groups = "layer by layer" if self.stages is None else f"in at most {self.stages} stages"
+        shown = {
+            "cascading": f"from the top, {groups}; shown is the similarity when all of them are",
+            "independent": f"{groups}, each time the others are as trained; shown is the mean",
+        }[self.mode]
+        return [
+            f"Similarity under random parameters is the rank correlation (and SSIM) of"
+            f"{' the magnitudes of' * self.magnitudes} maps before and after the network's "
+            f"parameters are drawn anew, {shown}. Maps that do not depend on the network have 1."
+        ]
+
+
+@dataclass(frozen=True)
+class RandomLogit(Metric):
+    """How alike the maps of the explained class and of another one are.
+
+    Sixt et al. 2020, arXiv 1912.09818: the other class is drawn by seed and image, uniformly, and
+    is the same for all methods. A network with one output has no other class (that of the second is
+    the first, negated): NaN.
+
+    Attributes:
+        magnitudes: See `ParameterRandomisation`.
+    """
+
+    citation: ClassVar[str] = "Sixt et al. 2020, arXiv 1912.09818"
+    uses_scores: ClassVar[bool] = False
+    explains_again: ClassVar[bool] = True
+    magnitudes: bool = False
+    name: str = field(default="random_logit", kw_only=True)
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """See `Metric`."""
+        return (
+            Statistic(
+                self.name, "Similarity to another class", None, short="class",
+                quantity="rank correlation with another class's map", digits=3, warns_above=HARDLY,
+                guard="depends on the class",
+                warning="maps hardly change when another class is explained",
+            ),
+            Statistic(
+                f"{self.name}_ssim", "SSIM to another class", None, short="class SSIM", digits=3,
+                is_main=False,
+            ),
+        )  # fmt: skip
+
+    def explanations_per_map(self, network: Backbone | None = None) -> int:
+        """See `Metric`."""
+        return int(network is None or not network.is_binary)
+
+    def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:
+        """Similarities (N,) float64."""
+        found = torch.full((len(maps), 2), torch.nan)
+        if maps.can_explain.any() and not maps.explained.backbone.is_binary:
+            image_ids = [block.inputs.image_ids[i] for i in maps.images.tolist()]
+            classes = maps.explained.backbone.num_classes
+            others = other_classes(maps.targets, classes, image_ids, block.inputs.seed)
+            again = maps.explain(maps.inputs, others)
+            found = _similarities(maps.values, again, self.magnitudes)
+        return {each.column: found[:, i] for i, each in enumerate(self.statistics)}
+
+    def in_words(self, auc: str) -> list[str]:
+        """See `Metric`."""
+        return [
+            f"Similarity to another class is the rank correlation (and SSIM) of"
+            f"{' the magnitudes of' * self.magnitudes} the maps of the explained class and of one "
+            "drawn by image. Maps that do not depend on the class have 1."
+        ]
+
+
+def other_classes(targets: Tensor, classes: int, image_ids: list[str], seed: int) -> Tensor:
+    """For each image a class that is not its target, uniformly drawn by seed and image.
+
+    Args:
+        targets: (N,) int64.
+        classes: How many there are, at least 2.
+        image_ids: N ids.
+        seed: The run's seed.
+
+    Returns:
+        (N,) int64.
+    """
+    drawn = [
+        torch.randint(classes - 1, (), generator=generator(seed, "RandomLogit", image_id))
+        for image_id in image_ids
+    ]
+    others = torch.stack(drawn).to(targets.device)
+    return others + (others >= targets)
+
+
+def _similarities(before: Tensor, after: Tensor, magnitudes: bool) -> Tensor:
+    """Rank correlation and SSIM (N, 2) of maps (N, H, W)."""
+    if magnitudes:
+        before, after = before.abs(), after.abs()
+    return torch.stack([rank_correlation(before, after), ssim(before, after)], dim=1)
