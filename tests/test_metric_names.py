@@ -11,7 +11,8 @@ import bench
 PACKAGE = Path(bench.__file__).parent
 
 NAMES = re.compile(
-    r"(?<![A-Za-z])(insertion|deletion|mufidelity|confidence|srg)(?![A-Za-z])"
+    r"(?<![A-Za-z])(insertion|deletion|mufidelity|confidence|srg|parameter_randomisation"
+    r"|random_logit|max_sensitivity)(?![A-Za-z])"
     r"|Insertion|Deletion|MuFidelity|Confidence|SRG"
 )
 """As words, also between underscores; and in the names of classes."""

@@ -4,8 +4,8 @@ In the environment of scripts/peers/requirements.txt:
 
     .venv-peers/bin/python scripts/peers/quantus_again.py tests/golden/quantus_again.npz
 
-The networks that MPRT randomised are in the file, stage by stage, and so are the classes and the noise
-that were drawn: ours are given the same.
+The networks that MPRT randomised are in the file, stage by stage, and so are the classes and the
+noise that were drawn: ours are given the same.
 """
 
 import sys
@@ -31,6 +31,7 @@ class Network(nn.Module):
         self.head = nn.Linear(4, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Inputs (B, 2, H, W) to logits (B, 5)."""
         x = torch.tanh(self.first(x))
         return self.head(torch.tanh(self.last(x)).mean(dim=(2, 3)))
 

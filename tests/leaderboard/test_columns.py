@@ -49,6 +49,18 @@ def test_the_columns_that_scripts_read_keep_their_names_and_order():
         assert others.count(name) == 1
 
 
+def test_a_statistic_that_guards_against_something_says_yes_or_no():
+    guard = {"warns_above": 0.9, "guard": "depends on it"}
+    guarded = Statistic("alike", "Alike", None, column="same", **guard)
+    assert titles(guarded) == ["Alike", "95 %", "depends on it?"]
+    found = column("depends on it?", guarded)
+    values = [0.2, 0.9, 0.91, -1, None, np.nan]
+    assert [found.text({"same": value}) for value in values] == ["yes", "yes", "no", "yes", "", ""]
+    assert found.text({}) == ""
+    assert found.heading == "Depends on it"
+    assert "above 0.9" in found.hint
+
+
 def test_columns_follow_from_what_a_statistic_declares():
     assert titles(MAIN) == ["Sharpness ↓", "95 %", "group", "p"]
     assert titles(UNDIRECTED) == ["Extent", "95 %"]
