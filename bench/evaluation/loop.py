@@ -139,7 +139,7 @@ def _regions(
     """What is marked in each image, in pixels of its maps: those of the explained network."""
     made = explained.preprocessing
     return [
-        Region(sample.annotation, image.shape[:2], made)
+        Region(sample.annotation, image.shape[:2], made, image)
         for sample, image in zip(block, images, strict=True)
     ]
 

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from bench.leaderboard.columns import csv_columns, known, number_in, published_c
 from bench.leaderboard.comparison import Comparison, comparisons, is_control
 from bench.leaderboard.published import published_cells
 from bench.leaderboard.significance import against_best
-from bench.leaderboard.statistics import bootstrap_intervals
+from bench.leaderboard.statistics import bootstrap_intervals, pooled_interval
 from bench.metrics.statistic import Statistic
 from bench.score import accuracy_is
 from bench.storage.row_names import comparison_key, row_names
@@ -52,11 +53,13 @@ class _Measured:
         row: The row's cells so far.
         statistics: Of its protocol.
         values: By the names of the main statistics, finite values of images.
+        pooled: By the names of those that are no mean of such values, their intervals.
     """
 
     row: dict[str, Any]
     statistics: Sequence[Statistic]
     values: Mapping[str, NDArray[np.float64]]
+    pooled: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def leaderboard(
@@ -141,14 +144,19 @@ def _measured(run: Run, method: str, name: str, auc: str | None) -> _Measured:
         row[ACCURACY_COUNTS] = accuracy_is("multilabel")
     row["mean_clean_score"] = rows["clean_score"].mean()
     row["tied_fraction"] = rows["tied_fraction"].mean()
-    values = {}
+    values, pooled = {}, {}
     for statistic in protocol.statistics:
         row[statistic.column] = protocol.summary(statistic, rows, auc)
         if statistic.is_main:
             every = protocol.values(statistic, rows, auc)
             # What is left out is told: `bench.leaderboard.sanity.undefined_areas`.
-            values[statistic.name] = every[np.isfinite(every)]
-    return _Measured(row, protocol.statistics, values)
+            is_finite = np.isfinite(every)
+            if statistic.is_pooled:
+                of_draws = partial(protocol.pooled, statistic, rows[is_finite], auc)
+                pooled[statistic.name] = pooled_interval(of_draws, int(is_finite.sum()))
+            else:
+                values[statistic.name] = every[is_finite]
+    return _Measured(row, protocol.statistics, values, pooled)
 
 
 def _facts_of(run: Run, auc: str | None) -> dict[str, Any]:
@@ -188,6 +196,8 @@ def _add_intervals(measured: Sequence[_Measured]) -> None:
     """Adds intervals to rows; those of as many images share their resamples."""
     of_size = defaultdict(list)
     for one in measured:
+        for name, (low, high) in one.pooled.items():
+            one.row[f"{name}_ci_low"], one.row[f"{name}_ci_high"] = low, high
         for name, values in one.values.items():
             of_size[len(values)].append((one.row, name, values))
     for columns in of_size.values():

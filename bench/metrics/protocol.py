@@ -177,6 +177,16 @@ class Protocol:
             return np.nan
         return self._metric_of(statistic).summary(statistic, rows, auc or self.auc)
 
+    def pooled(
+        self,
+        statistic: Statistic,
+        rows: pd.DataFrame,
+        auc: str | None,
+        counts: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """A statistic of draws of a set of images; see `Metric.pooled`."""
+        return self._metric_of(statistic).pooled(statistic, rows, auc or self.auc, counts)
+
     def need_of(self, statistic: Statistic) -> str:
         """What a statistic's metric reads of annotations, in words; empty if nothing."""
         return "" if statistic == SRG else NEEDS.get(self._metric_of(statistic).needs, "")

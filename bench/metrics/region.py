@@ -1,6 +1,6 @@
 """What an annotation marks in a network's input: boxes and a mask that followed its photo there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ class Region:
         annotation: In pixels of the photo; None: the image has none.
         photo: Height and width of the photo.
         preprocessing: What makes the photo an input.
+        image: The photo, RGB uint8 (height, width, 3), for metrics that look at colours.
 
     Example:
         >>> whole = Annotation(np.array([[0.0, 0.0, 10.0, 20.0]]))
@@ -28,6 +29,7 @@ class Region:
     annotation: Annotation | None
     photo: Size
     preprocessing: Preprocessing
+    image: NDArray[np.uint8] | None = field(default=None, repr=False)
 
     @cached_property
     def boxes(self) -> NDArray[np.float64]:
@@ -43,6 +45,17 @@ class Region:
             boxes = boxes.clip(0, [width, height, width, height])
             return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
         return np.empty((0, 4)) if self.mask is None else _around(self.mask)
+
+    @property
+    def shown(self) -> NDArray[np.uint8]:
+        """What the network is shown of the photo, RGB uint8 (H, W, 3).
+
+        Raises:
+            ValueError: The photo is not at hand.
+        """
+        if self.image is None:
+            raise ValueError("the region was made without its photo")
+        return self.preprocessing.to_size(self.image)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_] | None:

@@ -14,6 +14,7 @@ from bench.leaderboard.statistics import (
     krippendorff_alpha,
     letters,
     permutation_p_values,
+    pooled_interval,
     rank_biserial,
     ranks,
     wilcoxon_p_values,
@@ -365,3 +366,18 @@ def test_methods_share_a_letter_where_they_do_not_differ(share):
 def test_letters_beyond_the_alphabet():
     found = letters(~np.eye(54, dtype=bool))
     assert (found[25], found[26], found[51], found[52:]) == ("z", "A", "Z", ["a'", "b'"])
+
+
+def test_a_pooled_interval_of_a_mean_is_that_of_the_mean():
+    values = np.random.default_rng(0).normal(size=30)
+    low, high = pooled_interval(lambda counts: counts @ values / counts.sum(axis=1), 30)
+    error = values.std() / np.sqrt(30)
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
+
+
+def test_a_pooled_interval_draws_images():
+    best = lambda counts: (counts > 0).sum(axis=1).astype(float)  # noqa: E731
+    low, high = pooled_interval(best, 6, resamples=5000)
+    assert (low, high) == (3, 5)  # of 6 images a draw has all with a chance of 1.5 %
+    assert np.isnan(pooled_interval(best, 1)).all()
