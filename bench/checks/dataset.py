@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from bench.datasets.dataset import Dataset
+from bench.datasets.annotation import Annotation
+from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.problems import Problems
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError
@@ -56,6 +57,7 @@ def check_dataset(
     console.print(
         f"labels: {len(labels):,} different, {min(labels)} to {max(labels)}", highlight=False
     )
+    _tell_annotations(dataset, console)
     if tiles:
         sheet = output_dir / f"{file_name(dataset.name)}.png"
         write_atomically(sheet, to_png(draw_contact_sheet(tiles), dpi=100))
@@ -96,12 +98,71 @@ def _read(
         if isinstance(image, BenchError):
             broken += 1
             problems.add("images that cannot be read", str(image))
-        elif number % every == 0:
-            scale = _TILE / max(image.shape[:2])
-            size = [max(round(side * scale), 1) for side in image.shape[1::-1]]
-            title = f"{sample.image_id} {sample.target}"
-            tile = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            tiles[title] = np.asarray(tile, np.uint8)
+            continue
+        mask = _checked(sample, image, problems)
+        if number % every == 0:
+            tiles[f"{sample.image_id} {sample.target}"] = _tile(image, sample.annotation, mask)
     read = len(dataset) - broken
     tell(console, not broken, f"images that can be read: {read:,} of {len(dataset):,}")
     return tiles
+
+
+def _tell_annotations(dataset: Dataset, console: Console) -> None:
+    """Counts boxes and masks, if any image has one."""
+    given = [sample.annotation for sample in dataset.samples]
+    having = [annotation for annotation in given if annotation is not None]
+    boxes = [len(annotation.boxes) for annotation in having]
+    if having:
+        console.print(
+            f"boxes: {sum(boxes):,} in {sum(map(bool, boxes)):,} images; masks: of "
+            f"{sum(annotation.mask is not None for annotation in having):,} images; neither: "
+            f"{len(given) - len(having):,} of {len(given):,} images",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def _checked(
+    sample: Sample, image: NDArray[np.uint8], problems: Problems
+) -> NDArray[np.bool_] | None:
+    """An image's mask, if there is one that can be read; what is wrong is a problem."""
+    annotation, size = sample.annotation, (image.shape[0], image.shape[1])
+    if annotation is None:
+        return None
+    if annotation.outside(size)[0]:
+        kind = "images with boxes that lie outside them"
+        problems.add(kind, f"'{sample.image_id}' ({annotation.source})")
+    if annotation.mask is None:
+        return None
+    try:
+        mask = annotation.mask(size)
+    except BenchError as error:
+        problems.add("masks that cannot be used", str(error))
+        return None
+    if not mask.any():
+        problems.add("masks that are empty", f"'{sample.image_id}' ({annotation.source})")
+    return mask
+
+
+def _tile(
+    image: NDArray[np.uint8], annotation: Annotation | None, mask: NDArray[np.bool_] | None
+) -> NDArray[np.uint8]:
+    """A small image for the contact sheet, with its boxes and the outline of its mask."""
+    scale = _TILE / max(image.shape[:2])
+    width, height = (max(round(side * scale), 1) for side in image.shape[1::-1])
+    tile = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    lines = [] if annotation is None else [_corners(box) for box in annotation.boxes]
+    if mask is not None:
+        found = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        lines += [np.add(contour[:, 0], 0.5, dtype=np.float64) for contour in found[0]]
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):  # seen on any ground
+        for line in lines:
+            points = (line * [width / image.shape[1], height / image.shape[0]]).round()
+            corners = points.clip(0, [width - 1, height - 1]).astype(np.int32)
+            cv2.polylines(tile, [corners], True, colour, thickness)
+    return tile
+
+
+def _corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    left, top, right, bottom = box
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])

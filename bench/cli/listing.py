@@ -11,6 +11,7 @@ from rich.text import Text
 from bench.attribution.method import Method
 from bench.config.composing import OTHER_METHODS, choices, load_nodes
 from bench.config.settings import MISSING, flat
+from bench.datasets.annotation import NEEDS
 from bench.metrics.registry import SIZE, metric_from_settings
 from bench.storage.identity import ROW_KEYS
 
@@ -83,6 +84,7 @@ def _facts_of_metric(path: Path) -> Facts:
         "scores": metric.uses_scores,
         "order of pixels": metric.uses_order,
         "the method again": metric.explains_again,
+        f"a {NEEDS.get(metric.needs)}": bool(metric.needs),
     }
     needs = ", ".join(what for what, is_needed in looks_at.items() if is_needed)
     counts = (

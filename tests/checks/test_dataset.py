@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench.checks import dataset as check
 from bench.checks.dataset import check_dataset
+from bench.datasets.annotation_files import annotated
 from bench.datasets.cub200 import Cub200
 from bench.datasets.dataset import Dataset, Sample
 
@@ -99,3 +100,46 @@ def test_the_contact_sheet_is_spread_over_the_data_set(tmp_path, monkeypatch):
 def test_very_narrow_images(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((1, 1000, 3), np.uint8))
     assert Checked(Dataset("d", [Sample("a", tmp_path / "a.png", 0)]), tmp_path).problems == []
+
+
+def test_boxes_and_masks_are_counted_and_drawn(tmp_path):
+    for name in "abcd":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((120, 160, 3), 128, np.uint8))
+    mask = np.zeros((120, 160), np.uint8)
+    mask[20:60, 100:150] = 255
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks/b.png"), mask)
+    write_lines(tmp_path / "boxes.csv", "a.png,10,20,40,50", "a.png,80,20,40,50", "b.png,0,0,9,9")
+    samples = [Sample(f"{name}.png", tmp_path / f"{name}.png", 0) for name in "abcd"]
+    boxes, masks = str(tmp_path / "boxes.csv"), str(tmp_path / "masks")
+    samples, _ = annotated(samples, boxes=boxes, masks=masks)
+    checked = Checked(Dataset("d", samples), tmp_path / "out")
+    told = "boxes: 3 in 2 images; masks: of 1 images; neither: 2 of 4 images"
+    assert told in checked.out and checked.problems == []
+    image = np.full((120, 160, 3), 128, np.uint8)
+    tile = check._tile(image, samples[0].annotation, None)
+    white = (tile == 255).all(axis=2)
+    for row, column in ((20, 30), (70, 30), (45, 10), (45, 50), (45, 80), (45, 120)):
+        assert white[row, column]
+    assert white.sum() == 2 * (2 * 40 + 2 * 50)
+    outlined = check._tile(image, None, mask > 0)
+    assert (outlined[20, 120] == 255).all() and (outlined[40, 120] == 128).all()
+    assert (check._tile(image, None, None) == 128).all()
+
+
+def test_boxes_and_masks_that_do_not_fit_are_problems(tmp_path):
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png")
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks/a.png"), np.ones((5, 5), np.uint8))
+    cv2.imwrite(str(tmp_path / "masks/b.png"), np.zeros((20, 17), np.uint8))
+    write_lines(tmp_path / "boxes.csv", "a.png,17,0,3,3", "b.png,10,10,30,30")
+    samples = [Sample(f"{name}.png", tmp_path / f"{name}.png", 0) for name in "ab"]
+    boxes, masks = str(tmp_path / "boxes.csv"), str(tmp_path / "masks")
+    samples, _ = annotated(samples, boxes=boxes, masks=masks)
+    problems = Checked(Dataset("d", samples), tmp_path / "out").problems
+    assert [line.partition(":")[0] for line in problems] == [
+        "images with boxes that lie outside them (1)",
+        "masks that cannot be used (1)",
+        "masks that are empty (1)",
+    ]
