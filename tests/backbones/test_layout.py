@@ -81,6 +81,7 @@ def strided(*strides):
         (Transformer(feature_info=strided(4, 8, 32), unroll=nn.Identity()), (784, 8), None),
         (Transformer((7, 7), 1), (48, 8), None),
         (Transformer(), (49, 8), None),
+        (Transformer((1, 7), 1), (8, 8), None),  # one row is no map
         (Transformer(), (8, 7, 7), Layout()),
         (Transformer(), (7, 7, 8), Layout("bhwc")),
         (Transformer(), (7, 7, 7), Layout()),
