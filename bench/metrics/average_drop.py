@@ -63,6 +63,16 @@ def masked_scores(block: Block, maps: Maps) -> Tensor:
     return maps.once(SHARED_PASSES, score)
 
 
+def average_drop(clean: Tensor, masked: Tensor) -> Tensor:
+    """Scores (N,) of images and of masked ones to lost shares (N,); NaN where `clean` is <= 0.
+
+    Example:
+        >>> average_drop(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.25, 0.75, 0.5])).tolist()
+        [0.5, 0.0, nan]
+    """
+    return torch.where(clean > 0, (clean - masked).clamp(min=0) / clean, torch.nan)
+
+
 @dataclass(frozen=True)
 class _OfMaskedImage(Metric):
     """Compares the score of an image times its map with that of the image."""
@@ -101,7 +111,7 @@ class AverageDrop(_OfMaskedImage):
         return (Statistic(self.name, "Average drop", False, short="drop"),)
 
     def _compare(self, clean: Tensor, masked: Tensor) -> Tensor:
-        return torch.where(clean > 0, (clean - masked).clamp(min=0) / clean, torch.nan)
+        return average_drop(clean, masked)
 
     def in_words(self, auc: str) -> list[str]:
         """See `Metric`."""
@@ -113,15 +123,7 @@ class AverageDrop(_OfMaskedImage):
 
 @dataclass(frozen=True)
 class IncreaseInConfidence(_OfMaskedImage):
-    """Whether the score rises where an image is multiplied by its map: a share of the images.
-
-    Example:
-        >>> clean, masked = torch.tensor([0.5, 0.5, 0.5]), torch.tensor([0.4, 0.5, 0.6])
-        >>> IncreaseInConfidence()._compare(clean, masked).tolist()
-        [0.0, 0.0, 1.0]
-        >>> AverageDrop()._compare(clean, masked).tolist()
-        [0.20000000298023224, 0.0, 0.0]
-    """
+    """Whether the score rises where an image is multiplied by its map: a share of the images."""
 
     name: str = field(default="increase_in_confidence", kw_only=True)
 
