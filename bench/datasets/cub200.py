@@ -35,7 +35,7 @@ class Cub200(Dataset):
         masks: Folder of masks (the archive segmentations.tgz, unpacked); None: `segmentations` in
             the root or beside it, if it is there.
         mask_above: The grey level above which a mask's pixels belong to the bird. Masks are means
-            of five annotators: 127 asks for three of them.
+            of annotators: 127 asks for more than half of them.
 
     Raises:
         BenchError: The root is not the official one, its tables contradict each other, or lines
