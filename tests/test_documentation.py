@@ -120,7 +120,7 @@ def test_adding_a_metric_as_contributing_tells(tmp_path, monkeypatch, capsys):
     main(["list", "metrics", "--config-dir", "my_conf"])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(name)]
     assert re.split(r" {2,}", line.strip()) == [
-        name, "my_conf", "0", "0", "the map alone",
+        name, "my_conf", "0", "0", "0", "the map alone",
         "Share of the map's absolute values in its most important tenth of pixels",
     ]  # fmt: skip
 

@@ -26,6 +26,7 @@ from bench.config.building import (
 )
 from bench.config.reading import assets_in
 from bench.config.settings import Reproduces, RunSettings
+from bench.datasets.annotation import NEEDS
 from bench.datasets.dataset import Dataset
 from bench.datasets.problems import Problems
 from bench.datasets.published_lists import PUBLISHED_LISTS
@@ -140,9 +141,28 @@ class _Doctor:
             self.judge(False, _line(error), "data that cannot be used")
             return None
         self.judge(True, f"images: all {len(dataset):,} can be read", "")
+        self._check_annotations(dataset)
         if self.repeated is not None:
             self._check_list(self.repeated, str(identity["list_sha256"]))
         return dataset
+
+    def _check_annotations(self, dataset: Dataset) -> None:
+        """Boxes and masks, where a metric reads them."""
+        metrics = build_protocol(self.settings).metrics
+        needs = {name: metric.needs for name, metric in metrics.items() if metric.needs}
+        try:
+            dataset.check_annotated(needs)
+            for need in sorted(set(needs.values())):
+                dataset.annotations_sha256(need, self.settings.workers)
+        except BenchError as error:
+            self.judge(False, _line(error), "annotations that cannot be used")
+            return
+        for need in sorted(set(needs.values())):
+            having = sum(
+                sample.annotation is not None and sample.annotation.gives(need)
+                for sample in dataset.samples
+            )
+            self.judge(True, f"{having:,} of {len(dataset):,} images have a {NEEDS[need]}", "")
 
     def _check_list(self, repeated: Reproduces, sha256: str) -> None:
         published = next(known for known in PUBLISHED_LISTS if known.name == repeated.list)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.datasets.annotation_files import Mark, box_of_size, with_marks, with_masks
 from bench.datasets.dataset import Dataset, Sample
-from bench.datasets.image_files import unnested
+from bench.datasets.image_files import subfolders, unnested
 from bench.datasets.listed import Entry, FindImage, find_listed
 from bench.datasets.official import count_files, locate, read_table, same_keys
 from bench.datasets.problems import Problems
@@ -113,7 +113,12 @@ class Cub200(Dataset):
         places = [Path(masks).expanduser()] if masks is not None else []
         if masks is None:
             beside = (folder / "segmentations" for folder in (root, root.parent))
-            places = [folder for folder in beside if folder.is_dir()][:1]
+            classes = {path.partition("/")[0] for path in images["path"]}
+            places = [  # a folder beside the root may be of other data
+                folder
+                for folder in beside
+                if folder.is_dir() and not classes.isdisjoint(subfolders(unnested(folder)))
+            ][:1]
         for folder in places:
             samples, _ = with_masks(samples, names, unnested(folder), mask_above)
         return samples

@@ -1,7 +1,7 @@
 """The dataset contract: an ordered list of labelled image files."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +114,22 @@ class Dataset:
                     f"outside the model's classes 0..{num_classes - 1}: check the list, or choose "
                     "the backbone that was trained on these labels"
                 )
+
+    def check_annotated(self, needs: Mapping[str, str]) -> None:
+        """Refuses metrics that read annotations where no image has any; reads no pixels.
+
+        Args:
+            needs: By metric, what it reads: a key of `bench.datasets.annotation.NEEDS`, or nothing.
+
+        Raises:
+            BenchError: Names the first metric, and how to give what it needs.
+        """
+        for metric, need in needs.items():
+            if need and not any(
+                sample.annotation is not None and sample.annotation.gives(need)
+                for sample in self.samples
+            ):
+                raise BenchError(f"metric '{metric}' on dataset '{self.name}': {without(need)}")
 
     def pixel_hashes(self, workers: int = 1) -> dict[str, str]:
         """Image id -> hash over the decoded pixels. Reads every image, the first time.

@@ -25,7 +25,7 @@ from bench.config.building import (
 )
 from bench.config.reading import check_name
 from bench.config.settings import RunSettings
-from bench.datasets.annotation import NEEDS, without
+from bench.datasets.annotation import NEEDS
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.shard import Shard
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
@@ -323,7 +323,7 @@ def _prepare(settings: RunSettings, console: Console) -> _Experiment:
     if not settings.select.takes_all:
         dataset = _selected(settings, dataset, backbone, device, console)
     dataset.check_targets(backbone.num_classes)
-    _check_annotated(dataset, protocol)
+    dataset.check_annotated({name: each.needs for name, each in protocol.metrics.items()})
     _check_gallery(backbone, dataset, settings.workers)
     explained = build_explained(settings, protocol, backbone, device)
     check_methods(methods, explained.backbone, explained.score)
@@ -433,18 +433,6 @@ def _predict(
             may_shrink=settings.may_shrink,
         )
         return predict(dataset, scorer, device, settings.workers)
-
-
-def _check_annotated(dataset: Dataset, protocol: Protocol) -> None:
-    """Refuses metrics that read annotations where no image has any, before pixels are read."""
-    for name, metric in protocol.metrics.items():
-        if metric.needs and not any(
-            sample.annotation is not None and sample.annotation.gives(metric.needs)
-            for sample in dataset.samples
-        ):
-            raise BenchError(
-                f"metric '{name}' on dataset '{dataset.name}': {without(metric.needs)}"
-            )
 
 
 def _tell_annotated(dataset: Dataset, protocol: Protocol, console: Console) -> None:

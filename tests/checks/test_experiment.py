@@ -177,6 +177,21 @@ def test_another_list(check):
     assert "as the experiment says" in out
 
 
+def test_metrics_that_read_annotations(check, tmp_path):
+    asked = [NO_SMDL, "+metric=[pointing_game]"]
+    code, _, err = check(*asked)
+    assert code == 1
+    assert "annotations that cannot be used (1): metric 'pointing_game' on dataset 'birds'" in err
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("class 0/photo 0.png,1,1,9,9\nclass 2/photo 2.png,0,0,5,5\n")
+    code, out, err = check(*asked, f"dataset.boxes={boxes}")
+    assert (code, err) == (0, "")
+    assert "ok      2 of 7 images have a box or mask" in out
+    boxes.write_text("class 0/photo 0.png,900,1,9,9\n")
+    code, _, err = check(*asked, f"dataset.boxes={boxes}")
+    assert code == 1 and "boxes that lie outside them" in err
+
+
 def test_the_explained_network(check):
     explained = "backbone@explain.backbone=module"
     settings = [

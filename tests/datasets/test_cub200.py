@@ -1,5 +1,7 @@
 import hashlib
 
+import cv2
+import numpy as np
 import pytest
 from dataset_trees import CUB, cub, write_lines
 
@@ -148,3 +150,45 @@ def test_figures(root, tmp_path):
     assert Cub200("cub200", str(root)).figures() == tables | {"image files": (4, 11_788)}
     file = write_lines(tmp_path / "list.txt", f"{CUB[0][0]} 0")
     assert Cub200("cub200", str(root), list=str(file)).figures() == tables
+
+
+def test_boxes_and_masks(tmp_path):
+    root = cub(tmp_path / "CUB_200_2011")
+    dataset = Cub200("cub200", str(root), "all")
+    assert [sample.annotation.boxes.tolist() for sample in dataset.samples] == [[[1, 2, 4, 6]]] * 5
+    assert dataset.samples[0].annotation.mask is None and dataset.notes == []
+    name = CUB[2][0].replace(".jpg", ".png")
+    (tmp_path / "segmentations/another data set's").mkdir(parents=True)
+    assert Cub200("cub200", str(root), "all").samples[2].annotation.mask is None
+    for folder in (tmp_path / "segmentations", root / "segmentations"):  # beside it, and in it
+        file = folder / name
+        file.parent.mkdir(parents=True)
+        cv2.imwrite(str(file), np.array([[0, 51, 102, 153, 255]], np.uint8))
+        masked = Cub200("cub200", str(root), "all").samples
+        assert [sample.annotation.mask is not None for sample in masked] == [0, 0, 1, 0, 0]
+        assert masked[2].annotation.mask((1, 5)).tolist() == [[False] * 3 + [True] * 2]
+    any_ = Cub200("cub200", str(root), "all", masks=str(root / "segmentations"), mask_above=0)
+    assert any_.samples[2].annotation.mask((1, 5)).sum() == 4
+
+
+def test_boxes_of_a_list_and_none(tmp_path):
+    root = cub(tmp_path / "CUB_200_2011")
+    lines = ["1 1 2 3 4", "2 5 6 7 8", "3 9 9 1 1.5", "4 1 1 1 1", "5 1 1 1 1"]
+    write_lines(root / "bounding_boxes.txt", *lines)
+    listed = write_lines(tmp_path / "list.txt", "1/Laysan_Albatross_0001_545.jpg 1")
+    (sample,) = Cub200("cub200", str(root), list=str(listed)).samples
+    assert sample.annotation.boxes.tolist() == [[9, 9, 10, 10.5]]
+    (root / "bounding_boxes.txt").unlink()
+    (sample,) = Cub200("cub200", str(root), list=str(listed)).samples
+    assert sample.annotation is None
+
+
+def test_boxes_that_are_none(tmp_path):
+    root = cub(tmp_path / "CUB_200_2011")
+    write_lines(root / "bounding_boxes.txt", "1 1 2 3 4", "2 5 6 0 8", "99 1 1 1 1", "3 1 1 1")
+    with pytest.raises(BenchError) as raised:
+        Cub200("cub200", str(root), "all")
+    assert "of a known image and a box (3): line 2: '2 5 6 0 8'; line 3: '99 1" in str(raised.value)
+    (root / "bounding_boxes.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(BenchError, match=r"bounding_boxes.txt' cannot be read"):
+        Cub200("cub200", str(root), "all")
