@@ -65,15 +65,22 @@ def test_controls_have_exactly_1(mode, magnitudes):
     metric = ParameterRandomisation(mode=mode, stages=3, magnitudes=magnitudes)
     columns = ask(metric, block, maps)
     assert same_state(network.module.state_dict(), before)
-    for statistic in metric.statistics:
-        curves = columns[f"{statistic.column}_curve"]
+    rows = pd.DataFrame({name: list(curves) for name, curves in columns.items()})
+    for name in columns:
+        curves = columns[name]
         assert (curves.shape, curves.dtype) == ((6 * 5, 3), np.float32)
         assert (curves[:20] == 1).all()
         assert (curves[20:, -1] < 1).all()
-        rows = pd.DataFrame({f"{statistic.column}_curve": list(curves)})
-        shown = curves[:, -1] if mode == "cascading" else curves.astype(float).mean(axis=1)
-        assert metric.values(statistic, rows, "mean") == pytest.approx(shown)
+    mean, *last, structure = metric.statistics
+    ranks, structures = columns.values()
+    for statistic, shown in (
+        (mean, ranks.astype(float).mean(axis=1)),
+        *((one, ranks[:, -1]) for one in last),
+        (structure, structures.astype(float).mean(axis=1)),
+    ):
+        assert np.array_equal(metric.values(statistic, rows, "mean"), shown)
         assert len(metric.values(statistic, rows[:0], "mean")) == 0
+    assert len(last) == (mode == "cascading")
     other = ask(RandomLogit(magnitudes=magnitudes), block, maps)
     for column in other.values():
         assert (column[:20] == 1).all()
