@@ -93,27 +93,29 @@ def undefined_areas(comparisons: Sequence[Comparison]) -> list[str]:
     lines = []
     for comparison in comparisons:
         images = len(comparison.image_ids)
+        unmarked: dict[tuple[int, str], list[str]] = defaultdict(list)
         for statistic in comparison.statistics:
             lost = images - len(comparison.finite_values(statistic))
+            need = comparison.protocol.need_of(statistic)
+            if lost and need:
+                unmarked[lost, need].append(statistic.name)
+                continue
             # A rule may leave an area without a value; another metric says so itself, by NaN.
             why = (
                 f" by the AUC rule '{comparison.rule}' (it divides by a clean score of 0)"
                 if statistic.is_area
                 else ""
             )
-            lines += [
-                f"{comparison.title}: {method} has no finite {statistic.name}"
-                for method in _without(comparison, statistic)
-            ]
-            need = comparison.protocol.need_of(statistic)
-            if need:
-                why = f": they have no {need} in the network's input"
             if lost:
                 lines.append(
                     f"{comparison.title}: {lost} of {images} images have no finite "
-                    f"{statistic.name}{why}{';' if need else ':'} left out of means, intervals and "
-                    "tests"
+                    f"{statistic.name}{why}: left out of means, intervals and tests"
                 )
+        lines += [
+            f"{comparison.title}: {lost} of {images} images have no {need} in the network's input: "
+            f"left out of means, intervals and tests of {', '.join(names)}"
+            for (lost, need), names in unmarked.items()
+        ]
     return lines
 
 
