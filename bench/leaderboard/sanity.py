@@ -96,6 +96,10 @@ def undefined_areas(comparisons: Sequence[Comparison]) -> list[str]:
         unmarked: dict[tuple[int, str], list[str]] = defaultdict(list)
         for statistic in comparison.statistics:
             lost = images - len(comparison.finite_values(statistic))
+            lines += [
+                f"{comparison.title}: {method} has no finite {statistic.name}"
+                for method in _without(comparison, statistic)
+            ]
             need = comparison.protocol.need_of(statistic)
             if lost and need:
                 unmarked[lost, need].append(statistic.name)
