@@ -8,15 +8,16 @@ _REPOSITORY = "github.com/RuoyuChen10/SMDL-Attribution"
 
 @dataclass(frozen=True)
 class PublishedList:
-    """One list file of the repository of arXiv 2402.09164.
+    """One list file, of the repository of arXiv 2402.09164 if nothing else is said.
 
     Attributes:
         name: Its name in our tables and messages.
         num_images: Lines in it.
-        path: The file in the authors' repository.
+        path: The file in its repository.
         sha256: The sha256 of the file as it is there: lines end in LF, the last one in nothing.
         entries_sha256: The sha256 of its entries in their order, as `Dataset.identity` hashes a
             list.
+        repository: Where the file is.
     """
 
     name: str
@@ -24,6 +25,7 @@ class PublishedList:
     path: str
     sha256: str
     entries_sha256: str
+    repository: str = _REPOSITORY
 
     def __str__(self) -> str:
         return f"the published list {self.name} ({self.num_images} images, {self.source})"
@@ -31,7 +33,7 @@ class PublishedList:
     @property
     def source(self) -> str:
         """Where it was published."""
-        return f"{_REPOSITORY}, {self.path}"
+        return f"{self.repository}, {self.path}"
 
 
 PUBLISHED_LISTS = (
@@ -83,6 +85,14 @@ PUBLISHED_LISTS = (
         "datasets/CUB/eval_fair-efficientnet.txt",
         "73b93d7cb4be0f12c82a40cc394e46ab47e1aa2c037209cbc1a66dd71bc1ef4a",
         "9e5d9db7e3b125a9fb107b01afa490d9e2fc27830ce23d2fb743992d82106188",
+    ),
+    PublishedList(
+        "cub200/test",
+        5794,
+        "CUB_200_2011/train_test_split.txt",
+        "a566a95bf6ecee352da06f61446abf4106a1866d9a789b208d4767626274de67",
+        "13f466bc1849978edf15d8f27830e0b31d11de340e745377b19995b9e7a8bb5d",
+        "CUB_200_2011.tgz",
     ),
 )
 

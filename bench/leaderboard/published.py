@@ -25,9 +25,9 @@ def published_cells(table: str, backbone: str) -> dict[str, dict[str, float]]:
 
 
 def published_subset(table: str) -> str | None:
-    """Whether a published table is of `correct` or `misclassified` images; None: not on record."""
+    """`correct` or `misclassified`, if a published table is known to be of such images alone."""
     subsets = {row["subset"] for row in _rows(table)}
-    return subsets.pop() if len(subsets) == 1 else None
+    return subsets.pop() if subsets in ({"correct"}, {"misclassified"}) else None
 
 
 def _rows(table: str) -> list[dict[str, str]]:
