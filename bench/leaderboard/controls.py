@@ -73,14 +73,29 @@ def constant_map_warnings(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _judged(values: pd.DataFrame, method: str, controls: list[str], statistic: Statistic) -> str:
-    """What there is to say of a method's values (n,), beside those of controls; may be nothing."""
+def not_beaten(
+    values: pd.DataFrame, method: str, controls: Sequence[str], statistic: Statistic
+) -> tuple[list[str], list[str]]:
+    """The controls that a method does not lead, and those that it leads, but maybe by chance.
+
+    Args:
+        values: (n, m), images down, methods and controls across.
+        method: The method.
+        controls: Those that hold for it.
+        statistic: What the values are; it has a direction.
+    """
+    controls = list(controls)
     advantage = values[controls].rsub(values[method], axis=0)
     advantage *= 1 if statistic.higher_is_better else -1
     is_ahead = (advantage.mean() > 0).to_numpy()
     may_be_chance = wilcoxon_p_values(advantage) >= LEVEL
     names = np.array(controls, dtype=object)
-    behind, close = names[~is_ahead].tolist(), names[is_ahead & may_be_chance].tolist()
+    return names[~is_ahead].tolist(), names[is_ahead & may_be_chance].tolist()
+
+
+def _judged(values: pd.DataFrame, method: str, controls: list[str], statistic: Statistic) -> str:
+    """What there is to say of a method's values (n,), beside those of controls; may be nothing."""
+    behind, close = not_beaten(values, method, controls, statistic)
     mean, means = values[method].mean(), values[controls].mean()
     told = []
     if behind:

@@ -21,6 +21,7 @@ from bench.metrics.statistic import Statistic
 class _OfMagnitudes(Metric):
     """Reads the absolute values of a map."""
 
+    question: ClassVar[str] = "concentrated"
     uses_scores: ClassVar[bool] = False
 
     def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:

@@ -21,6 +21,15 @@ from bench.metrics.perturbation import order_pixels, tied_fraction
 from bench.metrics.region import Region
 from bench.metrics.statistic import Statistic
 
+QUESTIONS = {
+    "faithful": ("Faithful", "Do the pixels that it ranks high decide the score?"),
+    "localised": ("Localised", "Does it lie on the object?"),
+    "stable": ("Stable", "Does it stay as it is where the input changes little?"),
+    "dependent": ("Depends on the network", "Is it another map for other parameters, and classes?"),
+    "concentrated": ("Concentrated", "How much of the image does it mark?"),
+}
+"""What metrics ask of a map: the question in a word or two, and in a sentence."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -234,6 +243,7 @@ class Metric(ABC):
         name: What it is called in a protocol; its columns begin with it.
         version: Raised whenever its numbers change; part of its rows' identity.
         citation: As "Author et al. 2020, arXiv 2001.00001".
+        question: A key of `QUESTIONS`: what an audit takes its answer for.
         uses_scores: Whether the network's scores decide its values.
         uses_order: Whether the order of a map's pixels, so the tie rule, decides its values.
         shared_passes: What metrics call their passes for each map whose results they share by
@@ -246,6 +256,7 @@ class Metric(ABC):
 
     version: ClassVar[int] = 1
     citation: ClassVar[str] = ""
+    question: ClassVar[str] = "faithful"
     uses_scores: ClassVar[bool] = True
     uses_order: ClassVar[bool] = False
     shared_passes: ClassVar[str] = ""

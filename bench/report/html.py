@@ -18,6 +18,7 @@ from rich.console import Console
 from bench.errors import BenchError
 from bench.files import write_atomically
 from bench.leaderboard.comparison import Comparison, extremes
+from bench.report.audit import HOW_TO_READ
 from bench.report.explorer import explorer
 from bench.report.sections import (
     EmbeddedFigure,
@@ -124,6 +125,7 @@ def _page(
         sections=sections,
         robustness=robustness,
         overview=overview,
+        audit_hint=HOW_TO_READ,
         style=Markup(style),
         script=Markup(script),
         style_hash=_csp_hash(style),

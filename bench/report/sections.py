@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.files import file_name
+from bench.leaderboard.audit import is_audited
 from bench.leaderboard.columns import number_in
 from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.controls import constant_map_warnings, control_warnings, guard_warnings
@@ -18,6 +19,7 @@ from bench.leaderboard.sanity import sanity_warnings, undefined_areas
 from bench.leaderboard.significance import Significance, significance
 from bench.leaderboard.table import Leaderboard, leaderboard
 from bench.metrics.statistic import Statistic
+from bench.report.audit import AnswerInWords, audit_in_words
 from bench.report.citations import bibliography
 from bench.report.figures import (
     CaptionedFigure,
@@ -153,6 +155,7 @@ class Section:
     warnings: list[str] = field(default_factory=list)
     figures: list[EmbeddedFigure] = field(default_factory=list)
     tests: list[TestResult] = field(default_factory=list)
+    audit: Mapping[str, list[AnswerInWords]] = field(default_factory=dict)
     explorer: dict[str, Any] | None = None
 
 
@@ -248,6 +251,8 @@ def _add_comparison(
     found = [significance(comparison, one, test) for one in comparison.tested if has_several]
     section.tests = [_test_result(comparison, one) for one in found]
     section.figures = _embedded(diagrams(comparison, found))
+    if is_audited(comparison):
+        section.audit = audit_in_words(comparison)
 
 
 def _facts(rows: pd.DataFrame) -> list[str]:

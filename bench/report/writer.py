@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench.errors import BenchError
 from bench.files import SIDE_BY_SIDE, file_name, write_atomically
+from bench.leaderboard.audit import is_audited
 from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.controls import constant_map_warnings, control_warnings, guard_warnings
 from bench.leaderboard.robustness import comparable, robustness, shared_statistics
@@ -18,6 +19,8 @@ from bench.leaderboard.significance import significance
 from bench.leaderboard.table import leaderboard
 from bench.report import robustness as robustness_report
 from bench.report import side_by_side, statistics
+from bench.report.audit import audit_in_words
+from bench.report.audit import to_markdown as audit_to_markdown
 from bench.report.citations import bibliography, cited_keys
 from bench.report.figures import (
     CaptionedFigure,
@@ -44,8 +47,9 @@ def write_leaderboard(
     """Writes one leaderboard from stored rows, as CSV, Markdown and LaTeX, and prints it.
 
     Beside them go a file of BibTeX with whatever its rows cite; which methods differ, and all
-    pairs, of each comparison of several methods; and how far the order depends on protocol and AUC
-    rule, if the same images were judged by several protocols.
+    pairs, of each comparison of several methods; how far the order depends on protocol and AUC
+    rule, if the same images were judged by several protocols; and an audit of each method, if its
+    metrics answer more than one question.
 
     Args:
         results_dir: The results folder.
@@ -72,6 +76,7 @@ def write_leaderboard(
                 (".bib", bibliography(cited, f"What the leaderboard {name} cites")),
                 *_statistics(found, name, test),
                 *(_robustness(found, name) if auc is None else ()),
+                *(_audit(found, name) if auc is None else ()),
             )
         }
         failure = _write(files)
@@ -210,6 +215,12 @@ def _robustness(found: Sequence[Comparison], name: str) -> list[tuple[str, str]]
         ("_robustness.md", robustness_report.to_markdown(results, name)),
         ("_robustness.csv", robustness_report.to_csv(results)),
     ]
+
+
+def _audit(found: Sequence[Comparison], name: str) -> list[tuple[str, str]]:
+    """Ending and content of the file that answers question by question."""
+    audits = {one.title: audit_in_words(one) for one in found if is_audited(one)}
+    return [("_audit.md", audit_to_markdown(audits, name))] if audits else []
 
 
 def _print_whole(part: Table | str, console: Console) -> None:
