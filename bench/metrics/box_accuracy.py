@@ -49,7 +49,7 @@ class MaxBoxAcc(Metric):
     def __post_init__(self) -> None:
         require_known("contours", self.contours, CONTOURS)
         require_integer("thresholds", self.thresholds, 1, 1000)
-        levels = self.iou if isinstance(self.iou, list | tuple) else [self.iou]
+        levels = [self.iou] if isinstance(self.iou, int | float) else self.iou
         if not levels:
             raise BenchError("iou: expected at least one number in (0, 1], found none")
         for level in levels:
