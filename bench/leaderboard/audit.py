@@ -119,8 +119,9 @@ def _finding(
 ) -> Finding:
     controls = [name for name, of in comparison.controls.items() if of in (None, method)]
     values = values[[method, *controls]]
-    values = values[np.isfinite(values).all(axis=1)]
-    behind, close = [], []
+    values = values.loc[np.isfinite(values.to_numpy()).all(axis=1)]
+    behind: list[str] = []
+    close: list[str] = []
     if statistic.higher_is_better is not None and statistic.controls_tell and len(values):
         behind, close = not_beaten(values, method, controls, statistic)
     means = {str(name): float(mean) for name, mean in values.mean().items()}

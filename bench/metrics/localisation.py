@@ -18,6 +18,7 @@ from bench.metrics.statistic import Statistic
 class _ShareInside(Metric):
     """A share of something that lies on the object, 0..1."""
 
+    question: ClassVar[str] = "localised"
     uses_scores: ClassVar[bool] = False
 
     def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:

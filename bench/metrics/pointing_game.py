@@ -30,6 +30,7 @@ class PointingGame(Metric):
     """
 
     citation: ClassVar[str] = "Zhang et al. 2016, arXiv 1608.00507"
+    question: ClassVar[str] = "localised"
     uses_scores: ClassVar[bool] = False
     needs: ClassVar[str] = "region"
     tolerance: int = 15

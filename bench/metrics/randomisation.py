@@ -57,6 +57,7 @@ class ParameterRandomisation(Metric):
     """
 
     citation: ClassVar[str] = "Adebayo et al. 2018, arXiv 1810.03292"
+    question: ClassVar[str] = "dependent"
     uses_scores: ClassVar[bool] = False
     explains_again: ClassVar[bool] = True
     mode: str = "cascading"
@@ -157,6 +158,7 @@ class RandomLogit(Metric):
     """
 
     citation: ClassVar[str] = "Sixt et al. 2020, arXiv 1912.09818"
+    question: ClassVar[str] = "dependent"
     uses_scores: ClassVar[bool] = False
     explains_again: ClassVar[bool] = True
     magnitudes: bool = False

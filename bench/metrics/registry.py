@@ -58,6 +58,7 @@ class DeclaredMetric(Metric):
         scored: See `Metric.uses_scores`.
         ordered: See `Metric.uses_order`.
         needed: See `Metric.needs`.
+        asked: See `Metric.question`.
     """
 
     kind: str
@@ -67,11 +68,13 @@ class DeclaredMetric(Metric):
     scored: bool
     ordered: bool
     needed: str = ""
+    asked: str = "faithful"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "uses_scores", self.scored)
         object.__setattr__(self, "uses_order", self.ordered)
         object.__setattr__(self, "needs", self.needed)
+        object.__setattr__(self, "question", self.asked)
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
@@ -103,7 +106,9 @@ def declaration(metric: Metric) -> dict[str, Any]:
         "uses_scores": metric.uses_scores,
         "uses_order": metric.uses_order,
     }
-    return declared | ({"needs": metric.needs} if metric.needs else {})
+    usual = {"needs": Metric.needs, "question": Metric.question}
+    unusual = {key: value for key in usual if (value := getattr(metric, key)) != usual[key]}
+    return declared | unusual
 
 
 def declared_metric(
@@ -127,7 +132,8 @@ def declared_metric(
         return DeclaredMetric(
             str(settings["kind"]), settings, statistics, stores,
             bool(declared["uses_scores"]), bool(declared["uses_order"]),
-            needed=str(declared.get("needs", "")), name=name,
+            needed=str(declared.get("needs", "")),
+            asked=str(declared.get("question", Metric.question)), name=name,
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{key}: expected a metric's declaration: {error}") from None

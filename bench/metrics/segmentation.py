@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 class _OfMasks(Metric):
     """Holds each map against the mask of its image."""
 
+    question: ClassVar[str] = "localised"
     uses_scores: ClassVar[bool] = False
     needs: ClassVar[str] = "mask"
 

@@ -30,6 +30,7 @@ class MaxSensitivity(Metric):
     """
 
     citation: ClassVar[str] = "Yeh et al. 2019, arXiv 1901.09392"
+    question: ClassVar[str] = "stable"
     uses_scores: ClassVar[bool] = False
     explains_again: ClassVar[bool] = True
     radius: float = 0.02
