@@ -13,6 +13,7 @@ from bench.datasets.dataset import Sample
 from bench.evaluation.explain import now
 from bench.evaluation.method_run import MethodRun
 from bench.metrics.protocol import Protocol
+from bench.metrics.registry import SIZE
 from bench.storage.map_store import DTYPES
 
 
@@ -25,12 +26,14 @@ class Cost:
         forward: Forward passes of the methods.
         backward: Backward passes of the methods.
         map_bytes: What the maps will take on the disk.
+        seconds: What metrics take beside passes.
     """
 
     curves: int
     forward: int
     backward: int
     map_bytes: int
+    seconds: float = 0.0
 
     @property
     def passes(self) -> int:
@@ -56,12 +59,15 @@ def count_cost(
             them again; None: one as is usual.
     """
     curves = forward = backward = map_bytes = 0
+    seconds = 0.0
     images: dict[str, set[int]] = {name: set() for name in protocol.metrics}
     for run in runs:
         lacking = run.missing(samples, protocol.metrics)
         curves += _map_passes(lacking, protocol, size)
         for name, positions in lacking.items():
             images[name] |= set(positions)
+            share = math.prod(size) / math.prod(SIZE)
+            seconds += protocol.metrics[name].seconds_per_map * len(positions) * share
         missing = {samples[i].image_id for positions in lacking.values() for i in positions}
         if run.maps is not None:
             missing = {image_id for image_id in missing if image_id not in run.maps}
@@ -78,7 +84,7 @@ def count_cost(
         backward += passes.backward * explanations
     for name, metric in protocol.metrics.items():
         curves += metric.passes_per_image(size) * len(images[name])
-    return Cost(int(curves), forward, backward, map_bytes)
+    return Cost(int(curves), forward, backward, map_bytes, seconds)
 
 
 def _map_passes(
@@ -100,7 +106,7 @@ def _map_passes(
 def estimate_seconds(
     cost: Cost, backbone: Backbone, explained: Backbone, *, batch_size: int, device: torch.device
 ) -> float | None:
-    """About how long the passes take; a few batches are timed.
+    """About how long a run takes; a few batches are timed.
 
     Args:
         cost: See `count_cost`.
@@ -122,7 +128,8 @@ def estimate_seconds(
             backward = max(both - explained_forward, 0)
     except torch.OutOfMemoryError:
         return None
-    return cost.curves * forward + cost.forward * explained_forward + cost.backward * backward
+    passes = cost.curves * forward + cost.forward * explained_forward + cost.backward * backward
+    return passes + cost.seconds
 
 
 def duration(seconds: float) -> str:

@@ -38,6 +38,8 @@ class Finding:
     @property
     def passes(self) -> bool | None:
         """Whether it speaks for the method; None: it says nothing for or against."""
+        if not self.images:
+            return None
         if self.statistic.warns_above is not None:
             return self.mean <= self.statistic.warns_above
         if not self.is_against_controls:
@@ -49,7 +51,7 @@ class Finding:
         """Whether controls were to be beaten."""
         statistic = self.statistic
         has_direction = statistic.higher_is_better is not None and statistic.controls_tell
-        return has_direction and bool(self.controls)
+        return has_direction and bool(self.controls) and self.images > 0
 
 
 @dataclass(frozen=True)

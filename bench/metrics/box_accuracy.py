@@ -39,6 +39,7 @@ class MaxBoxAcc(Metric):
     """
 
     citation: ClassVar[str] = "Choe et al. 2020, arXiv 2001.07437"
+    seconds_per_map: ClassVar[float] = 0.2
     question: ClassVar[str] = "localised"
     uses_scores: ClassVar[bool] = False
     needs: ClassVar[str] = "boxes"

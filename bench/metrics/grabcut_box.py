@@ -43,6 +43,7 @@ class GrabCutBox(Metric):
     """
 
     citation: ClassVar[str] = "Simonyan et al. 2013, arXiv 1312.6034"
+    seconds_per_map: ClassVar[float] = 0.2
     question: ClassVar[str] = "localised"
     uses_scores: ClassVar[bool] = False
     needs: ClassVar[str] = "boxes"

@@ -244,6 +244,8 @@ class Metric(ABC):
         version: Raised whenever its numbers change; part of its rows' identity.
         citation: As "Author et al. 2020, arXiv 2001.00001".
         question: A key of `QUESTIONS`: what an audit takes its answer for.
+        seconds_per_map: What it takes beside passes, on one core for a map of 224 x 224, for the
+            time that is told before a run.
         uses_scores: Whether the network's scores decide its values.
         uses_order: Whether the order of a map's pixels, so the tie rule, decides its values.
         shared_passes: What metrics call their passes for each map whose results they share by
@@ -257,6 +259,7 @@ class Metric(ABC):
     version: ClassVar[int] = 1
     citation: ClassVar[str] = ""
     question: ClassVar[str] = "faithful"
+    seconds_per_map: ClassVar[float] = 0.0
     uses_scores: ClassVar[bool] = True
     uses_order: ClassVar[bool] = False
     shared_passes: ClassVar[str] = ""

@@ -57,6 +57,7 @@ class ParameterRandomisation(Metric):
     """
 
     citation: ClassVar[str] = "Adebayo et al. 2018, arXiv 1810.03292"
+    seconds_per_map: ClassVar[float] = 0.15
     question: ClassVar[str] = "dependent"
     uses_scores: ClassVar[bool] = False
     explains_again: ClassVar[bool] = True

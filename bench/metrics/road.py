@@ -43,6 +43,7 @@ class ROAD(Metric):
     """
 
     citation: ClassVar[str] = "Rong et al. 2022, arXiv 2202.00449"
+    seconds_per_map: ClassVar[float] = 1.0
     uses_order: ClassVar[bool] = True
     percentages: Sequence[float] = (10, 20, 30, 40, 50, 70, 90)
     noise: float = 2.55

@@ -49,8 +49,9 @@ def to_markdown(audits: Mapping[str, Mapping[str, Sequence[AnswerInWords]]], nam
             lines += [f"### {markdown(method)}", ""]
             for answer in answers:
                 verdict = f"**{answer.title}? {answer.verdict.capitalize()}.**"
-                lines += [f"{verdict} {answer.question} {answer.summary}", ""]
-                lines += [*(f"- {markdown(line)}" for line in answer.findings), ""]
+                lines += [f"{verdict} {answer.question} {answer.summary}".strip(), ""]
+                lines += [f"- {markdown(line)}" for line in answer.findings]
+                lines += [""] if answer.findings else []
     return "\n".join([*lines, HOW_TO_READ, ""])
 
 
@@ -62,15 +63,13 @@ HOW_TO_READ = (
 
 
 def _in_words(answer: Answer) -> AnswerInWords:
-    findings = answer.findings
-    if (answer.title, answer.question) == AGAINST_CONTROLS:  # the others were listed before
-        findings = [finding for finding in findings if not finding.passes]
+    was_listed = (answer.title, answer.question) == AGAINST_CONTROLS
     return AnswerInWords(
         answer.title,
         answer.question,
         answer.verdict,
         _summary(answer),
-        [_line(finding) for finding in findings],
+        [] if was_listed else [_line(finding) for finding in answer.findings],
     )
 
 
@@ -81,11 +80,20 @@ def _summary(answer: Answer) -> str:
     if against:
         count = sum(finding.passes is True for finding in against)
         plural = "s"[: len(against) != 1]
-        told.append(f"It beats every control on {count} of {len(against)} measure{plural}.")
+        short = [finding.statistic.title for finding in against if not finding.passes]
+        besides = f": not on {_listed(short)}" if short else ""
+        told.append(
+            f"It beats every control on {count} of {len(against)} measure{plural}{besides}."
+        )
     if bounded:
         kept = sum(finding.passes is True for finding in bounded)
         told.append(f"It keeps to the bound on {kept} of {len(bounded)}.")
     return " ".join(told)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _line(finding: Finding) -> str:
