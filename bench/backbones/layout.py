@@ -175,7 +175,11 @@ class LayoutReader:
             return self._tokens(name, shape, gives)
         if len(shape) != 3 or kind == "tokens":
             return None, f"{gives}: {_expected(kind)}"
-        kind = kind or self._spatial_kind(self._network.get_submodule(name), shape)
+        layer = self._network.get_submodule(name)
+        known = _kind_of(layer, shape)
+        if kind and known and kind != known:
+            return None, f"{gives}, {known} as a {type(layer).__name__} does, and not {kind}"
+        kind = kind or self._spatial_kind(layer, shape)
         if kind is None:
             return None, f"{gives}, whose layout the network does not say: {ASK}"
         layout = Layout(kind)

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,6 +127,9 @@ def _class_names(classes: str | Sequence[str]) -> list[str]:
     names = [str(name) for name in classes]
     if len(names) < 2:
         raise BenchError(f"classes: expected at least two class names, found {names}")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise BenchError(f"classes: expected different names, found '{twice[0]}' more than once")
     return names
 
 

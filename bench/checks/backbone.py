@@ -59,6 +59,11 @@ def check_backbone(
     console.print(f"backbone {backbone.name}", highlight=False)
     for name, finding in findings.items():
         console.print(f"  {name:{width}}  {finding}", highlight=False, soft_wrap=True)
+    broken = int((~outputs.isfinite()).any(dim=1).sum())
+    if broken:
+        told = f"outputs are NaN or infinite for {broken} of {len(outputs)} noise images: look at "
+        told += "the weights and the precision; a run keeps no row of such an image"
+        console.print(f"Warning: {told}", highlight=False, soft_wrap=True)
     differences = repeatability(scorer, x).differences
     if differences:
         told = warning(backbone.name, differences)

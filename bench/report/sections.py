@@ -49,6 +49,9 @@ from bench.report.writer import citations, unverified
 from bench.storage.row_names import comparison_key, row_names
 from bench.storage.store import Run, stored_runs
 
+MOST_FINDINGS = 4
+"""Statistics whose best row is told above the table."""
+
 
 @dataclass(frozen=True)
 class EmbeddedFigure:
@@ -271,10 +274,10 @@ def _facts(rows: pd.DataFrame) -> list[str]:
 
 
 def _findings(rows: pd.DataFrame, comparison: Comparison) -> list[str]:
-    """The best rows in words, by every statistic that has a direction."""
+    """The best rows in words, by the first statistics that have a direction."""
     return [
         _finding(rows, statistic)
-        for statistic in comparison.tested
+        for statistic in comparison.tested[:MOST_FINDINGS]
         if rows[statistic.column].notna().any()
     ]
 

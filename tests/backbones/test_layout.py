@@ -110,6 +110,10 @@ def test_what_a_network_says(network, shape, expected):
 )
 def test_layers_that_know_their_channels(layer, shape, kind):
     assert LayoutReader(nn.Sequential(layer), (224, 224)).read("0", shape) == (Layout(kind), "")
+    wrong = LayoutSetting({"bchw": "bhwc", "bhwc": "bchw"}[kind])
+    found, problem = LayoutReader(nn.Sequential(layer), (224, 224), wrong).read("0", shape)
+    assert found is None
+    assert problem.endswith(f"{kind} as a {type(layer).__name__} does, and not {wrong.kind}")
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ def test_nothing_in_a_file_is_run(folder, tmp_path, monkeypatch, weights):
         ({"name": "ViT-B-33"}, "Did you mean 'ViT-B-32'"),
         ({"name": "RN50", "weights": "laion"}, "is missing: expected random, openai, yfcc15m"),
         ({"classes": ["cat"]}, "at least two class names"),
+        ({"classes": ["cat", "dog", "cat"]}, "different names, found 'cat' more than once"),
         ({"classes": "nowhere.txt"}, "cannot read 'nowhere.txt'"),
         ({"templates": ["a photo"]}, r"texts in which \{\} stands"),
         ({"templates": []}, r"texts in which \{\} stands"),
