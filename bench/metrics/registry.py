@@ -13,7 +13,7 @@ from hydra.utils import get_class
 from bench.datasets.annotation import NEEDS
 from bench.errors import BenchError, require_integer, require_known, require_settings, require_text
 from bench.metrics.baseline import make_baseline
-from bench.metrics.metric import Block, Maps, Metric
+from bench.metrics.metric import QUESTIONS, Block, Maps, Metric
 from bench.metrics.statistic import Statistic
 
 SIZE = (224, 224)
@@ -217,6 +217,7 @@ def _require_declared(key: str, metric: Metric) -> None:
         raise BenchError(f"{key}.citation: expected text, found {metric.citation!r}")
     if metric.needs:
         require_known(f"{key}.needs", metric.needs, NEEDS)
+    require_known(f"{key}.question", metric.question, QUESTIONS)
     for count in ("passes_per_map", "passes_per_image"):
         require_integer(f"{key}.{count}", getattr(metric, count)(SIZE), 0)
     require_integer(f"{key}.explanations_per_map", metric.explanations_per_map(), 0)

@@ -7,7 +7,12 @@ import pytest
 from bench.errors import BenchError
 from bench.metrics.baseline import ZeroBaseline
 from bench.metrics.insertion import Insertion
-from bench.metrics.registry import metric_from_settings, metric_settings
+from bench.metrics.registry import (
+    declaration,
+    declared_metric,
+    metric_from_settings,
+    metric_settings,
+)
 
 
 def made(target, **settings):
@@ -73,6 +78,8 @@ def test_what_cannot_be_built(tmp_path, monkeypatch, target, settings, message):
     [
         ("version", "2", "metric.mine.version: expected an integer"),
         ("citation", 2026, "metric.mine.citation: expected text"),
+        ("needs", "box", "metric.mine.needs: unknown name 'box'"),
+        ("question", "fast", "metric.mine.question: unknown name 'fast'"),
         ("statistics", None, "metric.mine.statistics: expected at least one Statistic"),
         ("statistics", ["mine"], "metric.mine.statistics: expected a Statistic, found 'mine'"),
         ("passes_per_map", lambda self, size: 1.5, "metric.mine.passes_per_map: expected"),
@@ -83,3 +90,13 @@ def test_what_a_metric_declares_of_itself(monkeypatch, attribute, value, message
     monkeypatch.setattr("toy.CenterMetric." + attribute, value)
     with pytest.raises(BenchError, match=message):
         made("toy.CenterMetric")
+
+
+def test_a_question_is_declared_where_it_is_not_the_usual_one():
+    """So that an audit is made of stored rows where the metric's code is not at hand."""
+    metric = made("toy.CenterMetric")
+    assert "question" not in declaration(metric)
+    object.__setattr__(metric, "question", "localised")
+    declared = declaration(metric)
+    stored = declared_metric("mine", metric_settings(metric), declared)
+    assert (declared["question"], stored.question) == ("localised", "localised")
