@@ -403,6 +403,10 @@ class StoredRun(Run):
         """See `Run`; those of the first call."""
         return self._rows
 
+    def image_ids(self) -> set[str]:
+        """See `Run`; those of `rows`."""
+        return set(self._rows["image_id"])
+
     @cached_property
     def _rows(self) -> pd.DataFrame:
         return super().rows()
