@@ -12,8 +12,10 @@ PACKAGE = Path(bench.__file__).parent
 
 NAMES = re.compile(
     r"(?<![A-Za-z])(insertion|deletion|mufidelity|confidence|srg|parameter_randomisation"
-    r"|random_logit|max_sensitivity)(?![A-Za-z])"
-    r"|Insertion|Deletion|MuFidelity|Confidence|SRG"
+    r"|random_logit|max_sensitivity|pointing_game|energy_in_box|mass_accuracy|rank_accuracy"
+    r"|max_box_acc|pxap|grabcut_box|average_drop|adcc|road|idsds|infidelity|effective_complexity)"
+    r"(?![A-Za-z])"
+    r"|Insertion|Deletion|MuFidelity|Confidence|SRG|PointingGame|MaxBoxAcc|PxAP|GrabCutBox"
 )
 """As words, also between underscores; and in the names of classes."""
 

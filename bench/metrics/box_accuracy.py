@@ -10,14 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.errors import BenchError, require_integer, require_known, require_number
-from bench.metrics.metric import Block, Maps, Metric
+from bench.metrics.metric import Block, Maps
 from bench.metrics.statistic import Statistic
+from bench.metrics.thresholded_boxes import ThresholdedBoxes
 
 CONTOURS = ("largest", "all")
 
 
 @dataclass(frozen=True)
-class MaxBoxAcc(Metric):
+class MaxBoxAcc(ThresholdedBoxes):
     """Share of images that a box around a map's bright part finds, at the best threshold for all.
 
     Choe et al. 2020, arXiv 2001.07437, in the form of their code: the map is scaled to 0..255 and
@@ -148,9 +149,21 @@ class MaxBoxAcc(Metric):
         best = np.stack([(counts @ of_level).max(axis=1) for of_level in hits])
         return best.mean(axis=0) / counts.sum(axis=1)
 
+    def overlaps(self, rows: pd.DataFrame) -> NDArray[np.float32]:
+        """See `ThresholdedBoxes`."""
+        return np.stack(rows[self.column].tolist()).astype(np.float32)
+
+    def box_at(
+        self, saliency_map: NDArray[np.floating], drawn: NDArray[np.float64], threshold: int
+    ) -> NDArray[np.int64]:
+        """See `ThresholdedBoxes`."""
+        found = self.boxes(saliency_map.astype(np.float64))[threshold]
+        best = box_iou(found, drawn.astype(int)).max(axis=1).argmax()
+        return np.asarray(found[best])
+
     def _found(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         """Whether each image is found (levels, n, thresholds): 1 or 0; NaN without a box."""
-        overlaps = np.stack(rows[self.column].tolist()).astype(np.float32)
+        overlaps = self.overlaps(rows)
         found = np.stack([overlaps >= np.float32(level) for level in self.iou]).astype(np.float64)
         found[:, np.isnan(overlaps).any(axis=1)] = np.nan
         return found

@@ -330,6 +330,17 @@ class Metric(ABC):
         """
         return counts @ self.values(statistic, rows, auc) / counts.sum(axis=1)
 
+    def point(self, saliency_map: NDArray[np.floating]) -> tuple[int, int] | None:
+        """The one pixel of a map that it asks about, for figures: row and column.
+
+        Args:
+            saliency_map: (H, W).
+
+        Returns:
+            None if it asks about more than one. Else its first statistic is 1 or 0.
+        """
+        return None
+
     @property
     def baselines(self) -> tuple[Baseline, ...]:
         """The baselines that it asks the network about, which are scored before any map is made."""

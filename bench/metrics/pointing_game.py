@@ -57,6 +57,11 @@ class PointingGame(Metric):
             hits.append(self.hits(pixels, divmod(place, width)))
         return {self.name: np.array(hits, np.float64)}
 
+    def point(self, saliency_map: NDArray[np.floating]) -> tuple[int, int]:
+        """See `Metric`: the highest one."""
+        row, column = divmod(int(saliency_map.argmax()), saliency_map.shape[1])
+        return row, column
+
     def hits(self, pixels: NDArray[np.bool_], point: tuple[int, int]) -> bool:
         """Whether a point lies on an object, or near it.
 

@@ -26,6 +26,7 @@ from bench.metrics.registry import (
     shipped_files,
 )
 from bench.metrics.statistic import Statistic
+from bench.metrics.thresholded_boxes import ThresholdedBoxes
 from bench.score import SCORES
 from bench.target import LABEL, Target, require_target
 
@@ -225,6 +226,15 @@ class Protocol:
         """The metrics that store a curve of replaced pixels, by name."""
         return {
             name: metric for name, metric in self.metrics.items() if isinstance(metric, PixelCurve)
+        }
+
+    @property
+    def boxes(self) -> dict[str, ThresholdedBoxes]:
+        """The metrics that draw boxes around the bright parts of maps, by name."""
+        return {
+            name: metric
+            for name, metric in self.metrics.items()
+            if isinstance(metric, ThresholdedBoxes)
         }
 
     def _metric_of(self, statistic: Statistic) -> Metric:

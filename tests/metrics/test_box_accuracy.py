@@ -52,6 +52,20 @@ def test_it_is_that_of_wsolevaluation(contours, name, wsol):
     assert 0 < np.array(correct).max() < 6 and len(np.unique(correct)) > 3
 
 
+@pytest.mark.parametrize(("contours", "name"), [("largest", "single"), ("all", "multi")])
+def test_success_and_the_boxes_behind_it(contours, name, wsol):
+    golden, block, maps = wsol
+    metric = MaxBoxAcc(contours, LEVELS, thresholds=1000)
+    rows = rows_of(metric, block, maps)
+    assert 100 * metric.success(rows, LEVELS) == pytest.approx(golden[f"{name}_acc_30_50_70"])
+    for level in LEVELS:
+        at = metric.best_threshold(rows, level)
+        for number, region in enumerate(block.regions):
+            box = metric.box_at(maps.values[number].numpy(), region.boxes, at)
+            best = box_iou(box[None], region.boxes.astype(int)).max()
+            assert np.float32(best) == metric.overlaps(rows)[number, at]
+
+
 def test_boxes_are_where_theirs_are(wsol):
     golden, block, _ = wsol
     found = np.concatenate([region.boxes.astype(int) for region in block.regions])
@@ -92,6 +106,8 @@ def test_images_without_a_box_are_left_out():
     found = MaxBoxAcc().values(MaxBoxAcc().statistics[0], rows, "")
     assert found.tolist() == pytest.approx([1, np.nan, 1], nan_ok=True)
     assert summary(MaxBoxAcc(), rows) == 1
+    assert MaxBoxAcc().has_box(rows).tolist() == [True, False, True]
+    assert MaxBoxAcc().success(rows, [0.5, 1]).tolist()[0] == 1
     nothing = rows.iloc[[1]]
     assert np.isnan(MaxBoxAcc().values(MaxBoxAcc().statistics[0], nothing, "")).all()
     assert np.isnan(summary(MaxBoxAcc(), nothing))

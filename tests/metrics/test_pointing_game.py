@@ -88,3 +88,9 @@ def test_settings():
         PointingGame(-1)
     assert "less than 15 pixels" in PointingGame().in_words("trapezoid")[0]
     assert PointingGame(0).in_words("trapezoid")[0].endswith("lies on the object.")
+
+
+def test_its_point_is_the_first_highest_one():
+    values = peak((9, 11), 3, 7)
+    values[3, 9] = values[5, 0] = 1
+    assert PointingGame().point(values) == (3, 7)
