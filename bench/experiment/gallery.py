@@ -23,6 +23,7 @@ from bench.files import set_aside
 from bench.leaderboard.comparison import comparisons, extremes
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol
+from bench.metrics.region import Region
 from bench.storage.pictures import Picture, read_picture, save_picture
 from bench.storage.store import Run
 
@@ -63,7 +64,9 @@ class PictureKeeper:
     seed: int
 
     def keep(self, folder: Path, image_ids: Collection[str]) -> None:
-        """Keeps the pictures that are not there yet; reads no other image.
+        """Keeps the pictures that are not there yet, or whose boxes are no longer those drawn.
+
+        Reads no other image; where a metric draws boxes, all that are wanted.
 
         Args:
             folder: See `bench.storage.pictures.pictures_folder`.
@@ -73,12 +76,13 @@ class PictureKeeper:
             BenchError: An image cannot be read.
         """
         for sample in self.dataset.samples:
-            if sample.image_id in image_ids and not _has_picture(folder, sample.image_id):
+            if sample.image_id in image_ids and not self._is_kept(folder, sample):
                 save_picture(folder, self.paint(sample))
 
     def paint(self, sample: Sample) -> Picture:
         """The picture of one image: all of it as the network's inputs say, turned into RGB."""
-        x = self.backbone.preprocess([sample.read()])
+        image = sample.read()
+        x = self.backbone.preprocess([image])
         inputs = Inputs(x, [sample.image_id], self.seed, self.backbone.to_input)
         names = self.dataset.class_names
         return Picture(
@@ -89,7 +93,26 @@ class PictureKeeper:
                 name: self._seen(curve.baseline(inputs).expand_as(x))
                 for name, curve in self.protocol.curves.items()
             },
+            boxes=self._boxes(sample, image) if self.protocol.boxes else None,
         )
+
+    def _is_kept(self, folder: Path, sample: Sample) -> bool:
+        """Whether a picture need not be made; a broken one is set aside."""
+        try:
+            picture = read_picture(folder, sample.image_id)
+        except BrokenFileError as error:
+            warn(set_aside(error))
+            return False
+        if picture is None or not self.protocol.boxes:
+            return picture is not None
+        # Without a metric of the protocol itself that reads them, the folder does not depend on
+        # what is annotated: it may have changed since.
+        boxes = self._boxes(sample, sample.read())
+        return picture.boxes is not None and np.array_equal(picture.boxes, boxes)
+
+    def _boxes(self, sample: Sample, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """What is marked in an image, in pixels of the network's input (N, 4)."""
+        return Region(sample.annotation, image.shape[:2], self.backbone.preprocessing).boxes
 
     def _seen(self, x: Tensor) -> NDArray[np.uint8]:
         """RGB (H, W, 3) of an input (1, C, H, W)."""
@@ -174,12 +197,3 @@ class MapKeeper:
             images=[image],
             seed=self.seed,
         )
-
-
-def _has_picture(folder: Path, image_id: str) -> bool:
-    """Whether it need not be made; a broken one is set aside."""
-    try:
-        return read_picture(folder, image_id) is not None
-    except BrokenFileError as error:
-        warn(set_aside(error))
-        return False

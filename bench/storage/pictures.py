@@ -21,6 +21,7 @@ from bench.files import DAMAGED, file_name, read_whole, write_atomically
 
 _BASELINE = "baseline of "
 """How the arrays' names begin in a file."""
+_BOXES = "boxes"
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,16 @@ class Picture:
         photo: (H, W, 3) RGB uint8 at the size of the network's input.
         label: The target's name, or its number.
         baselines: By metric, (H, W, 3) RGB uint8: what removed pixels are.
+        boxes: (N, 4) float64, what people marked in it: left, top, right and bottom in pixels of
+            the photo, right and bottom behind the last ones. None: that was not kept, as where no
+            metric draws boxes, and in files from before there were such metrics.
     """
 
     image_id: str
     photo: NDArray[np.uint8]
     label: str
     baselines: Mapping[str, NDArray[np.uint8]]
+    boxes: NDArray[np.float64] | None = None
 
 
 def save_picture(folder: Path, picture: Picture) -> None:
@@ -49,6 +54,8 @@ def save_picture(folder: Path, picture: Picture) -> None:
         "photo": picture.photo,
         **{_BASELINE + name: pixels for name, pixels in picture.baselines.items()},
     }
+    if picture.boxes is not None:
+        arrays[_BOXES] = picture.boxes
     np.savez_compressed(buffer, **arrays)
     write_atomically(_path(folder, picture.image_id), buffer.getvalue())
 
@@ -82,6 +89,7 @@ def read_picture(folder: Path, image_id: str) -> Picture | None:
                 for key in arrays
                 if key.startswith(_BASELINE)
             }
+            boxes = arrays.get(_BOXES)
     except DAMAGED as error:
         raise BrokenFileError(path, str(error) or type(error).__name__) from None
     shape = photo.shape
@@ -91,7 +99,9 @@ def read_picture(folder: Path, image_id: str) -> Picture | None:
         pixels.shape != shape or pixels.dtype != np.uint8 for pixels in (photo, *baselines.values())
     ):
         raise BrokenFileError(path, "expected pictures of one size, 8 bits a channel")
-    return Picture(photo=photo, **texts, baselines=baselines)
+    if boxes is not None and (boxes.shape[1:] != (4,) or boxes.dtype != np.float64):
+        raise BrokenFileError(path, "expected boxes of four float64 each")
+    return Picture(photo=photo, **texts, baselines=baselines, boxes=boxes)
 
 
 def pictures_folder(results_dir: Path, title: str, key: str) -> Path:

@@ -202,3 +202,32 @@ def test_noise_is_that_of_the_curves(bench, noise):
     row = comparison.rows["random"].set_index("image_id").loc[PHOTOS[0]]
     score = backbone.outputs(x).softmax(1)[0, row["target"]]
     assert float(score) == pytest.approx(row["insertion_curve"][0], abs=1e-3)
+
+
+@pytest.fixture
+def boxed(toy_conf, image_folder):
+    """Settings of a run on images of which some have boxes."""
+    path = image_folder.parent / "boxes.csv"
+
+    def settings(*lines):
+        path.write_text("\n".join(["image_id,x,y,width,height", *lines, ""]))
+        return [f"dataset.boxes={path}", "method=[random,center]", "gallery=2"]
+
+    return settings
+
+
+def test_boxes_follow_the_photo_into_the_picture(bench, boxed):
+    arguments = boxed(f"{PHOTOS[0]},0,0,20,15")  # of 41 x 30 pixels
+    assert bench(*arguments)[0] == 0
+    assert all(picture.boxes is None for picture in pictures(compared()).values())
+    added = [*arguments, "+metric=max_box_acc"]
+    code, _, err = bench(*added)
+    assert code == 0, err
+    found = pictures(compared())
+    assert found[PHOTOS[0]].boxes == pytest.approx(np.array([[0, 0, 20 / 41 * 23, 15 / 30 * 23]]))
+    assert found[PHOTOS[1]].boxes.shape == (0, 4)
+    before = files("results/pictures")
+    bench(*added)
+    assert files("results/pictures") == before
+    bench(*boxed(f"{PHOTOS[0]},0,0,41,15"), "+metric=max_box_acc")
+    assert pictures(compared())[PHOTOS[0]].boxes[0, 2] == 23
