@@ -1,5 +1,6 @@
 """Figures of leaderboards, as `matplotlib` objects and as PNG and SVG."""
 
+from bench.report.figures.boxes import draw_boxes, draw_success
 from bench.report.figures.captioned import (
     CaptionedFigure,
     diagrams,
@@ -19,6 +20,7 @@ __all__ = [
     "CaptionedFigure",
     "diagrams",
     "draw_agreement",
+    "draw_boxes",
     "draw_contact_sheet",
     "draw_cost",
     "draw_critical_difference",
@@ -28,6 +30,7 @@ __all__ = [
     "draw_maps",
     "draw_ranks",
     "draw_scatter",
+    "draw_success",
     "photographs",
     "ranks_over_benchmarks",
     "to_jpeg",

@@ -9,12 +9,18 @@ from matplotlib.figure import Figure
 from bench.leaderboard.comparison import Comparison, extremes
 from bench.leaderboard.robustness import shared_statistics
 from bench.leaderboard.significance import Significance, significance
+from bench.report.figures.boxes import (
+    draw_boxes,
+    draw_success,
+    level_shown,
+    pointing_metric,
+)
 from bench.report.figures.cost import Measure, draw_cost
 from bench.report.figures.critical_difference import draw_critical_difference
 from bench.report.figures.curves import draw_curves
 from bench.report.figures.distributions import draw_distributions
 from bench.report.figures.heatmaps import draw_ranks
-from bench.report.figures.maps import draw_examples, draw_maps
+from bench.report.figures.maps import draw_examples, draw_maps, drawn_curves
 from bench.report.figures.scatter import draw_scatter
 from bench.storage.pictures import Picture, load_picture, pictures_folder
 
@@ -61,6 +67,8 @@ def diagrams(
     has_many_images = len(comparison.image_ids) > 1
     if comparison.protocol.curves:
         yield _curves(comparison)
+    if _boxed(comparison):
+        yield _success(comparison)
     if has_many_images and comparison.statistics:
         yield CaptionedFigure(
             "distributions",
@@ -79,6 +87,37 @@ def _curves(comparison: Comparison) -> CaptionedFigure:
     if len(comparison.image_ids) > 1:
         caption += " Bands are pointwise 95 % intervals of the mean (Student's t)."
     return CaptionedFigure("curves", "Mean curves", caption, draw_curves(comparison))
+
+
+def _success(comparison: Comparison) -> CaptionedFigure:
+    lacking = len(comparison.image_ids) - len(_boxed(comparison))
+    caption = (
+        "Share of images whose object is found against the IoU that a map's box must have with a "
+        "drawn one, each at the threshold that is best for all images. Dotted lines are the IoU "
+        "that tables show."
+    )
+    return CaptionedFigure(
+        "success",
+        "Success against IoU",
+        caption + _without_box(lacking, "image"),
+        draw_success(comparison),
+    )
+
+
+def _boxed(comparison: Comparison) -> list[str]:
+    """The images in which someone drew a box, where a metric asks for boxes."""
+    rows = next(iter(comparison.rows.values()))
+    for metric in comparison.protocol.boxes.values():
+        return [str(image_id) for image_id in rows["image_id"][metric.has_box(rows)]]
+    return []
+
+
+def _without_box(count: int, what: str) -> str:
+    """A sentence on images that are left out; none where there are none."""
+    if not count:
+        return ""
+    several = count > 1
+    return f" {count} {what}{'s' * several} without a box {'are' if several else 'is'} left out."
 
 
 def _of_methods(
@@ -136,17 +175,54 @@ def photographs(comparison: Comparison, results_dir: Path) -> Iterator[Captioned
             draw_maps(comparison, _overview(comparison, pictures)),
             _PHOTOS_DPI,
         )
+    yield from _boxes(comparison, pictures)
     for method in comparison.runs:
         images = extremes(comparison, method)
         if method not in comparison.controls and pictures.keys() & set(images.values()):
+            caption = (
+                f"Images on which {comparison.protocol.quality_in_words} is highest, in the middle "
+                "and lowest."
+            )
+            if drawn_curves(comparison, pictures):
+                caption += " Under each picture stands the score that the curve has there."
             yield CaptionedFigure(
                 f"gallery_{comparison.runs[method].folder.name}",
                 f"{method}: best, typical and worst image",
-                f"Images on which {comparison.protocol.quality_in_words} is highest, in the middle "
-                "and lowest. Under each picture stands the score that the curve has there.",
+                caption,
                 draw_examples(comparison, method, images, pictures),
                 _PHOTOS_DPI,
             )
+
+
+def _boxes(comparison: Comparison, pictures: Mapping[str, Picture]) -> Iterator[CaptionedFigure]:
+    """Photos with boxes, a figure for each metric that draws some."""
+    boxed = set(_boxed(comparison))
+    kept = {
+        image_id: picture
+        for image_id, picture in pictures.items()
+        if image_id in boxed and picture.boxes is not None and len(picture.boxes)
+    }
+    lacking = _without_box(len(pictures.keys() - boxed), "kept image")
+    pointing = pointing_metric(comparison)
+    for name, metric in comparison.protocol.boxes.items() if kept else ():
+        caption = (
+            "Boxes that people drew (solid) and the one of each map's that overlaps them most "
+            "(dashed), at the threshold that is best for all images. A hit has an IoU of "
+            f"{level_shown(metric):g} at least."
+        )
+        if pointing is not None:
+            words = " ".join(pointing.in_words(comparison.rule))
+            caption += f" The cross is the map's point, a hit or a miss by itself: {words}"
+        shown = _overview(comparison, kept)
+        if len(shown) < len(kept):
+            caption += f" {len(shown)} of {len(kept)} kept images are shown."
+        yield CaptionedFigure(
+            f"boxes_{name}",
+            f"{metric.statistics[0].title}: boxes",
+            caption + lacking,
+            draw_boxes(comparison, name, shown),
+            _PHOTOS_DPI,
+        )
 
 
 def ranks_over_benchmarks(comparisons: Sequence[Comparison]) -> Iterator[CaptionedFigure]:

@@ -39,7 +39,7 @@ _STYLES: tuple[dict[str, Any], ...] = (
     {"color": COLOURS[3], "linestyle": ":", "marker": "D"},
 )
 """Of the curves of an image, in the order of the protocol."""
-_TILE, _STEP, _GAP = 1.05, 0.8, 0.05
+TILE, _STEP, GAP = 1.05, 0.8, 0.05
 """Inches; the sides of pictures of the overview and of examples, and what is between them."""
 _STEP_LINE = _STEP + 0.36
 """Inches; the height of a line of pictures with what is written about them."""
@@ -57,14 +57,14 @@ def draw_maps(comparison: Comparison, pictures: Sequence[Picture]) -> Figure:
         comparison: Whose maps; the place of one that was not kept says so.
         pictures: A row each.
     """
-    heads = ["photo", *("\n".join(_wrapped(method)) for method in comparison.runs)]
+    heads = ["photo", *("\n".join(wrapped(method)) for method in comparison.runs)]
     top = 0.14 * max(head.count("\n") + 1 for head in heads) + 0.06
-    step = _TILE + _GAP
-    figure = placed_figure(top + step * len(pictures), _GAP + step * len(heads))
+    step = TILE + GAP
+    figure = placed_figure(top + step * len(pictures), GAP + step * len(heads))
     for line, picture in enumerate(pictures):
         for column, run in enumerate([None, *comparison.runs.values()]):
-            left = _GAP + step * column
-            axes = _add_tile(figure, left, top + step * line, _TILE)
+            left = GAP + step * column
+            axes = add_tile(figure, left, top + step * line, TILE)
             if run is None:
                 axes.imshow(picture.photo)
             else:
@@ -90,8 +90,11 @@ def draw_examples(
         method: A key of its `runs`.
         images: What an image is (`best`, `typical`, `worst`) -> its id.
         pictures: By image id. Where one, or its map, was not kept, there are the curves alone.
+            Of a protocol without curves, photos and maps stand alone.
     """
-    drawn = _drawn_curves(comparison, pictures)
+    drawn = drawn_curves(comparison, pictures)
+    if not drawn:
+        return _draw_pairs(comparison, method, images, pictures)
     block = max(2, len(drawn)) * _STEP_LINE + 0.25
     figure = placed_figure(0.3 + block * len(images))
     height = figure.get_figheight()
@@ -105,14 +108,62 @@ def draw_examples(
         heading = f"{what}: {shown(image_id, 60)}"
         if picture is not None:
             heading += f" ({shown(label_in_words(picture.label, image_id, comparison), 40)})"
-        figure.text(_GAP / WIDTH, 1 - top / height, heading, va="top")
+        figure.text(GAP / WIDTH, 1 - top / height, heading, va="top")
         example = _Example(comparison, method, image_id, picture, drawn)
         panels.append(example.draw(figure, top + 0.32, block - 0.65))
     _share_limits(panels)
     return figure
 
 
-def _drawn_curves(
+def _draw_pairs(
+    comparison: Comparison,
+    method: str,
+    images: Mapping[str, str],
+    pictures: Mapping[str, Picture],
+) -> Figure:
+    """As `draw_examples`, without curves: a photo beside its map for each image."""
+    top, across = 0.3 + 0.14 * 3 + 0.16, WIDTH / len(images)
+    figure = placed_figure(top + TILE + GAP)
+    height = figure.get_figheight()
+    figure.text(
+        0.5, 1 - 0.06 / height, shown(method, 80),
+        ha="center", va="top", size=FONT + 1, weight="bold",
+    )  # fmt: skip
+    letters = int((across - GAP) / letters_wide("m"))
+    for number, (what, image_id) in enumerate(images.items()):
+        picture, left = pictures.get(image_id), GAP + across * number
+        lines = [what, shown(image_id, letters)]
+        if picture is not None:
+            lines.append(shown(label_in_words(picture.label, image_id, comparison), letters))
+        figure.text(left / WIDTH, 1 - 0.3 / height, "\n".join(lines), va="top")
+        photo, over = (add_tile(figure, left + (TILE + GAP) * i, top, TILE) for i in (0, 1))
+        _draw_pair(photo, over, picture, _kept_map(comparison, method, picture))
+    return figure
+
+
+def _kept_map(
+    comparison: Comparison, method: str, picture: Picture | None
+) -> NDArray[np.float32] | None:
+    if picture is None:
+        return None
+    return comparison.runs[method].load_map(picture.image_id, picture.photo.shape[:2])
+
+
+def _draw_pair(
+    photo: Axes, over: Axes, picture: Picture | None, saliency_map: NDArray[np.float32] | None
+) -> None:
+    """Draws a photo and its map, or says what was not kept."""
+    photo.set_title("photo", fontsize=FONT - 1, pad=2)
+    over.set_title("map", fontsize=FONT - 1, pad=2)
+    if picture is None:
+        tell_lack(photo)
+        tell_lack(over)
+        return
+    photo.imshow(picture.photo)
+    _draw_map(over, picture, saliency_map)
+
+
+def drawn_curves(
     comparison: Comparison, pictures: Mapping[str, Picture]
 ) -> dict[str, dict[str, Any]]:
     """The curves whose baselines are known from the pictures, each with its style."""
@@ -145,13 +196,13 @@ def draw_contact_sheet(images: Mapping[str, NDArray[np.uint8]], columns: int = 8
     return figure
 
 
-def _wrapped(name: str) -> list[str]:
+def wrapped(name: str) -> list[str]:
     """A name in lines as wide as a picture; they may break after an underscore."""
-    lines = wrap(shown(name).replace("_", "_ "), width=int(_TILE / letters_wide("m")))
+    lines = wrap(shown(name).replace("_", "_ "), width=int(TILE / letters_wide("m")))
     return [line.replace("_ ", "_") for line in lines] or [""]
 
 
-def _add_tile(figure: Figure, left: float, top: float, side: float) -> Axes:
+def add_tile(figure: Figure, left: float, top: float, side: float) -> Axes:
     """A place for a picture, without frame and ticks."""
     axes = add_panel(figure, left, top, side, side)
     axes.set(xticks=[], yticks=[])
@@ -161,7 +212,7 @@ def _add_tile(figure: Figure, left: float, top: float, side: float) -> Axes:
 
 def _draw_map(axes: Axes, picture: Picture, saliency_map: NDArray[np.float32] | None) -> None:
     if saliency_map is None:
-        _tell_lack(axes)
+        tell_lack(axes)
         return
     axes.imshow(_overlay(picture.photo, saliency_map))
 
@@ -174,7 +225,8 @@ def _overlay(photo: NDArray[np.uint8], saliency_map: NDArray[np.float32]) -> NDA
     return (0.25 * grey + 0.75 * (255 * _COLOURS)[levels]).astype(np.uint8)
 
 
-def _tell_lack(axes: Axes) -> None:
+def tell_lack(axes: Axes) -> None:
+    """Says in the place of a picture that there is none."""
     axes.text(
         0.5, 0.5, "not kept", transform=axes.transAxes, ha="center", va="center", color=CONTROL
     )
@@ -229,12 +281,9 @@ class _Example:
         Returns:
             The panel of the curves.
         """
-        saliency_map = None
-        if self.picture is not None:
-            size = self.picture.photo.shape[:2]
-            saliency_map = self.comparison.runs[self.method].load_map(self.image_id, size)
+        saliency_map = _kept_map(self.comparison, self.method, self.picture)
         self._draw_photo(figure, top, saliency_map)
-        left = _GAP + (_STEP + _GAP) * (1 + len(_SHARES)) + 0.1
+        left = GAP + (_STEP + GAP) * (1 + len(_SHARES)) + 0.1
         panel = add_panel(figure, left, top, WIDTH - left - _TICKS, height)
         for line, name in enumerate(self.curves):
             steps = self._draw_curve(panel, name)
@@ -246,15 +295,8 @@ class _Example:
     def _draw_photo(
         self, figure: Figure, top: float, saliency_map: NDArray[np.float32] | None
     ) -> None:
-        photo, over = (_add_tile(figure, _GAP, top + _STEP_LINE * line, _STEP) for line in (0, 1))
-        photo.set_title("photo", fontsize=FONT - 1, pad=2)
-        over.set_title("map", fontsize=FONT - 1, pad=2)
-        if self.picture is None:
-            _tell_lack(photo)
-            _tell_lack(over)
-            return
-        photo.imshow(self.picture.photo)
-        _draw_map(over, self.picture, saliency_map)
+        photo, over = (add_tile(figure, GAP, top + _STEP_LINE * line, _STEP) for line in (0, 1))
+        _draw_pair(photo, over, self.picture, saliency_map)
 
     def _curve(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Scores along a curve, and the share of the pixels at each of its points."""
@@ -285,7 +327,7 @@ class _Example:
         photos = step_pictures(self.picture, saliency_map, protocol, name, steps)
         pixels_are = self.comparison.protocol.curves[name].pixels_are
         for place, (step, photo) in enumerate(zip(steps, photos, strict=True), start=1):
-            axes = _add_tile(figure, _GAP + (_STEP + _GAP) * place, top, _STEP)
+            axes = add_tile(figure, GAP + (_STEP + GAP) * place, top, _STEP)
             axes.imshow(photo)
             axes.set_title(f"{share[step]:.0%} {pixels_are}", fontsize=FONT - 1, pad=2)
             axes.set_xlabel(f"{scores[step]:.3f}", labelpad=2)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from compared import comparison, drawn_curves
+from localised import localised
 
 from bench.errors import BenchWarning
 from bench.report.figures.captioned import diagrams, photographs, ranks_over_benchmarks
@@ -78,3 +79,43 @@ def test_a_broken_map_is_told(tmp_path):
     with pytest.warns(BenchWarning, match=f"{path.name}' is broken"):
         figure = next(photographs(one, tmp_path)).figure
     assert "not kept" in [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def of_boxes(tmp_path, count=12, **changes):
+    """Of m; the last two images have no box, and the pictures of all were kept."""
+    overlaps = np.linspace(0, 1, 3 * count).reshape(count, 3)
+    overlaps[-2:] = np.nan
+    images = [chr(ord("a") + number) for number in range(count)]
+    maps = {"m": dict.fromkeys(images, MAP)}
+    one = localised(tmp_path, {"m": overlaps}, pointed={"m": [1] * count}, maps=maps)
+    folder, photo = pictures_folder(tmp_path, one.title, one.key), np.zeros((4, 4, 3), np.uint8)
+    for image_id in images:
+        boxes = np.array([[0.0, 0, 2, 3]] * (image_id in images[:-2])).reshape(-1, 4)
+        kept = {"boxes": boxes} | changes
+        save_picture(folder, Picture(image_id, photo, "0", {}, **kept))
+    return one
+
+
+def test_boxes_of_a_protocol_without_curves(tmp_path):
+    one = of_boxes(tmp_path)
+    success = next(diagrams(one))
+    assert success.name == "success"
+    assert success.caption.endswith(" 2 images without a box are left out.")
+    _, boxes, gallery = photographs(one, tmp_path)
+    assert boxes.name == "boxes_max_box_acc"
+    assert len(boxes.figure.axes) == 2 * 8
+    assert "IoU of 0.5 at least. The cross is the map's point" in boxes.caption
+    assert boxes.caption.endswith(
+        "8 of 10 kept images are shown. 2 kept images without a box are left out."
+    )
+    assert gallery.caption.endswith("and lowest.")
+
+
+def test_folders_without_boxes_have_no_such_figure(tmp_path):
+    """As those from before pictures had any."""
+    one = of_boxes(tmp_path, boxes=None)
+    assert [figure.name.partition("_")[0] for figure in photographs(one, tmp_path)] == [
+        "maps", "gallery",
+    ]  # fmt: skip
+    nothing = localised(tmp_path / "nothing", {"m": np.full((2, 3), np.nan)})
+    assert "success" not in names(diagrams(nothing))

@@ -1,12 +1,16 @@
 """Nothing that a figure draws or writes is cut off, whatever the numbers are."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
 from compared import INSERTION, comparison
+from localised import localised
 
 from bench.leaderboard.significance import Significance, significance
 from bench.report.figures import (
+    draw_boxes,
     draw_cost,
     draw_critical_difference,
     draw_curves,
@@ -15,6 +19,7 @@ from bench.report.figures import (
     draw_maps,
     draw_ranks,
     draw_scatter,
+    draw_success,
 )
 from bench.storage.pictures import Picture
 
@@ -125,6 +130,25 @@ def test_a_gallery_has_one_scale_that_holds_all_curves(tmp_path):
     assert low < -3
     assert high > 9
     assert not lines_outside(figure)
+
+
+@pytest.mark.parametrize("count", [1, 3, 11])
+def test_boxes_and_success(count, tmp_path):
+    methods = [f"a_method_of_a_long_name_{number}" for number in range(count)]
+    overlaps = {method: DRAWS.uniform(size=(2, 5)) for method in methods}
+    maps = {method: {"a": DRAWS.random((8, 8), np.float32)} for method in methods}
+    pointed = {method: [0, 1] for method in methods}
+    one = localised(tmp_path, overlaps, pointed=pointed, maps=maps)
+    picture = Picture("a", PHOTO, "a bird of a long name", {}, np.array([[2.0, 2, 6, 7]]))
+    grid = draw_boxes(one, "max_box_acc", [picture])
+    for figure in (grid, draw_success(one)):
+        figure.draw_without_rendering()
+        assert not lines_outside(figure)
+        assert not texts_outside(figure)
+    labels = [axes.xaxis.label.get_window_extent() for axes in grid.axes]
+    assert all(left.x1 < right.x0 for left, right in pairwise(labels))
+    (key,) = grid.legends
+    assert min(box.y0 for box in labels) >= key.get_window_extent().y1
 
 
 @pytest.mark.parametrize(

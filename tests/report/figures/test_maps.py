@@ -1,7 +1,10 @@
+import warnings
+
 import cv2
 import numpy as np
 import pytest
 from compared import comparison, drawn_curves
+from localised import localised
 
 from bench.report.figures.maps import draw_contact_sheet, draw_examples, draw_maps
 from bench.report.figures.style import to_png
@@ -9,6 +12,7 @@ from bench.report.steps import step_pictures
 from bench.storage.pictures import Picture
 
 MAP = np.exp(np.arange(16, dtype=np.float32)).reshape(4, 4)
+PHOTO = np.full((4, 4, 3), 200, np.uint8)
 
 
 def picture(image_id, level=200):
@@ -127,3 +131,19 @@ def test_a_contact_sheet_shows_every_image_under_its_title():
 def test_a_contact_sheet_is_a_png():
     image = to_png(draw_contact_sheet({"$1$ {": np.zeros((2, 2, 3), np.uint8)}), dpi=100)
     assert cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR).shape[1] == 1200
+
+
+def test_a_gallery_without_curves_is_photos_beside_maps(tmp_path):
+    overlaps = {"m": np.array([[0.9], [0.5], [0.2]])}
+    one = localised(tmp_path, overlaps, maps={"m": {"a": MAP}})
+    pictures = {image_id: Picture(image_id, PHOTO, "bird", {}) for image_id in "ab"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = draw_examples(one, "m", {"best": "a", "typical": "b", "worst": "c"}, pictures)
+    assert titles(figure) == ["photo", "map"] * 3
+    assert [len(axes.images) for axes in figure.axes] == [1, 1, 1, 0, 0, 0]
+    assert not any(axes.lines for axes in figure.axes)
+    lacking = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert lacking == ["not kept"] * 3
+    headings = [text.get_text() for text in figure.texts]
+    assert headings == ["m", "best\na\nbird", "typical\nb\nbird", "worst\nc"]
