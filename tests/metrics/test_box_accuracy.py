@@ -60,9 +60,9 @@ def test_success_and_the_boxes_behind_it(contours, name, wsol):
     assert 100 * metric.success(rows, LEVELS) == pytest.approx(golden[f"{name}_acc_30_50_70"])
     for level in LEVELS:
         at = metric.best_threshold(rows, level)
-        for number, region in enumerate(block.regions):
-            box = metric.box_at(maps.values[number].numpy(), region.boxes, at)
-            best = box_iou(box[None], region.boxes.astype(int)).max()
+        for number, marked in enumerate(block.regions):
+            box = metric.box_at(maps.values[number].numpy(), marked.boxes, at)
+            best = box_iou(box[None], marked.boxes.astype(int)).max()
             assert np.float32(best) == metric.overlaps(rows)[number, at]
 
 
