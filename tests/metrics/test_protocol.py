@@ -31,6 +31,7 @@ ZERO = {"baseline": {"kind": "zero"}}
 
 # A shipped protocol never changes. If one of these hashes does, the change needs a new name.
 FROZEN = {
+    "localisation": "b034123caa7bd5c7",
     "log_probability-10-zero": "947a40c70bde4e0c",
     "logit-10-zero": "1ffc73f26e774700",
     "probability-10-black": "4da2074c74cfdfeb",

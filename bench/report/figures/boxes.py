@@ -183,7 +183,7 @@ class _Grid:
         point = None if self.pointing is None else self.pointing.point(saliency_map)
         if point is not None:
             row, column = point
-            axes.plot(column, row, **_POINT, clip_on=False)
+            axes.plot(column, row, **_POINT)
             words.append(f"point: {_verdict(self._is_pointed_at(method, picture))}")
         axes.set_xlabel("\n".join(words), labelpad=2, fontsize=FONT - 1)
 
