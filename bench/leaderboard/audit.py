@@ -14,6 +14,10 @@ from bench.metrics.statistic import Statistic
 AGAINST_CONTROLS = ("Beats the controls", "Is it better than maps that know nothing?")
 YES, PARTLY, NO, TOLD = "yes", "partly", "no", "see the numbers"
 
+FEWEST_IMAGES = 6
+"""With fewer, Wilcoxon's test cannot tell a method from a control: its least p, when all images
+agree, is 2 / 2^n."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -37,12 +41,15 @@ class Finding:
 
     @property
     def passes(self) -> bool | None:
-        """Whether it speaks for the method; None: it says nothing for or against."""
+        """Whether it speaks for the method; None: it says nothing for or against.
+
+        Against controls, fewer than `FEWEST_IMAGES` images say nothing.
+        """
         if not self.images:
             return None
         if self.statistic.warns_above is not None:
             return self.mean <= self.statistic.warns_above
-        if not self.is_against_controls:
+        if not self.is_against_controls or self.has_too_few_images:
             return None
         return not (self.behind or self.close)
 
@@ -52,6 +59,11 @@ class Finding:
         statistic = self.statistic
         has_direction = statistic.higher_is_better is not None and statistic.controls_tell
         return has_direction and bool(self.controls) and self.images > 0
+
+    @property
+    def has_too_few_images(self) -> bool:
+        """Whether controls were to be beaten on so few images that it cannot be told."""
+        return self.is_against_controls and self.images < FEWEST_IMAGES
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.leaderboard.audit import AGAINST_CONTROLS, Answer, Finding, audit
+from bench.leaderboard.audit import AGAINST_CONTROLS, FEWEST_IMAGES, Answer, Finding, audit
 from bench.leaderboard.columns import arrow
 from bench.leaderboard.comparison import Comparison
 from bench.report.tables.markdown import markdown
@@ -74,8 +74,10 @@ def _in_words(answer: Answer) -> AnswerInWords:
 
 
 def _summary(answer: Answer) -> str:
-    against = [finding for finding in answer.findings if finding.is_against_controls]
-    bounded = [finding for finding in answer.findings if finding.statistic.warns_above is not None]
+    judged = [finding for finding in answer.findings if finding.passes is not None]
+    against = [finding for finding in judged if finding.is_against_controls]
+    bounded = [finding for finding in judged if finding.statistic.warns_above is not None]
+    too_few = sum(finding.has_too_few_images for finding in answer.findings)
     told = []
     if against:
         count = sum(finding.passes is True for finding in against)
@@ -88,6 +90,11 @@ def _summary(answer: Answer) -> str:
     if bounded:
         kept = sum(finding.passes is True for finding in bounded)
         told.append(f"It keeps to the bound on {kept} of {len(bounded)}.")
+    if too_few:
+        told.append(
+            f"On {too_few} measure{'s'[: too_few != 1]} fewer than {FEWEST_IMAGES} images cannot "
+            "tell it from the controls."
+        )
     return " ".join(told)
 
 

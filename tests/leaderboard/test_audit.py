@@ -125,6 +125,27 @@ def test_images_without_a_value_are_left_out_of_both_sides():
     assert finding.mean == pytest.approx((0.6 + RISING[3:]).mean())
 
 
+@pytest.mark.parametrize(("images", "verdict"), [(1, TOLD), (5, TOLD), (6, YES)])
+def test_few_images_say_nothing_for_or_against(images, verdict):
+    """However much better it is on each of them, and however much worse."""
+    for lead in (0.1, -0.1):
+        hits = np.where(np.arange(8) < images, 0.5 + lead + np.sign(lead) * RISING, np.nan)
+        compared, found = answers(hits=hits)
+        expected = NO if verdict == YES and lead < 0 else verdict
+        assert found["Localised"].verdict == expected
+        assert len(found["Beats the controls"].findings) == 3
+        said = {answer.title: answer.summary for answer in audit_in_words(compared)["mine"]}
+        few = "On 1 measure fewer than 6 images cannot tell it from the controls."
+        assert (said["Localised"] == few) == (verdict == TOLD)
+
+
+def test_a_bound_without_a_value_is_not_broken():
+    compared, found = answers(alike=np.nan)
+    assert found["Depends on the network"].verdict == TOLD
+    said = {answer.title: answer.summary for answer in audit_in_words(compared)["mine"]}
+    assert said["Depends on the network"] == ""
+
+
 def test_nothing_to_answer():
     values = {"drop": {"mine": 0.5, "random": 0.5}}
     assert not is_audited(comparison(METRICS[:1], values, {"random": None}))
