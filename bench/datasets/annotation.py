@@ -80,6 +80,8 @@ class Annotation:
             return hashlib.sha256(b"boxes" + np.ascontiguousarray(self.boxes).tobytes()).digest()
         mask = self.mask(size)
         content = str(mask.shape).encode() + np.packbits(mask).tobytes()
+        if need == "region" and not mask.any():  # boxes are read where a mask marks nothing
+            content += np.ascontiguousarray(self.boxes).tobytes()
         return hashlib.sha256(b"mask" + content).digest()
 
     def outside(self, size: Size) -> tuple[int, int]:

@@ -110,12 +110,24 @@ def annotated(
         problems = Problems(f"dataset.boxes: '{boxes}'")
         marks = read_boxes(boxes, problems)
         problems.raise_any()
+        _require_pixels(boxes, marks)
         samples, note = with_marks(samples, names, marks, f"'{boxes}'", class_names)
         notes.append(note)
     if masks is not None:
         samples, note = with_masks(samples, names, Path(masks).expanduser(), mask_above)
         notes.append(note)
     return list(samples), notes
+
+
+def _require_pixels(place: str, marks: Sequence[Mark]) -> None:
+    """Refuses boxes that are shares of the image: each would be a speck in its corner."""
+    edges = np.array([mark.box for mark in marks if mark.box is not None])
+    if edges.size and edges.max() <= 1 and (edges % 1).any():
+        raise BenchError(
+            f"dataset.boxes: '{place}' has boxes in shares of the image, 0..1 "
+            f"({marks[0].source}): expected pixels of the photo; multiply them by its width and "
+            "height"
+        )
 
 
 def read_boxes(place: str, problems: Problems) -> list[Mark]:
@@ -185,6 +197,8 @@ def read_coco(path: Path, problems: Problems) -> list[Mark]:
     try:
         content = json.loads(_read_text(path))
         images = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        if len(images) < len(content["images"]):
+            problems.add("images with the id of another one", _repeated(content["images"]))
         found = content.get("categories", ())
         categories = {category["id"]: str(category["name"]) for category in found}
         annotations = [dict(annotation) for annotation in content["annotations"]]
@@ -209,6 +223,12 @@ def read_coco(path: Path, problems: Problems) -> list[Mark]:
         if box is not None or outlines is not None:
             marks.append(Mark(image, source, box, category, outlines))
     return marks
+
+
+def _repeated(images: Sequence[dict[str, Any]]) -> str:
+    """The first id that two images have."""
+    ids = [image["id"] for image in images]
+    return f"id {next(each for each in ids if ids.count(each) > 1)!r}"
 
 
 def read_voc_folder(folder: Path, problems: Problems) -> list[Mark]:

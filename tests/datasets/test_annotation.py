@@ -39,6 +39,16 @@ def test_its_hash_is_over_what_is_read():
     assert boxes.digest("boxes", (7, 9)) != Annotation(BOXES + 1).digest("boxes", (7, 9))
 
 
+def test_boxes_count_where_a_mask_marks_nothing():
+    """Metrics that read a region then read the boxes."""
+    nothing = [Annotation(boxes, lambda size: np.zeros(size, bool)) for boxes in (BOXES, BOXES + 1)]
+    regions, masks = (
+        [each.digest(need, (7, 9)) for each in nothing] for need in ("region", "mask")
+    )
+    assert regions[0] != regions[1]
+    assert masks[0] == masks[1]
+
+
 def test_boxes_outside():
     boxes = [[0, 0, 9, 7], [9, 0, 12, 3], [-3, 0, 0, 3], [-1, 2, 3, 8], [0, 7, 2, 9]]
     assert Annotation(np.array(boxes, float)).outside((7, 9)) == (3, 1)

@@ -123,6 +123,26 @@ def test_xml_that_is_refused(tmp_path):
     )
 
 
+def test_boxes_in_shares_of_the_image(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("dog/a.jpg,0,0,1,1\ndog/b.jpeg,0.1,0.2,0.5,0.5\n")
+    with pytest.raises(BenchError, match=r"boxes\.csv' has boxes in shares .* expected pixels"):
+        annotated(SAMPLES, boxes=str(path))
+    path.write_text("dog/a.jpg,0,0,1,1\n")  # a pixel
+    assert boxes_of(annotated(SAMPLES, boxes=str(path))[0]) == {"dog/a.jpg": [[0, 0, 1, 1]]}
+    path.write_text("dog/a.jpg,0.1,0.2,0.5,0.5\ndog/a.jpg,0,0,3,1\n")
+    assert len(annotated(SAMPLES, boxes=str(path))[0][0].annotation.boxes) == 2
+
+
+def test_coco_with_two_images_of_one_id(tmp_path):
+    path = tmp_path / "a.json"
+    images = [{"id": i, "file_name": name} for i, name in zip((4, 5, 4, 6), NAMES, strict=True)]
+    annotations = [{"image_id": 4, "bbox": [1, 2, 3, 4]}]
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    _, problems = read(read_coco, path)
+    assert problems == ["images with the id of another one (1): id 4"]
+
+
 def coco(path, *annotations, categories=()):
     images = [{"id": i, "file_name": name} for i, name in enumerate(NAMES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
