@@ -124,6 +124,22 @@ class Dark(Method):
         return batch.x.mean(dim=1)
 
 
+def test_a_map_that_failed_is_not_asked_for_again():
+    """Once with its batch and once alone by the first metric, never by the second."""
+    asked = []
+
+    class Counted(Dark):
+        def __call__(self, scorer, batch):
+            asked.append(self.image_id in batch.image_ids)
+            return super().__call__(scorer, batch)
+
+    metrics = [Difference(factor=0.5, name=name) for name in ("first", "second")]
+    rows, failures = run({"dark": Counted("1/1")}, metrics)
+    assert [each.image_id for each in failures] == ["1/1"]
+    assert len(rows) == 5
+    assert sum(asked) == 1 + 2  # its map, and what failed
+
+
 class Leaves(Method):
     """Changes the network when it is asked for the second time."""
 

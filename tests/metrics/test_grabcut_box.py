@@ -63,6 +63,12 @@ def test_a_map_that_is_mostly_zero_is_background_there():
     assert GrabCutBox().box(photo(), values).tolist() == BOX
 
 
+def test_parts_that_touch_at_a_corner_are_one():
+    image = photo()
+    image[2:5, 2:5] = image[12:24, 36:52] = image[24:37, 20:36] = (40, 60, 120)
+    assert GrabCutBox().box(image, bump()).tolist() == BOX
+
+
 def test_in_a_block():
     far = [40, 30, 64, 48]
     regions = (region((48, 64), [BOX]), region((48, 64), [far, [0, 0, 3, 3]]), region((48, 64)))

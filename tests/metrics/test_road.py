@@ -91,7 +91,7 @@ def test_noise_is_in_grey_levels():
     """Of a network whose inputs are divided by 100, and of a grey one."""
     x = torch.zeros(1, 3, 40, 50)
     metric = ROAD(noise=25.5)
-    scaled = Inputs(x, ["a"], 0, lambda rgb: (rgb - 50) / 100)
+    scaled = Inputs(x, ["a"], 0, lambda rgb: (rgb - 200) / 100)
     assert metric._noise(scaled, 0).std().item() == pytest.approx(0.255, rel=0.03)
     grey = Inputs(x[:, :1], ["a"], 0, lambda rgb: rgb.mean(dim=-1, keepdim=True))
     assert metric._noise(grey, 0).std().item() == pytest.approx(25.5, rel=0.05)
