@@ -57,7 +57,7 @@ class Infidelity(Metric):
     @property
     def statistics(self) -> tuple[Statistic, ...]:
         """See `Metric`."""
-        return (Statistic(self.name, "Infidelity", False, short="infid."),)
+        return (Statistic(self.name, "Infidelity", False, short="infid.", digits=6),)
 
     def passes_per_image(self, size: tuple[int, int]) -> int:
         """See `Metric`."""

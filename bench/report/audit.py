@@ -107,7 +107,7 @@ def _line(finding: Finding) -> str:
     statistic = finding.statistic
     if not finding.images:
         return f"{statistic.title}: no image has a value."
-    digits = statistic.digits if statistic.digits < 3 else 3
+    digits = max(statistic.digits - 1, min(statistic.digits, 3))
     value = f"{statistic.title} {arrow(statistic)}".strip() + f" {finding.mean:.{digits}f}"
     controls = ", ".join(f"{name} {mean:.{digits}f}" for name, mean in finding.controls.items())
     if controls:

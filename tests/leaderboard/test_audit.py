@@ -8,10 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.leaderboard.audit import NO, PARTLY, TOLD, YES, audit, is_audited
+from bench.leaderboard.audit import (
+    NO,
+    PARTLY,
+    TOLD,
+    YES,
+    Answer,
+    Finding,
+    audit,
+    is_audited,
+)
 from bench.metrics.metric import Metric
 from bench.metrics.statistic import Statistic
-from bench.report.audit import audit_in_words, to_markdown
+from bench.report.audit import _in_words, audit_in_words, to_markdown
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,16 @@ def test_a_bound_without_a_value_is_not_broken():
     assert found["Depends on the network"].verdict == TOLD
     said = {answer.title: answer.summary for answer in audit_in_words(compared)["mine"]}
     assert said["Depends on the network"] == ""
+
+
+@pytest.mark.parametrize(
+    ("digits", "text"), [(1, "0.0"), (3, "0.001"), (4, "0.001"), (6, "0.00053")]
+)
+def test_numbers_that_are_small_by_nature_are_told_apart(digits, text):
+    statistic = Statistic("small", "Small", None, digits=digits)
+    finding = Finding(statistic, 0.000532, {}, [], [], 8)
+    (line,) = _in_words(Answer("Faithful", "", [finding])).findings
+    assert line == f"Small {text}, 8 images"
 
 
 def test_nothing_to_answer():
