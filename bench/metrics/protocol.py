@@ -190,7 +190,8 @@ class Protocol:
 
     def need_of(self, statistic: Statistic) -> str:
         """What a statistic's metric reads of annotations, in words; empty if nothing."""
-        return "" if statistic == SRG else NEEDS.get(self._metric_of(statistic).needs, "")
+        metrics = (one for one in self.metrics.values() if statistic in one.statistics)
+        return next((NEEDS.get(metric.needs, "") for metric in metrics), "")
 
     def quality(self, rows: pd.DataFrame, auc: str | None = None) -> NDArray[np.float64]:
         """How well a map does on an image (n,), to find the best and worst ones.

@@ -407,6 +407,11 @@ class StoredRun(Run):
         """See `Run`; those of `rows`."""
         return set(self._rows["image_id"])
 
+    def append(self, rows: pd.DataFrame) -> None:
+        """See `Run`; rows are read anew afterwards."""
+        super().append(rows)
+        self.__dict__.pop("_rows", None)
+
     @cached_property
     def _rows(self) -> pd.DataFrame:
         return super().rows()
