@@ -69,8 +69,11 @@ class MaxBoxAcc(ThresholdedBoxes):
         """See `Metric`."""
         title = "MaxBoxAcc" if self.contours == "largest" else "MaxBoxAccV2"
         return (
-            Statistic(self.name, title, True, quantity="share of objects found", is_pooled=True),
-        )
+            Statistic(
+                self.name, title, True, quantity="share of objects found", is_pooled=True,
+                published=self.name,
+            ),
+        )  # fmt: skip
 
     def columns(self, size: tuple[int, int]) -> dict[str, int | None]:
         """See `Metric`."""

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.metrics.protocol import load_protocol, shipped_protocols
+
 FOLDER = Path(__file__).parents[2] / "results" / "published"
 FILES = sorted(FOLDER.glob("*.csv"))
 
@@ -22,6 +24,13 @@ def test_every_cell_is_whole_and_stands_once(path):
     for row in rows:
         assert row["source"] and row["paper"] and row["leaderboard"]
         assert row["value"] == "" or 0 < float(row["value"]) < 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_column_stands_beside_one_of_ours(path):
+    protocols = map(load_protocol, shipped_protocols())
+    ours = {one.published for protocol in protocols for one in protocol.statistics}
+    assert {row["metric"] for row in cells(path.stem)} <= ours - {""}
 
 
 def test_a_sample_of_the_record():
