@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import torch
 from hydra._internal.core_plugins.importlib_resources_config_source import (
     ImportlibResourcesConfigSource,
 )
+from hydra._internal.hydra import Hydra
 
 from bench.cli import main
 
@@ -53,6 +55,20 @@ def shipped_configuration_read_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ImportlibResourcesConfigSource, "load_config", load_config)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def mode_asked_where_it_is_open():
+    """Hydra composes every run once more to read `hydra.mode`, which experiments alone set here."""
+    asked = Hydra.get_mode
+
+    def get_mode(self, config_name, overrides):
+        may_set = any(re.match(r"\+*(experiment|hydra)\b", override) for override in overrides)
+        return asked(self, config_name, overrides) if may_set else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", get_mode)
         yield
 
 
