@@ -35,6 +35,16 @@ def composed(*overrides):
         return compose("run", list(overrides))
 
 
+def test_controls_run_beside_what_is_chosen():
+    """As the methods of the same names, whose settings stand in one place."""
+    chosen = composed("experiment=audit", "method=[saliency,center]", "control=[random,edge]")
+    assert set(chosen.method) == {"saliency", "center", "random", "edge"}
+    files = (Path(__file__).parents[2] / "conf" / "control").glob("*.yaml")
+    for name in sorted(file.stem for file in files):
+        control = composed("experiment=audit", "method=[saliency]", f"control=[{name}]")
+        assert control.method[name] == composed(f"method=[{name}]").method[name]
+
+
 @pytest.mark.parametrize("name", known_names("experiment"))
 def test_every_experiment_composes_and_builds(name):
     config = composed(f"experiment={name}")
