@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from numpy.typing import NDArray
@@ -46,8 +47,9 @@ def label_points(
     points = {name: xy for name, xy in points.items() if np.isfinite(xy).all()}
     if not points:
         return
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+        figure.draw_without_rendering()  # once for all panels: it draws all of them
+        figure.set_layout_engine("none")
     scale = figure.dpi / 72
     panel = np.array(axes.get_window_extent().extents) / scale
     places = axes.transData.transform(list(points.values())) / scale
