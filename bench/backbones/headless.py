@@ -8,9 +8,8 @@ from typing import Any, Unpack, cast
 from torch import nn
 
 from bench.backbones.backbone import Backbone, Preprocessing
-from bench.backbones.checkpoint import read_state, verify
 from bench.backbones.face import CosineHead
-from bench.backbones.loading import load_strictly
+from bench.backbones.loading import load_file
 from bench.backbones.prototypes import Prototypes, build_prototypes
 from bench.backbones.torch_module import ModuleSettings, torch_module
 from bench.datasets.dataset import Dataset
@@ -80,12 +79,7 @@ def prototype_network(
         raise BenchError(f"{setting}: expected weights=FILE beside it, found none")
     digest = None
     if weights is not None:
-        path = Path(weights)
-        digest = verify(path, sha256)
-        state = read_state(path, key=key)
-        left_out = (f"{classifier}.weight", f"{classifier}.bias")
-        kept = {entry: state[entry] for entry in state if not entry.endswith(left_out)}
-        load_strictly(module, kept, path, name)
+        digest = load_file(module, Path(weights), name, sha256=sha256, key=key, without=classifier)
     module.requires_grad_(False)
     prototypes = enrolment.prototypes(module, Preprocessing(**preprocessing))
     parent, _, attribute = classifier.rpartition(".")

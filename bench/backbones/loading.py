@@ -59,6 +59,7 @@ def load_file(
     *,
     sha256: str | None = None,
     key: str | None = None,
+    without: str = "",
 ) -> str:
     """Loads a checkpoint file, all of whose names and shapes must fit; returns its sha256.
 
@@ -68,13 +69,29 @@ def load_file(
         name: What its library calls the network, for messages.
         sha256: Of the file, if it is to be verified.
         key: Which entry of the file; see `bench.backbones.checkpoint.read_state`.
+        without: A layer whose parameters are left out, if the file has them.
 
     Raises:
         BenchError: It cannot be read, is another file, or does not fit; see `load_strictly`.
     """
     digest = verify(path, sha256)
-    load_strictly(module, read_state(path, key=key), path, name)
+    state = read_state(path, key=key)
+    if without:
+        state = _without_layer(state, without, module.state_dict())
+    load_strictly(module, state, path, name)
     return digest
+
+
+def _without_layer(
+    state: Mapping[str, Tensor], layer: str, expected: Collection[str]
+) -> dict[str, Tensor]:
+    """All but a layer's parameters, whatever stands in front of their names."""
+    parameters = (f"{layer}.weight", f"{layer}.bias")
+    return {
+        name: tensor
+        for name, tensor in state.items()
+        if not (name.endswith(parameters) and _prefix(name, expected) is None)
+    }
 
 
 def load_strictly(

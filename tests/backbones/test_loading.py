@@ -4,7 +4,7 @@ import torch
 import torchvision
 from toy import ConvModel, same_state
 
-from bench.backbones.loading import load_strictly
+from bench.backbones.loading import load_file, load_strictly
 from bench.errors import BenchError, BenchWarning
 
 
@@ -27,6 +27,22 @@ def test_what_does_not_fit_is_named_with_both_shapes(tmp_path, state):
     assert "1 missing (first.bias)" in message
     assert "1 unexpected (extra)" in message
     assert "1 of another shape (head.weight: expected (4, 8), found (9, 8))" in message
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+@pytest.mark.filterwarnings("ignore:.*taken off")
+def test_a_layer_is_left_out_and_no_inner_one_of_that_name(tmp_path, prefix):
+    def network(head):
+        inner = torch.nn.ModuleDict({"head": torch.nn.Linear(3, 3), "norm": torch.nn.LayerNorm(3)})
+        return torch.nn.ModuleDict({"inner": inner, "head": head})
+
+    whole, headless = network(torch.nn.Linear(3, 5)), network(torch.nn.Identity())
+    state = {f"{prefix}{name}": value for name, value in whole.state_dict().items()}
+    torch.save(state, tmp_path / "whole.pth")
+    load_file(headless, tmp_path / "whole.pth", without="head")
+    assert same_state(headless["inner"].state_dict(), whole["inner"].state_dict())
+    with pytest.raises(BenchError, match=r"2 unexpected \(.*head\.weight"):
+        load_file(headless, tmp_path / "whole.pth")
 
 
 def test_only_the_first_ten_are_named(tmp_path):
