@@ -74,11 +74,13 @@ class Answer:
         title: The question in a word or two.
         question: The question.
         findings: What it rests on.
+        sums_up: Whether its findings are those of other answers.
     """
 
     title: str
     question: str
     findings: Sequence[Finding]
+    sums_up: bool = False
 
     @property
     def verdict(self) -> str:
@@ -123,7 +125,7 @@ def audit(comparison: Comparison) -> dict[str, list[Answer]]:
             if finding.is_against_controls
         ]  # fmt: skip
         if against:
-            of_method.append(Answer(*AGAINST_CONTROLS, against))
+            of_method.append(Answer(*AGAINST_CONTROLS, against, sums_up=True))
         answers[method] = of_method
     return answers
 

@@ -99,7 +99,7 @@ def _judged(values: pd.DataFrame, method: str, controls: list[str], statistic: S
     mean, means = values[method].mean(), values[controls].mean()
     told = []
     if behind:
-        theirs = _joined([f"{means[name]:.3f}" for name in behind])
+        theirs = joined([f"{means[name]:.3f}" for name in behind])
         told.append(
             f"does not beat {_named(behind)} on {statistic.name}: {mean:.3f} against {theirs}"
         )
@@ -111,9 +111,14 @@ def _judged(values: pd.DataFrame, method: str, controls: list[str], statistic: S
 
 
 def _named(controls: Sequence[str]) -> str:
-    return f"the control{'s'[: len(controls) != 1]} {_joined(controls)}"
+    return f"the control{'s'[: len(controls) != 1]} {joined(controls)}"
 
 
-def _joined(words: Sequence[str]) -> str:
+def joined(words: Sequence[str]) -> str:
+    """Words as a sentence has them: a, b and c.
+
+    Args:
+        words: One at least.
+    """
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.leaderboard.audit import AGAINST_CONTROLS, FEWEST_IMAGES, Answer, Finding, audit
+from bench.leaderboard.audit import FEWEST_IMAGES, Answer, Finding, audit
 from bench.leaderboard.columns import arrow
 from bench.leaderboard.comparison import Comparison
+from bench.leaderboard.controls import joined
 from bench.report.tables.markdown import markdown
 
 
@@ -63,13 +64,12 @@ HOW_TO_READ = (
 
 
 def _in_words(answer: Answer) -> AnswerInWords:
-    was_listed = (answer.title, answer.question) == AGAINST_CONTROLS
     return AnswerInWords(
         answer.title,
         answer.question,
         answer.verdict,
         _summary(answer),
-        [] if was_listed else [_line(finding) for finding in answer.findings],
+        [] if answer.sums_up else [_line(finding) for finding in answer.findings],
     )
 
 
@@ -83,7 +83,7 @@ def _summary(answer: Answer) -> str:
         count = sum(finding.passes is True for finding in against)
         plural = "s"[: len(against) != 1]
         short = [finding.statistic.title for finding in against if not finding.passes]
-        besides = f": not on {_listed(short)}" if short else ""
+        besides = f": not on {joined(short)}" if short else ""
         told.append(
             f"It beats every control on {count} of {len(against)} measure{plural}{besides}."
         )
@@ -96,11 +96,6 @@ def _summary(answer: Answer) -> str:
             "tell it from the controls."
         )
     return " ".join(told)
-
-
-def _listed(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _line(finding: Finding) -> str:
@@ -127,7 +122,7 @@ def _verdict(finding: Finding) -> str:
         return ""
     parts = []
     if finding.behind:
-        parts.append(f"not better than {' and '.join(finding.behind)}")
+        parts.append(f"not better than {joined(finding.behind)}")
     if finding.close:
-        parts.append(f"better than {' and '.join(finding.close)}, maybe by chance")
+        parts.append(f"better than {joined(finding.close)}, maybe by chance")
     return "; " + (", ".join(parts) or "better than every control")

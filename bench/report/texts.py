@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.leaderboard.comparison import Comparison
+from bench.leaderboard.controls import joined
 from bench.leaderboard.significance import Significance
 from bench.metrics.protocol import Protocol
 from bench.target import LABEL, target_in_words
@@ -105,5 +106,4 @@ def significance_in_words(found: Significance, images: int) -> list[str]:
 def _listed(names: Sequence[str], most: int = 4) -> str:
     if len(names) > most:
         return f"{len(names)} others"
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
+    return joined(names)
