@@ -80,7 +80,7 @@ class Annotation:
             return hashlib.sha256(b"boxes" + np.ascontiguousarray(self.boxes).tobytes()).digest()
         mask = self.mask(size)
         content = str(mask.shape).encode() + np.packbits(mask).tobytes()
-        if need == "region" and not mask.any():  # boxes are read where a mask marks nothing
+        if need == "region":  # boxes are read where the input shows nothing of the mask
             content += np.ascontiguousarray(self.boxes).tobytes()
         return hashlib.sha256(b"mask" + content).digest()
 
