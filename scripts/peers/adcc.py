@@ -10,24 +10,13 @@ import sys
 
 import numpy as np
 import torch
+from linear import Linear
 
 sys.path.insert(0, sys.argv[1])
 
 from metrics import adcc
 
 HEIGHT, WIDTH = 14, 11
-
-
-class Linear(torch.nn.Module):
-    """Logits of a linear network."""
-
-    def __init__(self, weight: np.ndarray) -> None:
-        super().__init__()
-        self.weight = torch.from_numpy(weight)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Inputs (B, C, H, W) to logits (B, K)."""
-        return torch.einsum("bchw,kchw->bk", x, self.weight)
 
 
 def contributions(image: torch.Tensor, model: Linear, classidx: int) -> torch.Tensor:
@@ -41,7 +30,7 @@ def main() -> None:
     draws = np.random.default_rng(0)
     weight = 0.2 * draws.standard_normal((4, 3, HEIGHT, WIDTH)).astype(np.float32)
     x = draws.standard_normal((5, 3, HEIGHT, WIDTH)).astype(np.float32)
-    model = Linear(weight)
+    model = Linear(weight, softmax=False)
     classes = model(torch.from_numpy(x)).argmax(dim=1).tolist()
     found = []
     for number, classidx in enumerate(classes):

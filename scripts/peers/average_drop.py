@@ -14,23 +14,12 @@ from importlib import metadata
 
 import numpy as np
 import torch
+from linear import Linear
 from pytorch_grad_cam.metrics.cam_mult_image import DropInConfidence, IncreaseInConfidence
 from pytorch_grad_cam.utils.image import scale_cam_image
 from torchcam.metrics import ClassificationMetric
 
 HEIGHT, WIDTH = 14, 11
-
-
-class Linear(torch.nn.Module):
-    """Probabilities of a linear network."""
-
-    def __init__(self, weight: np.ndarray) -> None:
-        super().__init__()
-        self.weight = torch.from_numpy(weight)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Inputs (B, C, H, W) to probabilities (B, K)."""
-        return torch.einsum("bchw,kchw->bk", x, self.weight).softmax(dim=1)
 
 
 class Maps:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from captum.metrics import infidelity
+from linear import Linear
 
 sys.path[:0] = sys.argv[1:3]
 torch.Tensor.cuda = lambda self, *_, **__: self  # the authors' code asks for a GPU
@@ -23,18 +24,6 @@ import infid_sen_utils  # noqa: E402
 from single_deletion import single_deletion_protocol  # noqa: E402
 
 infid_sen_utils.nCr = lambda *_: 1  # overflows; only in a kernel that they then set to ones
-
-
-class Linear(torch.nn.Module):
-    """Probabilities of a linear network."""
-
-    def __init__(self, weight: np.ndarray) -> None:
-        super().__init__()
-        self.weight = torch.from_numpy(weight)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Inputs (B, C, H, W) to probabilities (B, K)."""
-        return torch.einsum("bchw,kchw->bk", x, self.weight).softmax(dim=1)
 
 
 class Given:

@@ -12,6 +12,7 @@ from importlib import metadata
 
 import numpy as np
 import torch
+from linear import Linear
 from pytorch_grad_cam.metrics.road import (
     NoisyLinearImputer,
     ROADCombined,
@@ -22,18 +23,6 @@ from quantus.functions.perturb_func import noisy_linear_imputation
 
 HEIGHT, WIDTH = 20, 15
 PERCENTAGES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
-
-
-class Linear(torch.nn.Module):
-    """Probabilities of a linear network."""
-
-    def __init__(self, weight: np.ndarray) -> None:
-        super().__init__()
-        self.weight = torch.from_numpy(weight)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Inputs (B, C, H, W) to probabilities (B, K)."""
-        return torch.einsum("bchw,kchw->bk", x, self.weight).softmax(dim=1)
 
 
 def main() -> None:
