@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    # Of the environment's setuptools: an environment of its own takes ten seconds more.
+    # By the setuptools that is installed: making an environment for it takes ten seconds more.
     build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir"]
     command = [*build, str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)

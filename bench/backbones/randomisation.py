@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.seeding import generator
 
 Layers = Sequence[str]
-"""Names of submodules that have parameters themselves; the network's own is empty."""
+"""Names of submodules that have parameters themselves; that of the network is empty."""
 
 
 def layers_from_the_top(network: Backbone, x: Tensor) -> list[str]:
@@ -137,7 +137,7 @@ def randomise(module: nn.Module, layers: Layers, seed: int) -> None:
 
 
 def _drawable(layer: nn.Module) -> dict[str, nn.Parameter]:
-    """A layer's own parameters, as far as they are real floating point numbers."""
+    """The parameters of a layer, not of those inside, that are real floating point numbers."""
     parameters = layer.named_parameters(recurse=False)
     return {name: each for name, each in parameters if each.is_floating_point()}
 
@@ -146,7 +146,7 @@ def _reset(layer: nn.Module, name: str, draws: torch.Generator) -> dict[str, Ten
     """The parameters and buffers that `reset_parameters` gives a layer; empty if it has none.
 
     It is given copies in the plain format, also of the layers inside this one, which it may reset,
-    too: these have draws of their own.
+    too: those are drawn when their turn comes.
     """
     reset = getattr(layer, "reset_parameters", None)
     if not callable(reset):

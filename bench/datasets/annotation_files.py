@@ -95,7 +95,7 @@ def annotated(
         masks: A folder of masks, each with the name of its image; see `MaskFile`.
         mask_above: The grey level above which a mask's pixels belong to the object.
         class_names: Name of each label. If the file of boxes knows some of them, an image gets the
-            boxes of its own class alone.
+            boxes of its class alone.
 
     Returns:
         The images, and lines on what they got and what was left out.
@@ -330,7 +330,7 @@ def with_marks(
         marks: The objects.
         source: Where they were read, for messages.
         class_names: Name of each label. If the file knows some of them, an image gets the objects
-            of its own class alone.
+            of its class alone.
 
     Returns:
         The images, and a line on what they got.

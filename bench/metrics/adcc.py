@@ -31,7 +31,7 @@ class ADCC(Metric):
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        """See `Metric`; the average drop is a metric of its own."""
+        """See `Metric`; the average drop is another metric."""
         return (
             Statistic(self.name, "ADCC", True, quantity="ADCC"),
             Statistic(f"{self.name}_coherency", "Coherency", True, short="coher.", is_main=False),

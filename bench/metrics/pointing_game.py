@@ -22,7 +22,7 @@ class PointingGame(Metric):
 
     Attributes:
         tolerance: How near, in pixels of the input: less than so many from a pixel of the object. 0
-            asks for a pixel of the object itself (TorchRay's own test never hits then).
+            asks for a pixel of the object itself (TorchRay's test never hits then).
 
     Example:
         >>> PointingGame().tolerance

@@ -69,7 +69,7 @@ class Region:
     def boxed(self) -> NDArray[np.bool_] | None:
         """(H, W) bool: the pixels whose centres lie in any box; None: there is no box.
 
-        A box that is too small to hold a centre has the pixel that its own centre lies in.
+        A box that is too small to hold a centre has the pixel that the box's centre lies in.
         """
         if not len(self.boxes):
             return None

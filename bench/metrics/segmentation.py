@@ -45,7 +45,7 @@ class Segmentation(_OfMasks):
     """Pixel accuracy, IoU, average precision and area under the ROC curve of a map.
 
     As Chefer et al. 2021, arXiv 2012.09838, section 4.2, and their code: a pixel is taken for the
-    object where the map exceeds its own mean. Pixel accuracy and IoU are of the pixels of all
+    object where the map exceeds its mean. Pixel accuracy and IoU are of the pixels of all
     images together; IoU is the mean of that of the object and that of the background. Average
     precision and ROC AUC go through all thresholds and are means over images; equal values are one
     threshold.
@@ -88,7 +88,7 @@ class Segmentation(_OfMasks):
         return {f"{self.name}_{part}": value for part, value in found.items()}
 
     def values(self, statistic: Statistic, rows: pd.DataFrame, auc: str) -> Floats:
-        """See `Metric`: the IoU of an image is that of its own pixels."""
+        """See `Metric`: the IoU of an image is that of the image's pixels."""
         if statistic.name != f"{self.name}_iou":
             return super().values(statistic, rows, auc)
         both, either, right = self._shares(rows)
@@ -208,7 +208,7 @@ class PxAP(_OfMasks):
         }
 
     def values(self, statistic: Statistic, rows: pd.DataFrame, auc: str) -> Floats:
-        """See `Metric`: the value of an image is that of its own pixels."""
+        """See `Metric`: the value of an image is that of the image's pixels."""
         return self._precision(*self._histograms(rows)) if len(rows) else np.empty(0)
 
     def summary(self, statistic: Statistic, rows: pd.DataFrame, auc: str) -> float:

@@ -17,7 +17,7 @@ def load_rows(
     Args:
         results_dir: The results folder.
         leaderboard: Only the rows of this leaderboard, with its names for the methods.
-        auc: A key of `bench.metrics.auc.AUC_RULES`; the protocol's own rule if None.
+        auc: A key of `bench.metrics.auc.AUC_RULES`; the protocol's rule if None.
 
     Returns:
         `label`, the name that all tables have for the row (of rows in several leaderboards, that in

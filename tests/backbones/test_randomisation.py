@@ -34,7 +34,7 @@ class Backwards(nn.Module):
 
 def network(module):
     preprocessing = Preprocessing(SIZE, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return Backbone("own", module.eval(), preprocessing, "logits", 4)
+    return Backbone("layers", module.eval(), preprocessing, "logits", 4)
 
 
 def test_the_order_is_that_of_the_forward_pass():
@@ -69,7 +69,7 @@ def test_layers_are_drawn_as_new_ones():
         "norm.running_mean", "norm.running_var", "last.weight", "last.bias",
     }  # fmt: skip
     assert found["norm.running_var"].tolist() == [1] * 6
-    assert found["last.weight"].abs().max() <= 1 / (6 * 9) ** 0.5  # the bound of torch's own
+    assert found["last.weight"].abs().max() <= 1 / (6 * 9) ** 0.5  # the bound of torch's draws
 
 
 @pytest.mark.parametrize("change", ["half", "channels_last", "company"])
@@ -136,13 +136,13 @@ def test_a_reset_that_leaves_some_parameters_as_they_are():
 def test_a_reset_that_reaches_into_layers_inside():
     """Their turn comes by itself."""
     module = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    module.own = nn.Parameter(torch.randn(5))
+    module.shift = nn.Parameter(torch.randn(5))
     module.reset_parameters = lambda: [layer.reset_parameters() for layer in (module[0], module[1])]
     before = {key: value.clone() for key, value in module.state_dict().items()}
     randomise(module, [""], seed=0)
     found = module.state_dict()
     changed = {key for key in before if not torch.equal(found[key], before[key])}
-    assert changed == {"own"}
+    assert changed == {"shift"}
 
 
 def test_a_reset_that_fails():
