@@ -124,6 +124,10 @@ class Preprocessing:
         rows, columns = self.shape
         return resized[top : top + rows, left : left + columns]
 
+    def to_photo(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """What people, and methods that look at photos, see of what a data set reads: itself."""
+        return image
+
     def to_input_boxes(
         self, boxes: NDArray[np.float64], size: tuple[int, int]
     ) -> NDArray[np.float64]:

@@ -197,12 +197,13 @@ def _evaluate_block(
     if explainer.scorer.backbone is not scorer.backbone:
         inputs_explained = explainer.scorer.backbone.preprocess(images).to(device)
     labels = torch.tensor([sample.target for sample in block], device=device)
+    photos = [scorer.backbone.preprocessing.to_photo(image) for image in images]
     scored = end_points(Inputs(x, ids, seed, scorer.backbone.to_input), labels)
-    scored = replace(scored, regions=_regions(block, images, explainer.scorer.backbone))
+    scored = replace(scored, regions=_regions(block, photos, explainer.scorer.backbone))
     is_what_scores = explainer.scorer.backbone is scorer.backbone
     outputs = scored.outputs if is_what_scores else None
     classes = explainer.classes(labels, inputs_explained, outputs)
-    batch = Batch(inputs_explained, classes, ids, images, seed)
+    batch = Batch(inputs_explained, classes, ids, photos, seed)
     broken = end_points.not_finite(scored)
     explained: dict[MethodRun, Explanation] = {}
     for run, lacking in wanted.items():

@@ -188,12 +188,13 @@ class MapKeeper:
 
     def _batch(self, sample: Sample) -> Batch:
         image = sample.read()
-        x = self.explainer.scorer.backbone.preprocess([image]).to(self.device)
+        backbone = self.explainer.scorer.backbone
+        x = backbone.preprocess([image]).to(self.device)
         labels = torch.tensor([sample.target], device=self.device)
         return Batch(
             x=x,
             targets=self.explainer.classes(labels, x),
             image_ids=[sample.image_id],
-            images=[image],
+            images=[backbone.preprocessing.to_photo(image)],
             seed=self.seed,
         )

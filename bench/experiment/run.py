@@ -93,12 +93,23 @@ def run_experiment(
     with tell_warnings(
         lambda text: console.print(f"Warning: {text}", soft_wrap=True, highlight=False)
     ):
-        return _run_experiment(settings, console, changes)
+        return run_prepared(_prepare(settings, console), console, changes)
 
 
-def _run_experiment(settings: RunSettings, console: Console, changes: Sequence[str]) -> RunResult:
-    experiment = _prepare(settings, console)
-    results_dir = settings.results_dir
+def run_prepared(
+    experiment: "Experiment", console: Console, changes: Sequence[str] = ()
+) -> RunResult:
+    """As `run_experiment`, of objects that are made.
+
+    Args:
+        experiment: What is asked for.
+        console: Where progress and the leaderboard go.
+        changes: See `run_experiment`.
+
+    Raises:
+        BenchError: The data or the results folder cannot be used.
+    """
+    settings, results_dir = experiment.settings, experiment.settings.results_dir
     backbone, dataset, protocol = experiment.backbone, experiment.dataset, experiment.protocol
     name = settings.name or file_name(f"{dataset.name}_{backbone.name}_{protocol.name}")
     check_name(name)
@@ -136,7 +147,7 @@ def _run_experiment(settings: RunSettings, console: Console, changes: Sequence[s
 
 
 def _evaluate(
-    experiment: "_Experiment",
+    experiment: "Experiment",
     runs: Sequence[StoredMethodRun],
     advance: Callable[[int], None],
 ) -> list[Failed]:
@@ -178,7 +189,7 @@ def _evaluate(
 
 
 def _keep_gallery(
-    experiment: "_Experiment",
+    experiment: "Experiment",
     runs: Sequence[StoredMethodRun],
     name: str,
     console: Console,
@@ -223,8 +234,18 @@ def write_selection(settings: RunSettings, console: Console) -> None:
 
 
 @dataclass(frozen=True)
-class _Experiment:
-    """What is asked for, as objects."""
+class Experiment:
+    """What is asked for, as objects.
+
+    Attributes:
+        settings: Of the run; what they say of the objects below is only kept beside the rows.
+        methods: By the names that `settings.methods` has, too.
+        dataset: The images.
+        backbone: The network that scores.
+        protocol: What is measured.
+        explained: What methods explain.
+        device: Where the networks live.
+    """
 
     settings: RunSettings
     methods: Mapping[str, Method]
@@ -241,9 +262,11 @@ class _Experiment:
 
     @property
     def batch_size(self) -> int:
+        """Inputs in one forward pass, unless memory runs out."""
         return resolve_batch_size(self.settings.batch_size, self.device)
 
     def scorer(self, backbone: Backbone, score: str, advance: Callable[[int], None]) -> Scorer:
+        """A network with a score; `advance` is told how many inputs were passed."""
         return Scorer(
             backbone,
             score,
@@ -312,7 +335,7 @@ class _Experiment:
         )
 
 
-def _prepare(settings: RunSettings, console: Console) -> _Experiment:
+def _prepare(settings: RunSettings, console: Console) -> Experiment:
     """Builds everything and checks that it fits together."""
     device = resolve_device(settings.device)
     keep_freed_memory()
@@ -330,10 +353,10 @@ def _prepare(settings: RunSettings, console: Console) -> _Experiment:
     for network in dict.fromkeys((backbone, explained.backbone)):
         for note in network.notes:
             console.print(note, soft_wrap=True, highlight=False, markup=False)
-    return _Experiment(settings, methods, dataset, backbone, protocol, explained, device)
+    return Experiment(settings, methods, dataset, backbone, protocol, explained, device)
 
 
-def _method_runs(experiment: _Experiment) -> list[StoredMethodRun]:
+def _method_runs(experiment: Experiment) -> list[StoredMethodRun]:
     """The methods with what is stored of them."""
     stores, stored = _open_maps(experiment), _open_runs(experiment)
     return [
@@ -350,7 +373,7 @@ def _method_runs(experiment: _Experiment) -> list[StoredMethodRun]:
     ]
 
 
-def _open_maps(experiment: _Experiment) -> dict[str, MapStore]:
+def _open_maps(experiment: Experiment) -> dict[str, MapStore]:
     settings, dataset, explained = experiment.settings, experiment.dataset, experiment.explained
     hashes = dataset.pixel_hashes(settings.workers)
     keys = {each.image_id: image_key(each, hashes[each.image_id]) for each in dataset.samples}
@@ -366,7 +389,7 @@ def _open_maps(experiment: _Experiment) -> dict[str, MapStore]:
     return stores
 
 
-def _open_runs(experiment: _Experiment) -> dict[str, Run]:
+def _open_runs(experiment: Experiment) -> dict[str, Run]:
     origin = provenance(experiment.device) | {
         "dataset": experiment.dataset.notes,
         "weights_file_sha256": experiment.backbone.file_sha256,
@@ -506,7 +529,7 @@ def _tell_not_kept(runs: Sequence[StoredMethodRun], console: Console) -> None:
 
 
 def _check_repeatability(
-    experiment: _Experiment, runs: Sequence[StoredMethodRun], console: Console
+    experiment: Experiment, runs: Sequence[StoredMethodRun], console: Console
 ) -> None:
     """Tells, and keeps beside the rows, if a network is no function of its input.
 
@@ -562,7 +585,7 @@ def _tell_not_asked(runs: Sequence[StoredMethodRun], protocol: Protocol, console
         )
 
 
-def _tell_shard(experiment: _Experiment, console: Console) -> None:
+def _tell_shard(experiment: Experiment, console: Console) -> None:
     shard, share, images = experiment.settings.shard, experiment.samples, experiment.dataset.samples
     if shard is not None:
         console.print(
@@ -586,7 +609,7 @@ def _tell_stored(runs: Sequence[StoredMethodRun], images: int, console: Console)
 
 
 def _tell_cost(
-    experiment: _Experiment, runs: Sequence[StoredMethodRun], cost: Cost, console: Console
+    experiment: Experiment, runs: Sequence[StoredMethodRun], cost: Cost, console: Console
 ) -> None:
     """Says what there is to do, about how long it takes, and what its maps take on the disk."""
     if not cost.passes:
