@@ -32,10 +32,10 @@ class Significance:
             `statistics.LEVEL`.
         pairs: A row an unordered pair: `better`, `worse` (by their means), `difference` by which
             the better is better (>= 0 whichever way is up), `ci_low` and `ci_high` (BCa, paired,
-            95 % for this pair alone), `p_value` (corrected by Holm over all pairs),
+            95 % for this pair alone), `p_raw`, `p_value` (corrected by Holm over all pairs),
             `effect_size` (rank-biserial) and `win_rate` of the better one, `images_needed` to find
-            such a difference of one pair with power 0.8, and `deviation`, the standard deviation
-            of the images' differences.
+            such a difference of one pair with power 0.8, `deviation`, the standard deviation of
+            the images' differences, and `n_images`.
         win_rates: Methods x methods: share of images on which the row beats the column, ties half.
         average_ranks: By method, 1 = best.
         critical_difference: Nemenyi's; NaN where it is not defined.
@@ -73,21 +73,18 @@ def significance(
     """
     statistic = comparison.statistic(statistic)
     values = _best_first(comparison, statistic)
-    pairs = _pairs(values, test)
     n, methods = len(values), [str(name) for name in values]
     differences = _differences(values)
-    low, high = statistics.bootstrap_intervals(differences).T
     means = values.mean().to_numpy()
     first, second = np.triu_indices(len(methods), 1)
     wins = statistics.win_rates(values)
-    deviations = differences.std(axis=0, ddof=1) if n > 1 else np.full(len(pairs), np.nan)
-    pairs = pairs.assign(
+    deviations = differences.std(axis=0, ddof=1) if n > 1 else np.full(len(first), np.nan)
+    pairs = _pairs(values, test).assign(
         difference=means[first] - means[second],
-        ci_low=low,
-        ci_high=high,
-        effect_size=statistics.rank_biserial(differences),
+        **_intervals_and_effects(differences),
         win_rate=wins[first, second],
         deviation=deviations,
+        n_images=n,
     )
     pairs["images_needed"] = [
         statistics.images_needed(difference, deviation, efficiency=EFFICIENCY[test])
@@ -108,7 +105,8 @@ def significance(
 
 
 _PAIR_COLUMNS = (
-    "better worse difference ci_low ci_high p_value effect_size win_rate images_needed deviation"
+    "better worse difference ci_low ci_high p_raw p_value effect_size win_rate images_needed "
+    "deviation n_images"
 ).split()
 
 
@@ -142,6 +140,61 @@ def against_best(
     )
 
 
+def against_reference(
+    comparison: Comparison, statistic: Statistic | str, reference: str, test: str = "wilcoxon"
+) -> pd.DataFrame:
+    """Each method against one that was chosen beforehand: k - 1 comparisons in place of all pairs.
+
+    P-values are corrected over these comparisons alone, so a difference that all pairs would bury
+    may be found. Choose the reference before the numbers are seen: p-values against a method that
+    was picked because it came out best are those of `against_best`. Controls are rows like any
+    other, so they are compared and counted, too.
+
+    Args:
+        comparison: The methods, and their images.
+        statistic: One of `comparison.tested`, or its name.
+        reference: A key of `comparison.runs`.
+        test: A key of `TESTS`.
+
+    Returns:
+        A row a method, best mean first: `method`; `difference`, by which it is better than the
+        reference (negative where it is worse, whichever way is up), `ci_low` and `ci_high` (BCa,
+        paired, 95 % for this pair alone); `p_raw`, and `p_value` (corrected by Holm): NaN where
+        there is one image only; `effect_size` (rank-biserial) and `win_rate` of the method;
+        `n_images`; `control`, whether it is one. A method without values of the statistic has no
+        row, and there are none where that is the reference.
+
+    Raises:
+        BenchError: The statistic, the reference or the test is not known.
+    """
+    require_known("reference", reference, comparison.runs)
+    require_known("test", test, TESTS)
+    values = _best_first(comparison, comparison.statistic(statistic))
+    if reference not in values:
+        values = values.iloc[:, :0]
+    others = [str(name) for name in values if name != reference]
+    means = values.mean()
+    differences = np.empty((len(values), 0))
+    if others:
+        differences = values[others].sub(values[reference], axis=0).round(9).to_numpy()
+    return pd.DataFrame(
+        {
+            "method": others,
+            "difference": [means[name] - means[reference] for name in others],
+            **_intervals_and_effects(differences),
+            **_p_values(differences, test),
+            "win_rate": [float(rate) for rate in ((1 + np.sign(differences).mean(axis=0)) / 2)],
+            "n_images": len(values),
+            "control": [name in comparison.controls for name in others],
+        }
+    )[_REFERENCE_COLUMNS]
+
+
+_REFERENCE_COLUMNS = (
+    "method difference ci_low ci_high p_raw p_value effect_size win_rate n_images control"
+).split()
+
+
 def _best_first(comparison: Comparison, statistic: Statistic) -> pd.DataFrame:
     """Finite values (n, m), higher = better, the best mean first."""
     require_known("statistic", statistic.name, [known.name for known in comparison.tested])
@@ -157,16 +210,29 @@ def _differences(values: pd.DataFrame) -> NDArray[np.float64]:
     return (array[:, first] - array[:, second]).round(9)
 
 
+def _intervals_and_effects(differences: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """`ci_low`, `ci_high` and `effect_size` of differences (n, pairs)."""
+    low, high = statistics.bootstrap_intervals(differences).T
+    effects = statistics.rank_biserial(differences)
+    return {"ci_low": low, "ci_high": high, "effect_size": effects}
+
+
+def _p_values(differences: NDArray[np.float64], test: str) -> dict[str, NDArray[np.float64]]:
+    """`p_raw` of differences (n, pairs), and `p_value`, corrected over all of them."""
+    if len(differences) < 2:
+        unknown = np.full(differences.shape[1], np.nan)
+        return {"p_raw": unknown, "p_value": unknown}
+    raw = TESTS[test](differences)
+    return {"p_raw": raw, "p_value": statistics.holm(raw)}
+
+
 def _pairs(values: pd.DataFrame, test: str) -> pd.DataFrame:
-    """`better`, `worse` and the corrected `p_value` of all pairs."""
+    """`better`, `worse`, `p_raw` and the corrected `p_value` of all pairs."""
     require_known("test", test, TESTS)
     methods = np.array(values.columns, dtype=object)
     first, second = np.triu_indices(len(methods), 1)
-    if len(values) < 2:
-        p_values = np.full(len(first), np.nan)
-    else:
-        p_values = statistics.holm(TESTS[test](_differences(values)))
-    return pd.DataFrame({"better": methods[first], "worse": methods[second], "p_value": p_values})
+    p_values = _p_values(_differences(values), test)
+    return pd.DataFrame({"better": methods[first], "worse": methods[second], **p_values})
 
 
 def _letters(methods: list[str], pairs: pd.DataFrame) -> dict[str, str]:

@@ -2,13 +2,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from compared import bootstrap_interval
+from compared import bootstrap_interval, comparison, drawn_curves
 from scipy import stats
 from toy_rows import begin, identity, rows
 
 from bench.errors import BenchError
 from bench.leaderboard.comparison import comparisons
-from bench.leaderboard.significance import TESTS, against_best, significance
+from bench.leaderboard.significance import TESTS, against_best, against_reference, significance
 from bench.leaderboard.statistics import holm
 from bench.storage.store import stored_runs
 
@@ -188,3 +188,63 @@ def test_unknown_names_are_refused(four):
         significance(four, "insertion", "t")
     with pytest.raises(BenchError, match="statistic: unknown name 'mufidelity'"):
         significance(four, "mufidelity")
+
+
+@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_against_a_reference_are_one_less_comparisons_than_methods(four, metric, test):
+    found = against_reference(four, metric, "middle", test)
+    up = metric == "insertion"
+    values = four.values(metric) * (1 if up else -1)
+    others = [name for name in values.mean().sort_values(ascending=False).index if name != "middle"]
+    assert found["method"].tolist() == others
+    raw = []
+    for row in found.itertuples():
+        differences = values[row.method] - values["middle"]
+        assert row.difference == pytest.approx(differences.mean())
+        assert (row.ci_low, row.ci_high) == pytest.approx(bootstrap_interval(differences))
+        assert row.win_rate == pytest.approx((differences > 0).mean())
+        above = stats.wilcoxon(differences, alternative="greater").statistic
+        assert row.effect_size == pytest.approx(2 * above / (12 * 13 / 2) - 1)
+        if test == "wilcoxon":
+            raw.append(stats.wilcoxon(differences).pvalue)
+        else:
+            mean = stats.permutation_test((differences,), np.mean, permutation_type="samples")
+            raw.append(mean.pvalue)
+    assert found["p_raw"].tolist() == pytest.approx(raw)
+    assert found["p_value"].tolist() == pytest.approx(holm(raw))
+    assert found["n_images"].tolist() == [12, 12, 12]
+    assert found["difference"].iloc[0] > 0 > found["difference"].iloc[-1]
+
+
+def test_fewer_comparisons_than_all_pairs_find_more(four):
+    pairs = significance(four, "insertion").pairs
+    against = against_reference(four, "insertion", "near").set_index("method")
+    of_near = pairs[(pairs["better"] == "near") | (pairs["worse"] == "near")]
+    for pair in of_near.itertuples():
+        other = against.loc[pair.worse if pair.better == "near" else pair.better]
+        assert other["p_raw"] == pair.p_raw <= other["p_value"] <= pair.p_value
+        assert abs(other["difference"]) == pytest.approx(pair.difference)
+    assert against["p_value"].sum() < of_near["p_value"].sum()
+    assert (pairs["n_images"] == 12).all()
+
+
+def test_controls_are_compared_with_a_reference_and_told(tmp_path):
+    found = comparison(tmp_path, drawn_curves("mrx"), controls=("r",))
+    against = against_reference(found, "insertion", "m")
+    assert dict(zip(against["method"], against["control"], strict=True)) == {"r": True, "x": False}
+
+
+def test_an_unknown_reference_is_told_with_the_names_there_are(four):
+    with pytest.raises(BenchError, match=r"^reference: unknown name 'nea'\. Did you mean 'near'\?"):
+        against_reference(four, "insertion", "nea")
+
+
+@pytest.mark.filterwarnings("error")
+def test_against_a_reference_of_one_image_or_without_others(tmp_path):
+    one_image = compare(tmp_path / "image", {"a": [0.5], "b": [0.4]})
+    (row,) = against_reference(one_image, "insertion", "a").itertuples()
+    assert (row.method, row.difference) == ("b", pytest.approx(-0.1))
+    assert np.isnan([row.p_raw, row.p_value, row.ci_low]).all()
+    alone = compare(tmp_path / "alone", {"a": [0.5, 0.6, 0.7]})
+    assert against_reference(alone, "insertion", "a").empty
