@@ -14,14 +14,18 @@ def leaderboard_command(arguments: Sequence[str]) -> list[str]:
     Returns:
         Why some could not be written; each table that can be made is shown.
     """
+    from bench.leaderboard.reference import require_reference
     from bench.report.writer import write_leaderboard, write_side_by_side
-    from bench.storage.store import leaderboard_names
+    from bench.storage.store import leaderboard_names, stored_runs
 
     folders, rules = folders_and_rules(arguments)
     names = {folder: leaderboard_names(folder) for folder in folders}
     for folder, boards in names.items():
         if not boards:
             raise BenchError(f"no runs in '{folder}': expected its runs/ folder to hold some")
+    if rules["reference"] is not None:
+        found = [(stored_runs(each, name), name) for each, of in names.items() for name in of]
+        require_reference(rules["reference"], found)
     console = Console(markup=False)
     failures = []
     for folder, boards in names.items():

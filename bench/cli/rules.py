@@ -4,24 +4,29 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, require_known
+from bench.errors import BenchError, require_known, require_text
 
 
 def folders_and_rules(arguments: Sequence[str]) -> tuple[list[Path], dict[str, Any]]:
-    """Results folders, and what the arguments name of an AUC rule and a test."""
+    """Results folders, and what the arguments name of an AUC rule, a test and a reference."""
     from bench.leaderboard.significance import TESTS
     from bench.metrics.auc import AUC_RULES
 
     known: dict[str, Collection[str]] = {"auc": AUC_RULES, "test": TESTS}
+    free = ("reference",)
     folders: list[Path] = []
     named: dict[str, str] = {}
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if key not in known:
+        if key not in known and not (key in free and "=" in argument):
             folders.append(Path(argument))
             continue
-        require_known(key, value, known[key])
+        if key in known:
+            require_known(key, value, known[key])
+        else:
+            require_text(key, value)
         if key in named:
             raise BenchError(f"{key}: expected one, found {named[key]} and {value}")
         named[key] = value
-    return folders or [Path("results")], {"auc": None, "test": "wilcoxon"} | named
+    rules = {"auc": None, "test": "wilcoxon", "reference": None} | named
+    return folders or [Path("results")], rules

@@ -145,6 +145,7 @@ class _Reader:
             workers=self._integer("workers", 1),
             fail_fast=self._switch("fail_fast"),
             strict=self._switch("strict"),
+            reference=None if self.value("reference") is None else self._text("reference"),
             figures=self._switch("figures"),
             gallery=self._integer("gallery", 0),
             assets=_assets(self.value("assets")),

@@ -153,6 +153,7 @@ class RunSettings:
         workers: Threads that read images.
         fail_fast: Whether the first map that fails ends the run.
         strict: Whether a network that is no function of its input is refused.
+        reference: The row that the others are compared with, by its name in tables.
         figures: Whether figures are drawn.
         gallery: Images that keep their pictures and maps.
         assets: Where things lie that an experiment needs; None: not said.
@@ -185,6 +186,7 @@ class RunSettings:
     workers: int
     fail_fast: bool
     strict: bool
+    reference: str | None
     figures: bool
     gallery: int
     assets: Mapping[str, str | None]

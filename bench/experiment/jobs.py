@@ -92,6 +92,7 @@ class Outcome:
         traces: Tracebacks of what should not have happened.
         results_dir: Its results folder.
         leaderboard: The leaderboard that its rows joined; None: it did not get that far.
+        reference: The row that the others are compared with there.
     """
 
     job: int = 0
@@ -99,6 +100,7 @@ class Outcome:
     traces: list[str] = field(default_factory=list)
     results_dir: str = ""
     leaderboard: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ class Job:
             outcome.failures.append(_in_a_line(error))
             return
         outcome.results_dir, outcome.leaderboard = str(settings.results_dir), ended.leaderboard
+        outcome.reference = settings.reference
         outcome.failures += _summaries(ended.failures)
         outcome.traces += [first.trace for first in _first_of_each(ended.failures) if first.trace]
 
@@ -282,9 +285,13 @@ def _write_leaderboards(outcomes: Sequence[Outcome]) -> None:
     from bench.report.writer import write_leaderboard
 
     console = Console(markup=False)
-    boards = ((each.results_dir, each.leaderboard) for each in outcomes if each.leaderboard)
-    for results_dir, name in dict.fromkeys(boards):
-        write_leaderboard(Path(results_dir).expanduser(), name, console)
+    boards = {
+        (each.results_dir, each.leaderboard): each.reference
+        for each in outcomes
+        if each.leaderboard
+    }
+    for (results_dir, name), reference in boards.items():
+        write_leaderboard(Path(results_dir).expanduser(), name, console, reference=reference)
     console.print(f"Jobs:        {Launch.folder}/*/{OUTPUT}", soft_wrap=True, highlight=False)
 
 

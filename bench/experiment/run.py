@@ -40,6 +40,7 @@ from bench.experiment.reproduction import reproduction
 from bench.experiment.select import kept_predictions, predict, select
 from bench.files import file_name
 from bench.leaderboard.comparison import comparison_title
+from bench.leaderboard.reference import require_reference
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol
 from bench.report.writer import write_figures, write_leaderboard
@@ -57,7 +58,7 @@ from bench.storage.map_store import MapStore, image_key, open_maps
 from bench.storage.pictures import pictures_folder
 from bench.storage.provenance import provenance
 from bench.storage.row_names import comparison_key
-from bench.storage.store import Run, open_run
+from bench.storage.store import Run, open_run, stored_runs
 from bench.target import LABEL
 
 
@@ -123,6 +124,8 @@ def run_prepared(
     _check_repeatability(experiment, runs, console)
     for run in runs:
         run.stored.set_label(name, run.label, reproduction(settings.reproduces, run, changes))
+    if settings.reference is not None:
+        require_reference(settings.reference, [(stored_runs(results_dir, name), name)])
     _tell_stored(runs, len(dataset), console)
     _tell_shard(experiment, console)
     network = experiment.explained.backbone
@@ -135,7 +138,7 @@ def run_prepared(
     _tell_not_kept(runs, console)
 
     _report_accuracy(runs, backbone, dataset, console)
-    write_leaderboard(results_dir, name, console)
+    write_leaderboard(results_dir, name, console, reference=settings.reference)
     if settings.gallery:
         _keep_gallery(experiment, runs, name, console)
     if settings.figures:

@@ -12,6 +12,7 @@ The same columns stand in all formats, in the same order, by one rule:
 - Where a statistic guards against something, as against maps that do not depend on the network, yes
   or no follows.
 - Letters follow where two rows or more were tested, whatever else the table shows.
+- The difference from a reference follows where one was named, with stars of its own.
 - The published cell, the difference from it and whether it lies in the interval follow where a row
   of the table has a published cell.
 - A format without room leaves out what a column's `left_out_of` and `spare` say.
@@ -55,7 +56,9 @@ class Column:
         value: What a cell sorts by; None sorts last. By default its text.
         ends: The ends of the interval that is drawn of a row.
         higher_is_better: Whether higher numbers are better; None: the numbers do not compete.
-        p_values: The name under which rows have the p-values of differences from the best.
+        p_values: The name under which rows have the p-values that stars tell of: those of
+            differences from the best, unless `legend` says of what.
+        legend: What is said under the table of the column's numbers and stars.
         first: The order that a first click gives.
         least: Rows that must have something to say, for the column to be shown.
         left_out_of: Formats that go without it.
@@ -73,6 +76,7 @@ class Column:
     ends: Callable[[Record], Ends] | None = None
     higher_is_better: bool | None = None
     p_values: str = ""
+    legend: str = ""
     first: Literal["ascending", "descending"] = "ascending"
     least: int = 0
     left_out_of: Collection[Format] = ()
@@ -128,13 +132,32 @@ def published_column(statistic: Statistic) -> str:
     return f"published_{statistic.column if statistic.is_area else statistic.name}"
 
 
-def leaderboard_columns(statistics: Sequence[Statistic]) -> list[Column]:
+def reference_columns(statistics: Sequence[Statistic]) -> list[str]:
+    """The further columns of a leaderboard's CSV where a reference was named, in their order.
+
+    Args:
+        statistics: The statistics of all its protocols.
+    """
+    return ["reference"] + [
+        f"{statistic.name}_{ending}"
+        for statistic in statistics
+        if statistic.is_main and statistic.higher_is_better is not None
+        for ending in ("vs_reference", "p_reference_raw", "p_reference")
+    ]
+
+
+def leaderboard_columns(
+    statistics: Sequence[Statistic], reference: str | None = None
+) -> list[Column]:
     """What a leaderboard shows people of rows that may be compared.
 
     Args:
         statistics: The statistics of their protocol, in the order of the table.
+        reference: The row that the others are compared with, if one was named.
     """
-    measured = [column for statistic in statistics for column in _statistic_columns(statistic)]
+    measured = [
+        column for statistic in statistics for column in _statistic_columns(statistic, reference)
+    ]
     return [
         Column(
             "#",
@@ -164,14 +187,16 @@ def leaderboard_columns(statistics: Sequence[Statistic]) -> list[Column]:
     ]
 
 
-def _statistic_columns(statistic: Statistic) -> list[Column]:
+def _statistic_columns(statistic: Statistic, reference: str | None) -> list[Column]:
     if not statistic.is_main:
         return [_mean_column(statistic)]
+    is_compared = reference is not None and statistic.higher_is_better is not None
     return [
         _mean_column(statistic),
         _interval_column(statistic),
         *(_guard_columns(statistic) if statistic.guard else ()),
         *(_test_columns(statistic) if statistic.higher_is_better is not None else ()),
+        *((_reference_column(statistic, str(reference)),) if is_compared else ()),
         *(_published_columns(statistic) if statistic.published else ()),
     ]
 
@@ -273,6 +298,21 @@ def _test_columns(statistic: Statistic) -> list[Column]:
         left_out_of=("markdown", "latex", "terminal"),  # where stars say it in less room
     )
     return [letters, p_value]
+
+
+def _reference_column(statistic: Statistic, reference: str) -> Column:
+    meaning = f"by how much a row is better (+) or worse (-) than {reference}"
+    return number_column(
+        f"{statistic.name}_vs_reference",
+        f"vs {reference}",
+        template=f"{{:+.{statistic.digits}f}}",
+        hint=f"{meaning[0].upper()}{meaning[1:]}; stars: p, corrected over these comparisons",
+        legend=f"vs {reference}: {meaning}; its stars: differs from {reference}",
+        p_values=f"{statistic.name}_p_reference",
+        first="descending",
+        least=1,
+        spare=6,
+    )
 
 
 def _published_columns(statistic: Statistic) -> list[Column]:

@@ -10,10 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.leaderboard.columns import csv_columns, known, number_in, published_column
+from bench.leaderboard.columns import (
+    csv_columns,
+    known,
+    number_in,
+    published_column,
+    reference_columns,
+)
 from bench.leaderboard.comparison import Comparison, comparisons, is_control
 from bench.leaderboard.published import published_cells
-from bench.leaderboard.significance import against_best
+from bench.leaderboard.significance import against_best, against_reference
 from bench.leaderboard.statistics import bootstrap_intervals, pooled_interval
 from bench.metrics.statistic import Statistic
 from bench.score import accuracy_is
@@ -38,11 +44,14 @@ class Leaderboard:
         rows: A row a method, best first within each comparison; across, the columns that
             `bench.leaderboard.columns.csv_columns` names.
         statistics: By comparison, what its protocol measures, in the order of the table.
+        reference: The row that the others are compared with; then the columns that
+            `bench.leaderboard.columns.reference_columns` names follow.
     """
 
     name: str
     rows: pd.DataFrame
     statistics: Mapping[str, Sequence[Statistic]]
+    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,11 @@ class _Measured:
 
 
 def leaderboard(
-    runs: Sequence[Run], name: str, auc: str | None = None, test: str = "wilcoxon"
+    runs: Sequence[Run],
+    name: str,
+    auc: str | None = None,
+    test: str = "wilcoxon",
+    reference: str | None = None,
 ) -> Leaderboard:
     """Builds a leaderboard from stored runs.
 
@@ -76,6 +89,7 @@ def leaderboard(
         name: The leaderboard, for the rows' names.
         auc: A key of `bench.metrics.auc.AUC_RULES`; each protocol's own rule if None.
         test: A key of `bench.leaderboard.significance.TESTS`.
+        reference: The name of a row that the others are compared with, wherever it is complete.
 
     Returns:
         Its rows. Intervals are bootstrapped over images. Methods that share one of a column's
@@ -92,23 +106,29 @@ def leaderboard(
     names = row_names(runs, name)
     measured = [_measured(run, names[run.key], name, auc) for run in runs]
     _add_intervals(measured)
-    _add_tests([one.row for one in measured], comparisons(runs, name, auc), test)
+    compared = comparisons(runs, name, auc)
+    _add_tests([one.row for one in measured], compared, test)
+    if reference is not None:
+        _add_reference([one.row for one in measured], compared, test, reference)
     statistics: dict[str, Sequence[Statistic]] = {}
     for one in sorted(measured, key=lambda one: -len(one.statistics)):  # most of them are added to
         known = statistics.get(one.row["comparison"], ())
         statistics[one.row["comparison"]] = list(dict.fromkeys([*known, *one.statistics]))
     rows = [one.row for one in measured] + _not_run(runs, name)
     rows = [row | _compared(row, statistics[row["comparison"]]) for row in rows]
-    return Leaderboard(name, _frame(rows, statistics), statistics)
+    return Leaderboard(name, _frame(rows, statistics, reference), statistics, reference)
 
 
 def _frame(
-    rows: Sequence[dict[str, Any]], statistics: Mapping[str, Sequence[Statistic]]
+    rows: Sequence[dict[str, Any]],
+    statistics: Mapping[str, Sequence[Statistic]],
+    reference: str | None,
 ) -> pd.DataFrame:
     """The rows with all columns, ranked and ordered."""
     every = list(dict.fromkeys(one for several in statistics.values() for one in several))
     columns = list(dict.fromkeys(csv_columns(every)))
     optional = [name for name in (ACCURACY_COUNTS, TARGET) if any(name in row for row in rows)]
+    optional += reference_columns(every) if reference is not None else []
     table = pd.DataFrame(rows, columns=columns + optional)
     for way in ("forward", "backward"):
         table[f"{way}_passes"] = table[f"{way}_passes"].astype("Int64")
@@ -215,6 +235,25 @@ def _add_tests(rows: Sequence[dict[str, Any]], compared: Sequence[Comparison], t
                 row = of_run[comparison.runs[str(method)].key]
                 row[f"{statistic.name}_letters"] = found["letters"]
                 row[f"{statistic.name}_p"] = found["p_value"]
+
+
+def _add_reference(
+    rows: Sequence[dict[str, Any]], compared: Sequence[Comparison], test: str, reference: str
+) -> None:
+    """Adds differences from a reference, raw and corrected p-values, where it is complete."""
+    of_run = {row["run_key"]: row for row in rows}
+    for comparison in compared:
+        if reference not in comparison.runs:
+            continue
+        for run in comparison.runs.values():
+            of_run[run.key]["reference"] = reference
+        for statistic in comparison.tested:
+            found = against_reference(comparison, statistic, reference, test)
+            for one in found.to_dict("records"):
+                row = of_run[comparison.runs[one["method"]].key]
+                row[f"{statistic.name}_vs_reference"] = one["difference"]
+                row[f"{statistic.name}_p_reference_raw"] = one["p_raw"]
+                row[f"{statistic.name}_p_reference"] = one["p_value"]
 
 
 def _repeated(run: Run, name: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rich.console import Console
 from bench.errors import BenchError
 from bench.files import write_atomically
 from bench.leaderboard.comparison import Comparison, extremes
+from bench.leaderboard.reference import require_reference
 from bench.report.audit import HOW_TO_READ
 from bench.report.explorer import explorer
 from bench.report.sections import (
@@ -29,7 +30,7 @@ from bench.report.sections import (
     sections_of,
 )
 from bench.report.tables.table import WITHIN_A_BACKBONE
-from bench.storage.store import leaderboard_names
+from bench.storage.store import leaderboard_names, stored_runs
 
 LARGEST = 9.5
 """Megabytes of a page; images are left out of its explorers before it grows larger."""
@@ -42,6 +43,7 @@ def write_report(
     *,
     auc: str | None = None,
     test: str = "wilcoxon",
+    reference: str | None = None,
     max_mb: float = LARGEST,
 ) -> None:
     """Writes one page on all leaderboards of results folders.
@@ -52,19 +54,25 @@ def write_report(
         console: Where it is named.
         auc: An AUC rule other than the protocols' own.
         test: A key of `bench.leaderboard.significance.TESTS`.
+        reference: The name of a row that the others are compared with.
         max_mb: Megabytes that the page may have; each explorer holds one image at least.
 
     Raises:
-        BenchError: A folder holds no runs, or something in it cannot be read.
+        BenchError: A folder holds no runs, or something in it cannot be read; no row is called as
+            the reference.
     """
     named = [(folder, name) for folder in results_dirs for name in _names_in(folder)]
+    if reference is not None:
+        require_reference(reference, [(stored_runs(folder, name), name) for folder, name in named])
     times = Counter(name for _, name in named)
     sections: list[Section] = []
     robustness: list[RobustnessSection] = []
     for results_dir, name in named:
         title = f"{name} ({results_dir.resolve().name})" if times[name] > 1 else name
         first = len(sections) + 1
-        sections += sections_of(results_dir, name, title=title, auc=auc, test=test, first=first)
+        sections += sections_of(
+            results_dir, name, title=title, auc=auc, test=test, first=first, reference=reference
+        )
         robustness += robustness_sections(results_dir, name, title, first=len(robustness) + 1)
     page = render(sections, robustness, overview_of(sections), round(max_mb * 1e6))
     write_atomically(output, page.encode())

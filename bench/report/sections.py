@@ -14,9 +14,10 @@ from bench.leaderboard.audit import is_audited
 from bench.leaderboard.columns import number_in
 from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.controls import constant_map_warnings, control_warnings, guard_warnings
+from bench.leaderboard.reference import reference_remarks
 from bench.leaderboard.robustness import Robustness, comparable, robustness, shared_statistics
 from bench.leaderboard.sanity import sanity_warnings, undefined_areas
-from bench.leaderboard.significance import Significance, significance
+from bench.leaderboard.significance import Significance, against_reference, significance
 from bench.leaderboard.table import Leaderboard, leaderboard
 from bench.metrics.statistic import Statistic
 from bench.report.audit import AnswerInWords, audit_in_words
@@ -42,7 +43,12 @@ from bench.report.provenance import (
     without_folders,
 )
 from bench.report.robustness import summary, tables
-from bench.report.tables.significance import pair_table, text_table, win_rate_table
+from bench.report.tables.significance import (
+    pair_table,
+    reference_table,
+    text_table,
+    win_rate_table,
+)
 from bench.report.tables.table import Table, leaderboard_tables, title_of, to_csv, what_counts
 from bench.report.texts import protocol_in_words, significance_in_words
 from bench.report.writer import citations, unverified
@@ -86,6 +92,7 @@ class TestResult:
         sentences: In words.
         win_rates: Each method against each.
         pairs: Each pair, with all that is known.
+        against: Each method against the reference; None: none was named, or it is not complete.
     """
 
     name: str
@@ -93,6 +100,7 @@ class TestResult:
     sentences: list[str]
     win_rates: Table
     pairs: Table
+    against: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +171,14 @@ class Section:
 
 
 def sections_of(
-    results_dir: Path, name: str, *, title: str, auc: str | None, test: str, first: int
+    results_dir: Path,
+    name: str,
+    *,
+    title: str,
+    auc: str | None,
+    test: str,
+    first: int,
+    reference: str | None = None,
 ) -> list[Section]:
     """A section for each set of rows of a leaderboard that may be compared.
 
@@ -174,9 +189,10 @@ def sections_of(
         auc: An AUC rule other than the protocols' own.
         test: A key of `bench.leaderboard.significance.TESTS`.
         first: Number of the first section.
+        reference: The name of a row that the others are compared with.
     """
     runs = stored_runs(results_dir, name)
-    board = _without_folders(leaderboard(runs, name, auc, test), runs)
+    board = _without_folders(leaderboard(runs, name, auc, test, reference), runs)
     shown, labels = leaderboard_tables(board), row_names(runs, name)
     complete = {comparison.key: comparison for comparison in comparisons(runs, name, auc)}
     sections = []
@@ -190,7 +206,10 @@ def sections_of(
             results_dir=results_dir,
         )
         section = replace(section, id=f"p{number}", name=title)
-        if key in complete:
+        found = [complete[key]] if key in complete else []
+        if reference is not None:
+            section.remarks += reference_remarks(of_key, name, found, reference)
+        if found:
             _add_comparison(section, complete[key], board, test)
         sections.append(section)
     pictured = next((one for one in sections if one.comparison is not None), None)
@@ -252,7 +271,7 @@ def _add_comparison(
     ]
     has_several = len(comparison.runs) > 1
     found = [significance(comparison, one, test) for one in comparison.tested if has_several]
-    section.tests = [_test_result(comparison, one) for one in found]
+    section.tests = [_test_result(comparison, one, board.reference) for one in found]
     section.figures = _embedded(diagrams(comparison, found))
     if is_audited(comparison):
         section.audit = audit_in_words(comparison)
@@ -321,13 +340,18 @@ def _photographs(section: Section) -> list[EmbeddedFigure]:
     ]
 
 
-def _test_result(comparison: Comparison, found: Significance) -> TestResult:
+def _test_result(comparison: Comparison, found: Significance, reference: str | None) -> TestResult:
+    against = None
+    if reference is not None and reference in comparison.runs:
+        compared = against_reference(comparison, found.statistic, reference, found.test)
+        against = reference_table(compared, reference)
     return TestResult(
         file_name(found.statistic.name),
         found.statistic.title,
         significance_in_words(found, len(comparison.image_ids)),
         win_rate_table(found, comparison.controls),
         pair_table(found, comparison.controls),
+        against,
     )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from bench.leaderboard.columns import arrow
 from bench.leaderboard.significance import EFFICIENCY, Significance
 from bench.leaderboard.statistics import LEVEL, images_needed
+from bench.metrics.statistic import Statistic
 from bench.report.tables.markdown import markdown, markdown_row
 
 PLANNED = (0.01, 0.02, 0.05, 0.1)
@@ -31,19 +32,29 @@ _HOW_TO_READ = (
 )
 
 
-def to_markdown(significances: Sequence[Significance], title: str) -> str:
+def to_markdown(
+    significances: Sequence[Significance],
+    title: str,
+    reference: str | None = None,
+    against: Mapping[Statistic, pd.DataFrame] | None = None,
+) -> str:
     """What can be said of one comparison: a section for each statistic.
 
     Args:
         significances: The significances of the same methods on the same images.
         title: What the rows share.
+        reference: The row that the others were compared with, if one was named.
+        against: By statistic, what `bench.leaderboard.significance.against_reference` gives.
     """
     lines = [f"## {markdown(title)}", ""]
     if len(significances[0].methods) < 2:
         return "\n".join([*lines, "One method: there is nothing to compare it with.", ""])
     for found in significances:
         lines += [f"### {markdown(found.statistic.name)} {arrow(found.statistic)}", ""]
-        lines += [*_methods(found), *_pairs(found), *_win_rates(found), *_planned(found)]
+        lines += _methods(found)
+        if against and reference is not None:
+            lines += _against(against[found.statistic], reference, found.test)
+        lines += [*_pairs(found), *_win_rates(found), *_planned(found)]
     return "\n".join([*lines, *(f"- {line}" for line in _HOW_TO_READ), ""])
 
 
@@ -63,6 +74,49 @@ def pairs_csv(significances: Mapping[str, Sequence[Significance]]) -> str:
     table = pd.concat(tables, ignore_index=True)
     first = ["comparison", "metric", "test"]
     return table[[*first, *table.columns.drop(first)]].to_csv(index=False, float_format="%.6g")
+
+
+def reference_csv(
+    against: Mapping[str, Mapping[Statistic, pd.DataFrame]], reference: str, test: str
+) -> str:
+    """All comparisons with a reference as CSV; six significant digits, blanks empty.
+
+    Args:
+        against: By the comparisons' keys and by statistic, what
+            `bench.leaderboard.significance.against_reference` gives.
+        reference: The row that the others were compared with.
+        test: A key of `bench.leaderboard.significance.TESTS`.
+    """
+    first = {"test": test, "reference": reference}
+    tables = [
+        pd.DataFrame({"comparison": key, "metric": statistic.name, **first, **found})
+        for key, several in against.items()
+        for statistic, found in several.items()
+    ]
+    if not tables:
+        return ""
+    return pd.concat(tables, ignore_index=True).to_csv(index=False, float_format="%.6g")
+
+
+def _against(found: pd.DataFrame, reference: str, test: str) -> list[str]:
+    titles = ["method", "difference", "95 %", "p raw", "p", "effect", "wins", "images"]
+    rows = [
+        [
+            f"{row['method']}{' (control)' * row['control']}",
+            f"{row['difference']:+.4f}",
+            "" if np.isnan(row["ci_low"]) else f"{row['ci_low']:.4f}..{row['ci_high']:.4f}",
+            *(_known(row[name], _p_value_alone) for name in ("p_raw", "p_value")),
+            f"{row['effect_size']:+.2f}",
+            f"{row['win_rate']:.0%}",
+            str(row["n_images"]),
+        ]
+        for row in found.to_dict("records")
+    ]
+    told = (
+        f"Against {markdown(reference)}, by {_TESTS[test]}: by how much each method is better (+) "
+        f"or worse (-). p is corrected over these {len(rows)} (Holm)."
+    )
+    return [told, "", *_table(titles, rows)]
 
 
 def _methods(found: Significance) -> list[str]:
@@ -107,7 +161,7 @@ def _pairs(found: Significance) -> list[str]:
             str(pair["worse"]),
             f"{pair['difference']:.4f}",
             "" if np.isnan(pair["ci_low"]) else f"{pair['ci_low']:.4f}..{pair['ci_high']:.4f}",
-            _known(pair["p_value"], lambda p_value: _p_value(p_value).removeprefix("= ")),
+            _known(pair["p_value"], _p_value_alone),
             f"{pair['effect_size']:.2f}",
             f"{pair['win_rate']:.0%}",
             _known(pair["images_needed"], _count),
@@ -159,6 +213,10 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _p_value(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"= {value:.4f}"
+
+
+def _p_value_alone(value: float) -> str:
+    return _p_value(value).removeprefix("= ")
 
 
 def _count(value: float) -> str:

@@ -13,9 +13,10 @@ from bench.files import SIDE_BY_SIDE, file_name, write_atomically
 from bench.leaderboard.audit import is_audited
 from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.controls import constant_map_warnings, control_warnings, guard_warnings
+from bench.leaderboard.reference import reference_remarks
 from bench.leaderboard.robustness import comparable, robustness, shared_statistics
 from bench.leaderboard.sanity import sanity_warnings, undefined_areas
-from bench.leaderboard.significance import significance
+from bench.leaderboard.significance import against_reference, significance
 from bench.leaderboard.table import leaderboard
 from bench.report import robustness as robustness_report
 from bench.report import side_by_side, statistics
@@ -43,6 +44,8 @@ def write_leaderboard(
     console: Console,
     auc: str | None = None,
     test: str = "wilcoxon",
+    *,
+    reference: str | None = None,
 ) -> None:
     """Writes one leaderboard from stored rows, as CSV, Markdown and LaTeX, and prints it.
 
@@ -58,14 +61,18 @@ def write_leaderboard(
         auc: An AUC rule other than the protocols' own; its name joins the files' names.
         test: A key of `bench.leaderboard.significance.TESTS`; its name joins the files' names, too,
             unless it is Wilcoxon's.
+        reference: The name of a row that the others are compared with, where it is complete; then
+            the file of pairs holds these pairs alone.
     """
     variant = "".join(f"_{choice}" for choice in (auc, test) if choice not in (None, "wilcoxon"))
     with locked(results_dir / "runs"):  # of runs that end at once the last has read all rows
         runs = stored_runs(results_dir, name)
-        board, found = leaderboard(runs, name, auc, test), comparisons(runs, name, auc)
+        board, found = leaderboard(runs, name, auc, test, reference), comparisons(runs, name, auc)
         doubts = [*sanity_warnings(runs, name), *undefined_areas(found)]
         doubts = [f"Warning: {doubt}" for doubt in doubts]
         remarks = [*doubts, *_warnings(found), *unverified(runs, name)]
+        if reference is not None:
+            remarks += reference_remarks(runs, name, found, reference)
         cited = citations(runs, name)
         files = {
             _path(results_dir, name, variant + ending): content.encode()
@@ -74,7 +81,7 @@ def write_leaderboard(
                 (".md", to_markdown(board, remarks)),
                 (".tex", to_latex(board, [*remarks, *cited_keys(cited)])),
                 (".bib", bibliography(cited, f"What the leaderboard {name} cites")),
-                *_statistics(found, name, test),
+                *_statistics(found, name, test, reference),
                 *(_robustness(found, name) if auc is None else ()),
                 *(_audit(found, name) if auc is None else ()),
             )
@@ -180,7 +187,9 @@ def _warnings(found: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def _statistics(found: Sequence[Comparison], name: str, test: str) -> list[tuple[str, str]]:
+def _statistics(
+    found: Sequence[Comparison], name: str, test: str, reference: str | None
+) -> list[tuple[str, str]]:
     """Endings and contents of the files that say which methods differ significantly."""
     compared = [comparison for comparison in found if len(comparison.runs) > 1]
     if not compared:
@@ -189,16 +198,31 @@ def _statistics(found: Sequence[Comparison], name: str, test: str) -> list[tuple
         comparison.key: [significance(comparison, one, test) for one in comparison.tested]
         for comparison in compared
     }
+    against = {
+        comparison.key: {
+            one: against_reference(comparison, one, reference, test) for one in comparison.tested
+        }
+        for comparison in compared
+        if reference is not None and reference in comparison.runs
+    }
     parts = (
         statistics.to_markdown(
-            tested[comparison.key], f"{comparison.title} · {len(comparison.image_ids)} images"
+            tested[comparison.key],
+            f"{comparison.title} · {len(comparison.image_ids)} images",
+            reference,
+            against.get(comparison.key, {}),
         )
         for comparison in compared
         if comparison.tested
     )
+    pairs = (
+        statistics.pairs_csv(tested)
+        if reference is None
+        else statistics.reference_csv(against, reference, test)
+    )
     return [
         ("_statistics.md", "\n".join([f"# {markdown(name)}: statistics\n", *parts])),
-        ("_pairs.csv", statistics.pairs_csv(tested)),
+        ("_pairs.csv", pairs),
     ]
 
 

@@ -73,6 +73,65 @@ def pair_table(found: Significance, controls: Collection[str]) -> Table:
     return build_table(_PAIR_COLUMNS, pairs, better, are_controls, title="Pairs of methods")
 
 
+def reference_table(found: pd.DataFrame, reference: str) -> Table:
+    """Each method against one.
+
+    Args:
+        found: What `bench.leaderboard.significance.against_reference` gives.
+        reference: The row that the others were compared with.
+    """
+    records = [dict(row) for _, row in found.iterrows()]
+    names = [str(record["method"]) for record in records]
+    controls = [bool(record["control"]) for record in records]
+    title = f"Each method against {reference}"
+    return build_table(_reference_columns(reference), records, names, controls, title=title)
+
+
+def _reference_columns(reference: str) -> list[Column]:
+    return [
+        text_column("method", "Method", kind="name"),
+        number_column(
+            "difference",
+            f"Better than {reference} by",
+            template="{:+.4f}",
+            hint="Negative where it is worse",
+            first="descending",
+        ),
+        Column(
+            "95 % interval",
+            _interval,
+            hint="Of the difference, paired, for this pair alone",
+            value=lambda row: float(row["ci_low"]) if known(row, "ci_low") else None,
+        ),
+        _p_column("p_raw", "p, raw", "Not corrected"),
+        _p_column("p_value", "p", f"Corrected by Holm over all comparisons with {reference}"),
+        number_column(
+            "effect_size",
+            "Effect size",
+            template="{:+.2f}",
+            hint="Rank-biserial correlation, -1 to 1",
+            first="descending",
+        ),
+        number_column(
+            "win_rate",
+            "Win rate",
+            template="{:.0%}",
+            hint=f"Share of images on which it beats {reference}",
+            first="descending",
+        ),
+        number_column("n_images", "Images", template="{}"),
+    ]
+
+
+def _p_column(name: str, title: str, hint: str) -> Column:
+    return Column(
+        title,
+        lambda row: p_value_text(row[name]),
+        hint=hint,
+        value=lambda row: float(row[name]) if known(row, name) else None,
+    )
+
+
 def win_rate_table(found: Significance, controls: Collection[str]) -> Table:
     """On which share of the images a row beats a column.
 

@@ -118,10 +118,19 @@ class Table:
         whom = "the best, controls included" if has_controls else "the best"
         limits = ", ".join(map(str, SIGNIFICANT))
         has_letters = any(column.title == "group" for column in self.columns)
+        starred = [
+            column
+            for place, column in enumerate(self.columns)
+            if any(row.cells[place].stars for row in self.rows)
+        ]
+        meanings = dict.fromkeys(column.legend for column in self.columns if column.legend)
+        from_best = any(not column.legend for column in starred)
         marks = [
             ("bold: the best of its column", "best" in found),
             ("underlined: the second best", "second" in found),
-            (f"*, **, ***: differs from {whom}, p < {limits}", any(cell.stars for cell in cells)),
+            (f"*, **, ***: differs from {whom}, p < {limits}", from_best),
+            *((meaning, True) for meaning in meanings),
+            (f"*, **, ***: p < {limits}", bool(starred) and not from_best),
             ("methods that share a letter cannot be told apart", has_letters),
             (f"{control_mark}: controls, which are neither best nor second", has_controls),
         ]
@@ -266,7 +275,9 @@ def leaderboard_tables(leaderboard: Leaderboard) -> dict[str, Table]:
     """A table for each set of rows that may be compared, by their `comparison`."""
     groups = leaderboard.rows.groupby("comparison", sort=False)
     return {
-        str(key): _table(group, leaderboard_columns(leaderboard.statistics[str(key)]))
+        str(key): _table(
+            group, leaderboard_columns(leaderboard.statistics[str(key)], leaderboard.reference)
+        )
         for key, group in groups
     }
 
