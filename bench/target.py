@@ -1,10 +1,11 @@
 """Which class of an image is scored and explained: its label, the prediction, or one for all."""
 
-from typing import TypeAlias
-
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from bench.errors import LARGEST, BenchError
+
+if TYPE_CHECKING:  # what checks a command line does not wait for torch
+    from torch import Tensor
 
 Target: TypeAlias = str | int
 """`label`, `prediction` or the number of a class."""
@@ -32,7 +33,7 @@ def require_class(name: str, target: Target, num_classes: int) -> None:
         )
 
 
-def target_classes(target: Target, labels: Tensor, outputs: Tensor | None) -> Tensor:
+def target_classes(target: Target, labels: "Tensor", outputs: "Tensor | None") -> "Tensor":
     """The class of each image that is meant.
 
     Args:

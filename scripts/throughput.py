@@ -20,7 +20,8 @@ from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.config.building import build_backbone, build_method
-from bench.config.composing import compose_run, known_names, name_other_methods
+from bench.config.choices import known_names
+from bench.config.composing import compose_run, name_other_methods
 from bench.config.reading import read_settings
 from bench.datasets.photos import Photos
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device

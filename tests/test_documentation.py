@@ -13,7 +13,8 @@ import pytest
 from bench.backbones.backbone import Preprocessing
 from bench.cli import main
 from bench.config.building import build_method
-from bench.config.composing import compose_run, known_names, name_other_methods
+from bench.config.choices import known_names
+from bench.config.composing import compose_run, name_other_methods
 from bench.config.reading import read_settings
 from bench.datasets.dataset import Sample
 from bench.datasets.published_lists import PUBLISHED_LISTS

@@ -32,6 +32,7 @@ def test_every_module_and_every_configuration_file_is_in_the_wheel(wheel):
     assert {f"bench/{name}" for name in tracked("bench", "*.py")} <= names
     assert {f"bench/conf/{name}" for name in tracked("conf", "*.yaml")} <= names
     assert "bench/datasets/photos_boxes.csv" in names
+    assert {f"bench/cli/recorded/{each}.csv" for each in ("method", "metric")} <= names
     page = tracked("bench/report/page", "*.*")
     assert {"page.html.j2", "style.css", "script.js"} <= page
     assert {f"bench/report/page/{name}" for name in page} <= names

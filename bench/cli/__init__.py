@@ -15,6 +15,7 @@ from bench.cli.report import report_command
 from bench.cli.rerun import rerun_command
 from bench.cli.run import run_command
 from bench.cli.select import select_command
+from bench.config.choices import GROUPS
 from bench.config.plugins import plugin_problems
 from bench.errors import BenchError, is_lost_output, tell_warnings
 
@@ -97,8 +98,6 @@ def _print_warning(text: str) -> None:
 
 
 def _other(arguments: Sequence[str]) -> list[str]:
-    from bench.config.composing import GROUPS
-
     given = build_parser(GROUPS).parse_args(arguments)
     if given.command == "leaderboard":
         return leaderboard_command(given.arguments)

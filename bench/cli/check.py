@@ -63,7 +63,8 @@ def _check_backbone(settings: "RunSettings", console: Console, *, reads_score: b
 
 def _check_experiment(arguments: Sequence[str], config: "Composed", console: Console) -> list[str]:
     from bench.checks.experiment import asset_sources, check_experiment
-    from bench.config.composing import choices, declared_runs, name_other_methods, user_folders
+    from bench.config.choices import choices
+    from bench.config.composing import declared_runs, name_other_methods, user_folders
     from bench.config.reading import read_settings
 
     names, folders = list(declared_runs(arguments)), user_folders(arguments)

@@ -1,4 +1,4 @@
-"""Names of the configuration, and checks of a command line before Hydra sees it.
+"""Configuration as Hydra composes it, and checks of a command line before Hydra sees it.
 
 Hydra's own error for an unknown name in a list shows no names, and a results folder that cannot
 be written ends in its traceback; both are checked here first.
@@ -7,7 +7,6 @@ be written ends in its traceback; both are checked here first.
 import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -23,26 +22,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from bench.config.choices import GROUPS, OTHER_METHODS, SHIPPED, choices, known_names
 from bench.config.plugins import config_packages
 from bench.errors import BenchError, require_known, require_unicode
 from bench.files import check_writable
 from bench.storage.identity import ROW_KEYS
-
-GROUPS = {
-    "methods": "method",
-    "backbones": "backbone",
-    "datasets": "dataset",
-    "protocols": "protocol",
-    "metrics": "metric",
-    "experiments": "experiment",
-}
-"""What `bench list` lists -> the configuration group."""
-
-SHIPPED = Path(str(resources.files("bench.conf")))
-"""The folder of the shipped configuration."""
-
-OTHER_METHODS = ("of", "prior")
-"""The settings of methods that name another one."""
 
 Composed: TypeAlias = DictConfig
 """What Hydra composes. `bench.config.reading.read_settings` looks into it, and nobody else."""
@@ -58,49 +42,6 @@ class _InstalledConfigs(SearchPathPlugin):
 
 
 Plugins.instance().register(_InstalledConfigs)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One name in a configuration group.
-
-    Attributes:
-        origin: Who brings it: `bench`, an installed package with its version, or a folder.
-        path: Its file.
-    """
-
-    origin: str
-    path: Path
-
-    @property
-    def description(self) -> str:
-        """What the first comment of the file says."""
-        return _description(self.path)
-
-
-def choices(group: str, folders: Sequence[Path] = ()) -> dict[str, Choice]:
-    """What there is in a configuration group, by name.
-
-    Args:
-        group: `method`, `backbone`, `dataset`, `protocol`, `metric` or `experiment`.
-        folders: Configuration folders beside the shipped one and those of installed packages.
-    """
-    places = [
-        ("bench", SHIPPED),
-        *((package.origin, package.folder) for package in config_packages()),
-        *((str(folder), folder) for folder in folders),
-    ]
-    found: dict[str, Choice] = {}
-    for origin, folder in places:
-        for path in sorted((folder / group).rglob("*.yaml")):
-            name = path.relative_to(folder / group).with_suffix("").as_posix()
-            found.setdefault(name, Choice(origin, path))  # Hydra, too, takes the first
-    return found
-
-
-def known_names(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
-    """Names in a configuration group and what each is; see `choices`."""
-    return {name: choice.description for name, choice in choices(group, folders).items()}
 
 
 def name_other_methods(config: Composed, folders: Sequence[Path] = ()) -> None:
@@ -463,12 +404,3 @@ def _folder(source: str) -> Path:
         except ModuleNotFoundError:
             raise BenchError(f"hydra.searchpath: package '{package}' is not installed") from None
     return Path(source.removeprefix("file://"))
-
-
-def _description(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        if not line.startswith("# @package"):
-            return line.removeprefix("#").strip()
-    return ""

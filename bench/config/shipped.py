@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from bench.config.composing import OTHER_METHODS, SHIPPED, load_nodes
+from bench.config.choices import OTHER_METHODS, SHIPPED
+from bench.config.composing import load_nodes
 
 _BUILT = ("dataset", "backbone", "metric", "method")
 """The groups whose files name classes and functions."""

@@ -20,7 +20,8 @@ from bench.attribution.gradient import GradientInput, Saliency
 from bench.attribution.masking import OriginalRise, Rise, _Masks, _OriginalMasks
 from bench.attribution.method import require_declared
 from bench.attribution.scorer import Scorer
-from bench.config.composing import known_names, name_other_methods
+from bench.config.choices import known_names
+from bench.config.composing import name_other_methods
 from bench.errors import BenchError
 
 CONF = Path(__file__).parents[2] / "conf" / "method"

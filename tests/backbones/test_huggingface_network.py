@@ -12,7 +12,7 @@ transformers = pytest.importorskip("transformers")
 
 from bench.backbones import huggingface_network as tested  # noqa: E402
 from bench.backbones.huggingface_network import declared_by, huggingface_network  # noqa: E402
-from bench.config.composing import SHIPPED  # noqa: E402
+from bench.config.choices import SHIPPED  # noqa: E402
 from bench.errors import BenchError  # noqa: E402
 
 VIT = {

@@ -232,7 +232,8 @@ def test_every_experiment_of_the_paper_says_where_its_assets_come_from(
 ):
     monkeypatch.chdir(tmp_path)
     from bench.checks.experiment import asset_sources
-    from bench.config.composing import choices, compose_run
+    from bench.config.choices import choices
+    from bench.config.composing import compose_run
 
     for name, choice in choices("experiment").items():
         if name.startswith("paper/"):

@@ -7,12 +7,11 @@ from hydra import compose, initialize_config_module
 from hydra.utils import get_object
 
 from bench.config.building import build, build_method, build_protocol
+from bench.config.choices import GROUPS, known_names
 from bench.config.composing import (
-    GROUPS,
     check_arguments,
     compose_run,
     flags_first,
-    known_names,
     name_other_methods,
     named_groups,
     setting_comments,

@@ -8,7 +8,8 @@ import pytest
 
 from bench.cli import main
 from bench.config import plugins
-from bench.config.composing import check_arguments, choices, compose_run, known_names
+from bench.config.choices import choices, known_names
+from bench.config.composing import check_arguments, compose_run
 
 
 @pytest.fixture
