@@ -27,7 +27,7 @@ DAMAGED = (
 )  # fmt: skip
 """What readers of Parquet, .npy, .npz and JSON raise on damaged content."""
 
-BESIDE = ("statistics", "pairs", "robustness", "audit")
+BESIDE = ("statistics", "pairs", "robustness", "audit", "by_class")
 """What else is written of a leaderboard, as NAME_statistics.md; no other may be called so."""
 
 SIDE_BY_SIDE = "side_by_side"

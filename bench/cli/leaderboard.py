@@ -14,11 +14,14 @@ def leaderboard_command(arguments: Sequence[str]) -> list[str]:
     Returns:
         Why some could not be written; each table that can be made is shown.
     """
+    from bench.leaderboard.groups import read_grouping
     from bench.leaderboard.reference import require_reference
     from bench.report.writer import write_leaderboard, write_side_by_side
     from bench.storage.store import leaderboard_names, stored_runs
 
-    folders, rules = folders_and_rules(arguments)
+    folders, rules = folders_and_rules(arguments, ["by"])
+    if rules["by"] is not None:
+        rules["by"] = read_grouping(rules["by"])
     names = {folder: leaderboard_names(folder) for folder in folders}
     for folder, boards in names.items():
         if not boards:

@@ -19,7 +19,7 @@ Leaderboards for image attribution methods.
   bench check backbone=resnet101 backbone.weights=FILE
                                         load a network and say what it is
   bench check experiment=paper/cub      look for what is missing to repeat a published table
-  bench leaderboard [RESULTS_DIR ...] [auc=RULE] [test=TEST] [reference=ROW]
+  bench leaderboard [RESULTS_DIR ...] [auc=RULE] [test=TEST] [reference=ROW] [by=class]
                                         write the leaderboards again from stored curves
   bench report RESULTS_DIR... --output FILE.html
                                         write one page to look at, curves and maps of images in it
@@ -65,9 +65,10 @@ def _add_readers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     board.add_argument(
         "arguments",
         nargs="*",
-        metavar="RESULTS_DIR ... | auc=RULE | test=TEST | reference=ROW",
+        metavar="RESULTS_DIR ... | auc=RULE | test=TEST | reference=ROW | by=COLUMN",
         help="default: results, each protocol's own AUC rule, and wilcoxon (or permutation); "
-        "reference: the row that all others are compared with; "
+        "reference: the row that all others are compared with; by: means of groups of images, "
+        "class or FILE.csv:COLUMN; "
         "several benchmarks or networks also stand side by side, in the first folder",
     )
     page = commands.add_parser("report", help="write leaderboards, figures and images as a page")

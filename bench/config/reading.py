@@ -35,6 +35,7 @@ from bench.errors import (
     require_unicode,
 )
 from bench.files import BESIDE, LONGEST_NAME, SIDE_BY_SIDE, check_writable, expand_user, file_name
+from bench.leaderboard.groups import read_grouping
 from bench.leaderboard.significance import TESTS
 from bench.metrics.auc import AUC_RULES
 from bench.storage.identity import ROW_KEYS
@@ -146,6 +147,7 @@ class _Reader:
             fail_fast=self._switch("fail_fast"),
             strict=self._switch("strict"),
             reference=None if self.value("reference") is None else self._text("reference"),
+            by=self._by(),
             figures=self._switch("figures"),
             gallery=self._integer("gallery", 0),
             assets=_assets(self.value("assets")),
@@ -160,6 +162,10 @@ class _Reader:
         except BenchError as error:
             self._faults.append(str(error))
             return otherwise
+
+    def _by(self) -> str | None:
+        value = self.value("by")
+        return None if value is None or not self.check(read_grouping, value) else str(value)
 
     def _integer(self, key: str, minimum: int) -> int:
         value = self.value(key)

@@ -154,6 +154,8 @@ class RunSettings:
         fail_fast: Whether the first map that fails ends the run.
         strict: Whether a network that is no function of its input is refused.
         reference: The row that the others are compared with, by its name in tables.
+        by: How images are grouped for further means; see
+            `bench.leaderboard.groups.read_grouping`.
         figures: Whether figures are drawn.
         gallery: Images that keep their pictures and maps.
         assets: Where things lie that an experiment needs; None: not said.
@@ -187,6 +189,7 @@ class RunSettings:
     fail_fast: bool
     strict: bool
     reference: str | None
+    by: str | None
     figures: bool
     gallery: int
     assets: Mapping[str, str | None]

@@ -93,6 +93,7 @@ class Outcome:
         results_dir: Its results folder.
         leaderboard: The leaderboard that its rows joined; None: it did not get that far.
         reference: The row that the others are compared with there.
+        by: How images are grouped there.
     """
 
     job: int = 0
@@ -101,6 +102,7 @@ class Outcome:
     results_dir: str = ""
     leaderboard: str | None = None
     reference: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Job:
             outcome.failures.append(_in_a_line(error))
             return
         outcome.results_dir, outcome.leaderboard = str(settings.results_dir), ended.leaderboard
-        outcome.reference = settings.reference
+        outcome.reference, outcome.by = settings.reference, settings.by
         outcome.failures += _summaries(ended.failures)
         outcome.traces += [first.trace for first in _first_of_each(ended.failures) if first.trace]
 
@@ -282,16 +284,15 @@ def _failures(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _write_leaderboards(outcomes: Sequence[Outcome]) -> None:
     """When all jobs have ended: each knew only the rows that were there when it ended itself."""
+    from bench.leaderboard.groups import read_grouping
     from bench.report.writer import write_leaderboard
 
     console = Console(markup=False)
-    boards = {
-        (each.results_dir, each.leaderboard): each.reference
-        for each in outcomes
-        if each.leaderboard
-    }
-    for (results_dir, name), reference in boards.items():
-        write_leaderboard(Path(results_dir).expanduser(), name, console, reference=reference)
+    boards = {(each.results_dir, each.leaderboard): each for each in outcomes if each.leaderboard}
+    for (results_dir, name), last in boards.items():
+        by = None if last.by is None else read_grouping(last.by)
+        folder = Path(results_dir).expanduser()
+        write_leaderboard(folder, name, console, reference=last.reference, by=by)
     console.print(f"Jobs:        {Launch.folder}/*/{OUTPUT}", soft_wrap=True, highlight=False)
 
 

@@ -40,6 +40,7 @@ from bench.experiment.reproduction import reproduction
 from bench.experiment.select import kept_predictions, predict, select
 from bench.files import file_name
 from bench.leaderboard.comparison import comparison_title
+from bench.leaderboard.groups import read_grouping
 from bench.leaderboard.reference import require_reference
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol
@@ -138,7 +139,8 @@ def run_prepared(
     _tell_not_kept(runs, console)
 
     _report_accuracy(runs, backbone, dataset, console)
-    write_leaderboard(results_dir, name, console, reference=settings.reference)
+    by = None if settings.by is None else read_grouping(settings.by)
+    write_leaderboard(results_dir, name, console, reference=settings.reference, by=by)
     if settings.gallery:
         _keep_gallery(experiment, runs, name, console)
     if settings.figures:

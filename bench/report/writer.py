@@ -13,11 +13,13 @@ from bench.files import SIDE_BY_SIDE, file_name, write_atomically
 from bench.leaderboard.audit import is_audited
 from bench.leaderboard.comparison import Comparison, comparisons
 from bench.leaderboard.controls import constant_map_warnings, control_warnings, guard_warnings
+from bench.leaderboard.groups import Grouping, group_means, without_group
 from bench.leaderboard.reference import reference_remarks
 from bench.leaderboard.robustness import comparable, robustness, shared_statistics
 from bench.leaderboard.sanity import sanity_warnings, undefined_areas
 from bench.leaderboard.significance import against_reference, significance
 from bench.leaderboard.table import leaderboard
+from bench.report import groups as groups_report
 from bench.report import robustness as robustness_report
 from bench.report import side_by_side, statistics
 from bench.report.audit import audit_in_words
@@ -46,6 +48,7 @@ def write_leaderboard(
     test: str = "wilcoxon",
     *,
     reference: str | None = None,
+    by: Grouping | None = None,
 ) -> None:
     """Writes one leaderboard from stored rows, as CSV, Markdown and LaTeX, and prints it.
 
@@ -63,6 +66,7 @@ def write_leaderboard(
             unless it is Wilcoxon's.
         reference: The name of a row that the others are compared with, where it is complete; then
             the file of pairs holds these pairs alone.
+        by: How images are grouped; then there are files of the means of each group.
     """
     variant = "".join(f"_{choice}" for choice in (auc, test) if choice not in (None, "wilcoxon"))
     with locked(results_dir / "runs"):  # of runs that end at once the last has read all rows
@@ -82,6 +86,7 @@ def write_leaderboard(
                 (".tex", to_latex(board, [*remarks, *cited_keys(cited)])),
                 (".bib", bibliography(cited, f"What the leaderboard {name} cites")),
                 *_statistics(found, name, test, reference),
+                *(_groups(found, name, by) if by is not None else ()),
                 *(_robustness(found, name) if auc is None else ()),
                 *(_audit(found, name) if auc is None else ()),
             )
@@ -223,6 +228,20 @@ def _statistics(
     return [
         ("_statistics.md", "\n".join([f"# {markdown(name)}: statistics\n", *parts])),
         ("_pairs.csv", pairs),
+    ]
+
+
+def _groups(found: Sequence[Comparison], name: str, by: Grouping) -> list[tuple[str, str]]:
+    """Endings and contents of the files with the means of each group of images."""
+    groups = {comparison.key: group_means(comparison, by) for comparison in found}
+    if not groups:
+        return []
+    compared = {comparison.key: comparison for comparison in found}
+    told = groups_report.to_markdown(groups, compared, name, by.column, without_group(found, by))
+    ending = f"_by_{file_name(by.column)}"
+    return [
+        (f"{ending}.md", told),
+        (f"{ending}.csv", groups_report.to_csv(groups, by.column)),
     ]
 
 
