@@ -1,7 +1,7 @@
 """Insertion/deletion leaderboards for image attribution methods.
 
-Without the command line: `insertion_deletion` evaluates maps that you have on a torch module, and
-`load_rows` gives stored rows as a DataFrame.
+Without the command line: `explain` makes maps, `evaluate` a leaderboard, `insertion_deletion`
+judges maps that you have, and `load_rows` gives stored rows as a DataFrame.
 """
 
 from importlib import import_module
@@ -11,14 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors know of the names that are imported on first use
     from bench.errors import BenchError
     from bench.metrics.insertion_deletion import insertion_deletion
+    from bench.notebook.evaluate import evaluate
+    from bench.notebook.explain import explain
+    from bench.notebook.network import load_backbone
     from bench.storage.load import load_rows
 
 __version__ = version("insdel-bench")
-__all__ = ["BenchError", "insertion_deletion", "load_rows"]
+__all__ = [
+    "BenchError",
+    "evaluate",
+    "explain",
+    "insertion_deletion",
+    "load_backbone",
+    "load_rows",
+]
 
 _HOMES = {
     "BenchError": "bench.errors",
+    "evaluate": "bench.notebook.evaluate",
+    "explain": "bench.notebook.explain",
     "insertion_deletion": "bench.metrics.insertion_deletion",
+    "load_backbone": "bench.notebook.network",
     "load_rows": "bench.storage.load",
 }
 

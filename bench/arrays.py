@@ -58,6 +58,57 @@ def _from_numpy(name: str, value: Any) -> Tensor:
         raise BenchError(f"{name}: expected an array of numbers, found {kind}") from None
 
 
+def as_inputs(value: Any, device: torch.device | None = None) -> Tensor:
+    """Inputs of a network (N, C, H, W) of what a user gave as `x`, as `as_tensor` makes them.
+
+    Args:
+        value: Floating point numbers of that shape.
+        device: Where they are to live; None: where they are.
+
+    Raises:
+        BenchError: They have another shape or dtype, or a number is not finite.
+    """
+    x = as_tensor("x", value, device)
+    if x.ndim != 4 or len(x) == 0:
+        raise BenchError(f"x: expected (N, C, H, W) with N >= 1, found {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise BenchError(
+            f"x: expected finite floating point numbers, found {x.dtype}: give the network's "
+            "inputs, after its preprocessing"
+        )
+    broken = (~x.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0].tolist()
+    if broken:
+        raise BenchError(
+            "x: expected finite floating point numbers, found NaN or infinity in number "
+            f"{broken[0]} ({len(broken)} of {len(x)} images)"
+        )
+    return x
+
+
+def as_classes(value: Any, count: int, device: torch.device | None = None) -> Tensor:
+    """Classes (N,) int64 of what a user gave as `targets`.
+
+    Args:
+        value: Integers, one for each input.
+        count: N.
+        device: Where they are to live; None: where they are.
+
+    Raises:
+        BenchError: They are none, or another number of them.
+    """
+    targets = as_tensor("targets", value, device)
+    if targets.shape != (count,):
+        one_hot = targets.ndim == 2 and targets.shape[1] > 1
+        mend = ": of one-hot rows or scores, give targets.argmax(1)" if one_hot else ""
+        raise BenchError(
+            f"targets: expected a class for each input, targets (N,) = {(count,)}, "
+            f"found {tuple(targets.shape)}{mend}"
+        )
+    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        raise BenchError(f"targets: expected integers, found {targets.dtype}")
+    return targets.long()
+
+
 def as_integer(value: Any) -> Any:
     """A Python integer of one of numpy's; anything else as it is."""
     return value.item() if isinstance(value, np.integer) else value

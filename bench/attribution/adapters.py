@@ -10,7 +10,7 @@ import inspect
 import random
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,7 +63,7 @@ class _Adapter(Method):
 
     Args:
         setting: Name of the setting that holds the path.
-        path: Dotted path of that code.
+        path: Dotted path of that code, or itself.
         extra: The package that a path beginning with its name needs, and our extra with it.
         batched: Explain as many images at once as a batch holds. Faster, and right for code that
             explains each image as if it were alone; draws then go by the place in the batch.
@@ -84,7 +84,7 @@ class _Adapter(Method):
     def __init__(
         self,
         setting: str,
-        path: str,
+        path: str | Callable[..., Any],
         extra: tuple[str, str] | None = None,
         *,
         batched: bool = False,
@@ -104,8 +104,8 @@ class _Adapter(Method):
         ):
             if passes is not None:
                 require_integer(name, passes, 0)
-        self.path = path
-        self.loaded = _load(setting, path, extra)
+        self.path = path if isinstance(path, str) else str(getattr(path, "__qualname__", path))
+        self.loaded: Any = _load(setting, path, extra) if isinstance(path, str) else path
         self.batched = batched
         self.channels = channels
         self.upsampling = upsampling
@@ -290,7 +290,7 @@ class Function(_Adapter):
     gives maps (B, H, W) or (B, C, H, W), higher = more important, a tensor or an array.
 
     Args:
-        function: Its dotted path, as "my_module.my_maps".
+        function: Its dotted path, as "my_module.my_maps", or itself.
         settings: Its keyword arguments.
         **others: See `_Adapter`.
 
@@ -299,7 +299,10 @@ class Function(_Adapter):
     """
 
     def __init__(
-        self, function: str, settings: Mapping[str, Any] | None = None, **others: Any
+        self,
+        function: str | Callable[..., Any],
+        settings: Mapping[str, Any] | None = None,
+        **others: Any,
     ) -> None:
         super().__init__("function", function, **others)
         if not callable(self.loaded):
@@ -360,7 +363,9 @@ def _source_sha256(loaded: Any) -> str | None:
         path = inspect.getsourcefile(inspect.unwrap(loaded))
     except TypeError:  # built in, or made by a call
         return None
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
+    if path is None or not Path(path).is_file():  # a cell of a notebook has no file
+        return None
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _versions(loaded: Any) -> dict[str, str]:

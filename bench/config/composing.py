@@ -71,7 +71,23 @@ def _named_method(value: Any, folders: Sequence[Path]) -> Any:
     changes = {"method": value} if isinstance(value, str) else value
     if not isinstance(changes, dict) or "method" not in changes:
         return value
-    name = changes.pop("method")
+    changes = dict(changes)
+    return named_method(changes.pop("method"), changes, folders)
+
+
+def named_method(
+    name: str, changes: Mapping[str, Any], folders: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """What the file of a method builds, with other settings.
+
+    Args:
+        name: One of `bench list methods`.
+        changes: The other settings.
+        folders: Configuration folders beside the shipped one.
+
+    Raises:
+        BenchError: The name is unknown, or its file holds no method.
+    """
     known = choices("method", folders)
     require_known("method", name, known)
     path = known[name].path
@@ -79,7 +95,8 @@ def _named_method(value: Any, folders: Sequence[Path]) -> Any:
     found = [node for node in nodes if isinstance(node, dict) and "_target_" in node]
     if len(found) != 1:
         raise BenchError(f"'{path}': expected one method, found {len(found)}")
-    settings = {key: given for key, given in found[0].items() if key not in ROW_KEYS} | changes
+    settings = {key: given for key, given in found[0].items() if key not in ROW_KEYS}
+    settings |= changes
     for key in OTHER_METHODS:
         if key in settings:
             settings[key] = _named_method(settings[key], folders)

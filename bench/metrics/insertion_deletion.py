@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from bench.arrays import as_integer, as_tensor
+from bench.arrays import as_classes, as_inputs, as_integer, as_tensor
 from bench.attribution.maps import check_maps
 from bench.attribution.scorer import OutputScorer
 from bench.backbones.bare import BareModel
@@ -170,20 +170,7 @@ def _refuse_not_finite(broken: Mapping[int, str], images: int, score: str) -> No
 
 def _inputs(x: Any, model: BareModel) -> Tensor:
     """Inputs (N, C, H, W) on the model's device, in its dtype, but float32 at least."""
-    x = as_tensor("x", x, model.device)
-    if x.ndim != 4 or len(x) == 0:
-        raise BenchError(f"x: expected (N, C, H, W) with N >= 1, found {tuple(x.shape)}")
-    if not x.is_floating_point():
-        raise BenchError(
-            f"x: expected finite floating point numbers, found {x.dtype}: give the network's "
-            "inputs, after its preprocessing"
-        )
-    broken = (~x.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0].tolist()
-    if broken:
-        raise BenchError(
-            "x: expected finite floating point numbers, found NaN or infinity in number "
-            f"{broken[0]} ({len(broken)} of {len(x)} images)"
-        )
+    x = as_inputs(x, model.device)
     return x.to(torch.float64 if model.dtype == torch.float64 else torch.float32)
 
 
@@ -192,17 +179,7 @@ def _targets(targets: Any, protocol: Protocol, x: Tensor) -> tuple[Tensor, Targe
     if targets is None:  # then nobody asks for the labels
         target = PREDICTION if protocol.target == LABEL else protocol.target
         return torch.zeros(len(x), dtype=torch.int64, device=x.device), target
-    targets = as_tensor("targets", targets, x.device)
-    if targets.shape != x.shape[:1]:
-        one_hot = targets.ndim == 2 and targets.shape[1] > 1
-        mend = ": of one-hot rows or scores, give targets.argmax(1)" if one_hot else ""
-        raise BenchError(
-            f"targets: expected a class for each input, targets (N,) = {tuple(x.shape[:1])}, "
-            f"found {tuple(targets.shape)}{mend}"
-        )
-    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
-        raise BenchError(f"targets: expected integers, found {targets.dtype}")
-    return targets.long(), LABEL
+    return as_classes(targets, len(x), x.device), LABEL
 
 
 def _other_shape(maps: tuple[int, ...], x: tuple[int, ...]) -> str:

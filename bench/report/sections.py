@@ -179,6 +179,7 @@ def sections_of(
     test: str,
     first: int,
     reference: str | None = None,
+    runs: Sequence[Run] | None = None,
 ) -> list[Section]:
     """A section for each set of rows of a leaderboard that may be compared.
 
@@ -190,8 +191,9 @@ def sections_of(
         test: A key of `bench.leaderboard.significance.TESTS`.
         first: Number of the first section.
         reference: The name of a row that the others are compared with.
+        runs: Those of its runs that are shown; None: all.
     """
-    runs = stored_runs(results_dir, name)
+    runs = stored_runs(results_dir, name) if runs is None else runs
     board = _without_folders(leaderboard(runs, name, auc, test, reference), runs)
     shown, labels = leaderboard_tables(board), row_names(runs, name)
     complete = {comparison.key: comparison for comparison in comparisons(runs, name, auc)}

@@ -72,9 +72,7 @@ def write_leaderboard(
     with locked(results_dir / "runs"):  # of runs that end at once the last has read all rows
         runs = stored_runs(results_dir, name)
         board, found = leaderboard(runs, name, auc, test, reference), comparisons(runs, name, auc)
-        doubts = [*sanity_warnings(runs, name), *undefined_areas(found)]
-        doubts = [f"Warning: {doubt}" for doubt in doubts]
-        remarks = [*doubts, *_warnings(found), *unverified(runs, name)]
+        remarks = remarks_of(runs, name, found)
         if reference is not None:
             remarks += reference_remarks(runs, name, found, reference)
         cited = citations(runs, name)
@@ -97,6 +95,19 @@ def write_leaderboard(
     if failure is not None:
         raise failure
     console.print("Leaderboard: " + "\n             ".join(map(str, files)), soft_wrap=True)
+
+
+def remarks_of(runs: Sequence[Run], name: str, found: Sequence[Comparison]) -> list[str]:
+    """The lines under a leaderboard: what makes a reader doubt it, and files without a record.
+
+    Args:
+        runs: The runs of the leaderboard.
+        name: The leaderboard.
+        found: Its comparisons.
+    """
+    doubts = [*sanity_warnings(runs, name), *undefined_areas(found)]
+    told = [f"Warning: {doubt}" for doubt in doubts]
+    return [*told, *_warnings(found), *unverified(runs, name)]
 
 
 def _write(files: Mapping[Path, bytes]) -> BenchError | None:

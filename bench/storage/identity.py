@@ -44,6 +44,7 @@ class NetworkIdentity:
         feature_layer: The layer of embeddings.
         classes_of_one_output: Of a network with a single output: its two labels.
         cam_layout: How that layer's output holds maps, where the user says it.
+        code: Hash over what its code does, of a user's own module in a notebook.
     """
 
     name: str
@@ -54,6 +55,7 @@ class NetworkIdentity:
     feature_layer: str | None = None
     classes_of_one_output: list[int] | None = None
     cam_layout: Mapping[str, Any] | None = None
+    code: str | None = None
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -136,8 +138,9 @@ class Identity:
         if self.explain.target == LABEL:
             del content["explain"]["target"]
         for network in (content["backbone"], content["explain"]["backbone"]):
-            if network is not None and network["cam_layout"] is None:
-                del network["cam_layout"]
+            for newer in ("cam_layout", "code"):
+                if network is not None and network[newer] is None:
+                    del network[newer]
         return content_key(content)
 
 

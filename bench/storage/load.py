@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.storage.row_names import any_row_names, row_names
-from bench.storage.store import leaderboard_names, stored_runs
+from bench.storage.store import Run, leaderboard_names, stored_runs
 
 
 def load_rows(
@@ -37,10 +37,7 @@ def load_rows(
     runs = stored_runs(Path(results_dir), leaderboard)
     names = any_row_names(runs) if leaderboard is None else row_names(runs, leaderboard)
     for run in runs:
-        rows = run.rows().assign(label=names[run.key])
-        for statistic in run.protocol.statistics:
-            if statistic.column not in rows:
-                rows[statistic.column] = run.protocol.values(statistic, rows, auc)
+        rows = rows_of(run, names[run.key], auc)
         if leaderboard is not None:
             rows["method"] = rows["label"]
         tables.append(rows)
@@ -49,3 +46,18 @@ def load_rows(
         known = f" of leaderboard '{leaderboard}'; there are: {', '.join(boards)}" if boards else ""
         raise BenchError(f"no runs in '{results_dir}'{known}")
     return pd.concat(tables, ignore_index=True)
+
+
+def rows_of(run: Run, label: str, auc: str | None = None) -> pd.DataFrame:
+    """One run's rows as `load_rows` gives them.
+
+    Args:
+        run: The run.
+        label: What tables call it.
+        auc: See `load_rows`.
+    """
+    rows = run.rows().assign(label=label)
+    for statistic in run.protocol.statistics:
+        if statistic.column not in rows:
+            rows[statistic.column] = run.protocol.values(statistic, rows, auc)
+    return rows

@@ -13,7 +13,10 @@ def comparison_key(run: Run) -> str:
     """Hash over what two rows must share for their ranks to mean anything."""
     identity = run.identity
     base = run.protocol.base
-    shared: list[Any] = [asdict(identity.dataset), asdict(identity.backbone), base.settings()]
+    network = asdict(identity.backbone)
+    if network["code"] is None:  # keys are older than this field
+        del network["code"]
+    shared: list[Any] = [asdict(identity.dataset), network, base.settings()]
     needs = {metric.needs for metric in base.metrics.values() if metric.needs}
     if needs:
         shared.append({need: run.manifest.annotations.get(need, "") for need in sorted(needs)})

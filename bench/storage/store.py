@@ -268,6 +268,19 @@ class Run:
 
         self._change(changed)
 
+    def leave(self, leaderboard: str) -> None:
+        """Makes the run no row of a leaderboard any more; what it holds stays."""
+
+        def changed(manifest: Manifest) -> Manifest:
+            rows = dict(manifest.leaderboards.get(leaderboard, {}))
+            rows.pop(self.protocol.key, None)
+            others = {name: of for name, of in manifest.leaderboards.items() if name != leaderboard}
+            if rows:
+                others[leaderboard] = rows
+            return replace(manifest, leaderboards=others)
+
+        self._change(changed)
+
     @property
     def leaderboards(self) -> list[str]:
         """Names of the leaderboards that it is a row of."""

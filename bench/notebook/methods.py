@@ -1,0 +1,136 @@
+"""What users have in notebooks as methods: names, objects, functions."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.attribution.adapters import Function
+from bench.attribution.method import Method, require_declared
+from bench.config.building import build_method
+from bench.config.settings import Component
+from bench.errors import BenchError, warn
+from bench.notebook.fingerprint import NotIdentifiedError, fingerprint
+from bench.notebook.shipped import method_component
+
+_EXPECTED = (
+    "expected a name of `bench list methods`, a mapping of its settings, an object of a subclass "
+    "of bench.attribution.method.Method, or a function f(model, x, targets)"
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A method with what its rows are kept under.
+
+    Attributes:
+        method: The method.
+        component: What decides its numbers: settings, or a hash over code and state.
+    """
+
+    method: Method
+    component: Component
+
+
+def as_methods(methods: Any) -> dict[str, Chosen]:
+    """Methods of what a user gave, by the labels of their rows.
+
+    Args:
+        methods: One of the following, several, or a mapping of labels to them: a name; a mapping of
+            settings, with the name as `method` where the label is another; a `Method`; a function
+            `f(model, x, targets)`, see `bench.attribution.adapters.Function`.
+
+    Raises:
+        BenchError: One is none of these, or cannot be built, or two have one label.
+    """
+    if isinstance(methods, str | Method) or not isinstance(methods, Iterable):
+        methods = [methods]
+    pairs = methods.items() if isinstance(methods, Mapping) else map(_labelled, methods)
+    chosen: dict[str, Chosen] = {}
+    for label, method in pairs:
+        if not isinstance(label, str) or not label:
+            raise BenchError(f"methods: expected text as a label, found {label!r}")
+        if label in chosen:
+            raise BenchError(
+                f"methods: two are called '{label}': give a mapping of labels to methods"
+            )
+        chosen[label] = as_method(label, method)
+    if not chosen:
+        raise BenchError("methods: expected at least one, found none")
+    return chosen
+
+
+def as_method(label: str, method: Any) -> Chosen:
+    """One method; see `as_methods`.
+
+    Args:
+        label: What its row is called.
+        method: What a user gave.
+
+    Raises:
+        BenchError: See `as_methods`.
+    """
+    match method:
+        case str():
+            return _shipped(label, method, {})
+        case Mapping():
+            settings = dict(method)
+            return _shipped(label, settings.pop("method", label), settings)
+        case Method():
+            require_declared(label, method)
+            return Chosen(method, _known_by_state(label, method))
+        case type():
+            raise BenchError(
+                f"method '{label}': {_EXPECTED}, found the class {method.__name__}: give an object "
+                "of it"
+            )
+        case _ if callable(method):
+            made = Function(method)
+            component = Component(
+                f"method.{label}",
+                "bench.attribution.adapters.Function",
+                {"function": made.path, "code": _code(label, method)},
+                label=label,
+            )
+            return Chosen(made, component)
+    raise BenchError(f"method '{label}': {_EXPECTED}, found {method!r:.80}")
+
+
+def _labelled(method: Any) -> tuple[Any, Any]:
+    """A method of a list with the label that it gives itself."""
+    match method:
+        case str():
+            return method, method
+        case Mapping():
+            return method.get("method"), method
+        case Method():
+            return _snake_case(type(method).__name__), method
+    return getattr(method, "__name__", type(method).__name__), method
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _shipped(label: str, name: Any, settings: Mapping[str, Any]) -> Chosen:
+    component = method_component(label, name, settings)
+    return Chosen(build_method(component), component)
+
+
+def _known_by_state(label: str, method: Method) -> Component:
+    kind = type(method)
+    target = f"{kind.__module__}.{kind.__qualname__}"
+    return Component(f"method.{label}", target, {"code": _code(label, method)}, label=label)
+
+
+def _code(label: str, method: Method | Callable[..., Any]) -> str:
+    """A hash over code and state; of what cannot be told a number that nothing else has."""
+    try:
+        return fingerprint(method)
+    except NotIdentifiedError as error:
+        warn(
+            f"method '{label}': {error}, so what was computed of it before is never used again, "
+            "and it is computed anew each time"
+        )
+        return f"once-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,230 @@
+"""What users have in notebooks as networks: torch modules, and names."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.backbones.backbone import AUTO, Backbone, Preprocessing, convolutions
+from bench.backbones.bare import BareModel
+from bench.backbones.given import GivenInputs
+from bench.backbones.naming import settings_of
+from bench.backbones.network import device_of
+from bench.config.building import build
+from bench.config.choices import choices
+from bench.errors import BenchError, require_known
+from bench.notebook.data import Given
+from bench.notebook.fingerprint import fingerprint
+from bench.notebook.shipped import component
+
+Colours = float | tuple[float, ...] | list[float]
+"""A number, or one a channel."""
+
+
+class CodedBackbone(Backbone):
+    """A network that is known by what its code does, as well as by its weights.
+
+    Attributes:
+        code: `bench.notebook.fingerprint.fingerprint` of its module.
+    """
+
+    code: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """See `Backbone`."""
+        return {**super().identity(), "code": self.code}
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What a user says of a torch module.
+
+    Attributes:
+        name: In tables; None: its class's.
+        output_kind: One of `bench.score.OUTPUT_KINDS`.
+        preprocessing: How photos become its inputs, or settings of that.
+        mean: That was taken off inputs in 0..1, as torchvision's `Normalize` takes it.
+        std: That they were divided by.
+        cam_layer: A submodule, `auto` or None.
+        cam_layout: See `bench.backbones.backbone.Backbone`.
+        feature_layer: A submodule or None.
+    """
+
+    name: str | None = None
+    output_kind: str = "logits"
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None
+    mean: Colours | None = None
+    std: Colours | None = None
+    cam_layer: str | None = AUTO
+    cam_layout: str | Mapping[str, Any] = AUTO
+    feature_layer: str | None = None
+
+
+def load_backbone(name: str, **settings: Any) -> Backbone:
+    """A shipped network, or one of timm or torchvision, for `bench.explain` and `bench.evaluate`.
+
+    Args:
+        name: One of `bench list backbones`, or what a library calls a network, as `resnet50` or
+            `vit_small_patch16_224`: then its own weights are loaded.
+        **settings: Of its file in `conf/backbone`, as `weights="random"`, `cam_layer="layer4"`,
+            `preprocessing={"size": 256}`.
+
+    Raises:
+        BenchError: The name or a setting is unknown, or the weights cannot be had.
+
+    Example:
+        >>> load_backbone("resnet18", weights="random").num_classes
+        1000
+    """
+    known = choices("backbone")
+    if name not in known:
+        choice, _, of_library = (settings_of(name) or "").partition(" ")
+        if not of_library:
+            require_known("model", name, known)
+        key, _, value = of_library.removeprefix("backbone.").partition("=")
+        if key != "name":
+            raise BenchError(f"model: '{name}' is a class: give an object of it, in eval mode")
+        settings = {"name": value, "weights": "pretrained", **settings}
+        name = choice
+    network: Backbone = build(component("backbone", name, settings))
+    return network
+
+
+@contextmanager
+def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[Backbone]:
+    """A network of what a user gave, for the time of a `with` block.
+
+    Args:
+        model: A torch module in eval mode, a `Backbone`, or a name for `load_backbone`.
+        given: What it will be asked about.
+        settings: What the user says of a module; of others nothing may be said.
+
+    Yields:
+        The network, which takes what the data set reads. A module is afterwards as it was.
+
+    Raises:
+        BenchError: It is none of these, or does not go with the data.
+    """
+    if isinstance(model, str):
+        model = load_backbone(model)
+    if isinstance(model, Backbone):
+        if settings != NetworkSettings():
+            raise BenchError(
+                "model: a backbone has its settings: give them to bench.load_backbone, as "
+                "bench.load_backbone(name, cam_layer=...)"
+            )
+        with _taking(model, given):
+            yield model
+        return
+    bare = BareModel(model, settings.output_kind)
+    preprocessing = _preprocessing(given, settings)
+    if given.shape is not None:
+        first = preprocessing([given.dataset.samples[0].read()])
+        with torch.no_grad():
+            bare.outputs(first.to(bare.device))
+    with _left_as_it_was(model):
+        code = fingerprint(model)
+        backbone = CodedBackbone(
+            settings.name or type(model).__name__,
+            model,
+            preprocessing,
+            settings.output_kind,
+            cam_layer=None if settings.cam_layer == AUTO else settings.cam_layer,
+            cam_layout=settings.cam_layout,
+            feature_layer=settings.feature_layer,
+        )
+        backbone.code = code
+        backbone.settle_cam_layer(settings.cam_layer, convolutions(model))
+        yield backbone
+
+
+def home_of(backbone: Backbone) -> torch.device:
+    """Where a network lives; one without parameters on the CPU."""
+    return device_of(backbone.module) or torch.device("cpu")
+
+
+@contextmanager
+def _taking(backbone: Backbone, given: Given) -> Iterator[None]:
+    """A backbone takes photos, or for a while inputs that were made for it."""
+    made = backbone.preprocessing
+    if given.shape is None:
+        yield
+        return
+    expected = (made.channels, *made.shape)
+    if given.shape != expected:
+        raise BenchError(
+            f"data: expected inputs {expected} of backbone '{backbone.name}', found {given.shape}"
+        )
+    backbone.preprocessing = GivenInputs(
+        size=made.size, mean=made.mean, std=made.std, channel_order=made.channel_order
+    )
+    try:
+        yield
+    finally:
+        backbone.preprocessing = made
+
+
+def _preprocessing(given: Given, settings: NetworkSettings) -> Preprocessing:
+    """How what the data set reads becomes inputs of a module."""
+    said = settings.preprocessing
+    if given.shape is None:
+        if said is None:
+            raise BenchError(
+                "preprocessing: the data are photos, so say how the model gets them, as "
+                "preprocessing={'size': 224, 'mean': [123.675, 116.28, 103.53], "
+                "'std': [58.395, 57.12, 57.375]} (RGB in 0..255)"
+            )
+        return said if isinstance(said, Preprocessing) else _made(said)
+    if said is not None:
+        raise BenchError("preprocessing: the data are inputs already; expected none, or photos")
+    channels, *size = given.shape
+    if channels not in (1, 3):
+        raise BenchError(
+            f"data: expected inputs of 1 or 3 channels, found {channels}; "
+            "bench.insertion_deletion takes maps of any"
+        )
+    if (settings.mean is None) != (settings.std is None):
+        raise BenchError("mean, std: expected both or neither")
+    if settings.mean is not None and settings.std is not None:
+        mean, std = (_of_channels(each, channels) for each in (settings.mean, settings.std))
+        return GivenInputs(size=(size[0], size[1]), mean=mean, std=std)
+    low, high = given.values
+    return GivenInputs(
+        size=(size[0], size[1]),
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        shown=(low, high if high > low else low + 1),
+    )
+
+
+def _made(settings: Mapping[str, Any]) -> Preprocessing:
+    known = Preprocessing.__dataclass_fields__
+    for key in settings:
+        require_known(f"preprocessing.{key}", key, known)
+    missing = [key for key in ("size", "mean", "std") if key not in settings]
+    if missing:
+        raise BenchError(f"preprocessing: expected size, mean and std, found no {missing[0]}")
+    return Preprocessing(**settings)
+
+
+def _of_channels(values: Colours, channels: int) -> tuple[float, ...]:
+    """Numbers in 0..1, one or one a channel, in 0..255, one a channel."""
+    several = list(values) if isinstance(values, list | tuple) else [values] * channels
+    return tuple(255 * float(value) for value in several)
+
+
+@contextmanager
+def _left_as_it_was(module: nn.Module) -> Iterator[None]:
+    """Puts back what makes a module a backbone: frozen parameters, memory format."""
+    needed = {name: each.requires_grad for name, each in module.named_parameters()}
+    are_plain = all(each.is_contiguous() for each in module.parameters())
+    try:
+        yield
+    finally:
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(needed.get(name, parameter.requires_grad))
+        if are_plain:
+            module.to(memory_format=torch.contiguous_format)
