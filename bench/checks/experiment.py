@@ -34,7 +34,8 @@ from bench.datasets.reading import read_image
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError
 from bench.evaluation.method_run import MethodRun
-from bench.experiment.cost import count_cost, duration, estimate_seconds
+from bench.evaluation.progress import duration
+from bench.experiment.cost import count_cost, estimate_seconds
 from bench.experiment.select import predict
 from bench.leaderboard.published import published_subset
 from bench.leaderboard.sanity import accuracy_fault

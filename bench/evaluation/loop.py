@@ -1,11 +1,12 @@
 """The loop: images outside, methods inside, end points shared, everything else in batches."""
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ from bench.errors import BenchError
 from bench.evaluation.again import AskAgain, Asked
 from bench.evaluation.explain import Explainer, Explanation, Failed, now, part_of
 from bench.evaluation.method_run import MethodRun
+from bench.evaluation.pace import Pace
+from bench.evaluation.progress import Countdown, Progress
 from bench.metrics.baseline import Inputs
 from bench.metrics.block import EndPoints, measure
 from bench.metrics.finite import expected_finite
@@ -48,6 +51,17 @@ class Evaluated:
     maps: Tensor
 
 
+Lacking = Mapping[str, Sequence[int]]
+"""By metric, the positions of the images in a block that lack its rows."""
+
+
+class _Part(NamedTuple):
+    """What some methods gave for a block, and what the others lack."""
+
+    results: list[Evaluated | Failed]
+    rest: Mapping[MethodRun, Lacking]
+
+
 def evaluate_runs(
     samples: Sequence[Sample],
     scorer: Scorer,
@@ -57,10 +71,12 @@ def evaluate_runs(
     device: torch.device,
     seed: int = 0,
     block_size: int = 32,
+    block_seconds: float = math.inf,
     workers: int = 1,
     explained: Scorer | None = None,
     explained_target: Target | None = None,
     batch_sizes: MutableMapping[str, int] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Evaluated | Failed]:
     """Evaluates what is missing of methods, block by block, as soon as each block is finished.
 
@@ -72,13 +88,16 @@ def evaluate_runs(
         protocol: How maps become curves. Its score is the scorer's.
         device: Where the network lives.
         seed: Seed of the methods' draws.
-        block_size: Images a block.
+        block_size: Images a block, at most.
+        block_seconds: About how long a block may last. It takes fewer images if need be; where one
+            image takes longer, what some of its methods gave is yielded before the others go on.
         workers: Threads that read the next block's images while this one is evaluated.
         explained: The score that methods explain, if it is not `scorer`'s; its network takes
             inputs of the same size.
         explained_target: The class that methods explain, if it is not the protocol's target: see
             `bench.evaluation.explain.Explainer`.
         batch_sizes: See `bench.evaluation.explain.Explainer`.
+        progress: Is told how far methods are. Passes are the scorers' to tell.
 
     Yields:
         For each block, what each of its methods gave, and the images that they failed on. A method
@@ -96,31 +115,71 @@ def evaluate_runs(
         networks=[scorer.backbone.module],
         target=protocol.target if explained_target is None else explained_target,
     )
-    blocks = _missing_blocks(samples, runs, protocol, block_size)
-    reads = (sample.read for block, _ in blocks for sample in block)
+    progress = Progress() if progress is None else progress
+    pace = Pace(block_size, block_seconds)
+    evaluate = partial(
+        _evaluate_block, explainer=explainer, scorer=scorer, end_points=end_points,
+        protocol=protocol, device=device, seed=seed, progress=progress, is_over=pace.is_over,
+    )  # fmt: skip
+    lacking = {run: _positions(run.missing(samples, protocol.metrics)) for run in runs}
+    to_do = [samples[i] for i in sorted(set().union(*lacking.values()))]
+    countdown = Countdown(progress, {run.name: len(images) for run, images in lacking.items()})
+    reads = (sample.read for sample in to_do)
     with closing(read_ahead(reads, workers, ahead=block_size)) as read:
-        for block, missing in blocks:
-            wanted = {r: lacks for r, lacks in missing.items() if not explainer.has_given_up(r)}
+        for block in _blocks(to_do, pace):
             found = list(islice(read, len(block)))
-            if not wanted:
-                continue
-            images = _images(found)
-            with ExitStack() as claims:
-                wanted = _claimed(block, wanted, claims)
-                evaluated = partial(
-                    _evaluate_block, block, images, wanted, explainer, scorer=scorer,
-                    end_points=end_points, protocol=protocol, device=device, seed=seed,
-                )  # fmt: skip
-                while wanted:
-                    try:
-                        results = list(evaluated())
-                    except torch.OutOfMemoryError:
-                        scorer.shrink()  # the block is begun again; those before it are finished
-                        continue
-                    yield from results
-                    break
+            missing = _missing(block, runs, protocol)
+            left = {run.name: len(_positions(lacks)) for run, lacks in missing.items()}
+            wanted = {r: lacks for r, lacks in missing.items() if not explainer.has_given_up(r)}
+            if wanted:
+                evaluate_part = partial(evaluate, block, _images(found))
+                for result in _in_parts(block, wanted, evaluate_part, scorer, pace):
+                    yield result
+                    left[result.method] -= _tell(result, countdown)
+            for method, count in left.items():
+                countdown.advance(method, skipped=count)
             if all(map(explainer.has_given_up, runs)):
-                return
+                break
+    countdown.skip_rest()
+
+
+def _blocks(samples: Sequence[Sample], pace: Pace) -> Iterator[Sequence[Sample]]:
+    """Samples in blocks, each as long as the pace says when its turn comes."""
+    start = 0
+    while start < len(samples):
+        block = samples[start : start + pace.images]
+        yield block
+        start += len(block)
+
+
+def _tell(result: Evaluated | Failed, countdown: Countdown) -> int:
+    """Tells how many images a result is of, and gives their number."""
+    done, failed = (0, 1) if isinstance(result, Failed) else (len(result.rows), 0)
+    countdown.advance(result.method, done, failed)
+    return done + failed
+
+
+def _in_parts(
+    block: Sequence[Sample],
+    wanted: Mapping[MethodRun, Lacking],
+    evaluate: Callable[[Mapping[MethodRun, Lacking]], _Part],
+    scorer: Scorer,
+    pace: Pace,
+) -> Iterator[Evaluated | Failed]:
+    """What methods give for a block, as many methods at a time as the pace allows."""
+    with ExitStack() as claims:
+        wanted = _claimed(block, wanted, claims)
+        images = len(set().union(*map(_positions, wanted.values())))
+        started = pace.begin()
+        while wanted:
+            try:
+                results, wanted = evaluate(wanted)
+            except torch.OutOfMemoryError:
+                scorer.shrink()  # the part is begun again; those before it are finished
+                continue
+            yield from results
+            pace.begin()
+        pace.adapt(images, started)
 
 
 def _images(found: Sequence[NDArray[np.uint8] | BenchError]) -> list[NDArray[np.uint8]]:
@@ -144,10 +203,6 @@ def _regions(
     ]
 
 
-Lacking = Mapping[str, Sequence[int]]
-"""By metric, the positions of the images in a block that lack its rows."""
-
-
 def _claimed(
     block: Sequence[Sample], wanted: Mapping[MethodRun, Lacking], claims: ExitStack
 ) -> dict[MethodRun, Lacking]:
@@ -164,34 +219,37 @@ def _claimed(
     return {run: lacking for run, lacking in ours.items() if lacking}
 
 
-def _missing_blocks(
-    samples: Sequence[Sample], runs: Sequence[MethodRun], protocol: Protocol, block_size: int
-) -> list[tuple[Sequence[Sample], dict[MethodRun, Lacking]]]:
-    """The blocks that are not done, and by method what is missing of them."""
-    blocks = []
-    for start in range(0, len(samples), block_size):
-        block = samples[start : start + block_size]
-        missing: dict[MethodRun, Lacking] = {
-            run: lacking for run in runs if (lacking := run.missing(block, protocol.metrics))
-        }
-        if missing:
-            blocks.append((block, missing))
-    return blocks
+def _missing(
+    block: Sequence[Sample], runs: Sequence[MethodRun], protocol: Protocol
+) -> dict[MethodRun, Lacking]:
+    """By method, what is missing of a block, where anything is."""
+    missing = {run: run.missing(block, protocol.metrics) for run in runs}
+    return {run: lacking for run, lacking in missing.items() if lacking}
+
+
+def _positions(lacking: Lacking) -> list[int]:
+    """The images that lack anything, in their order."""
+    return sorted(set().union(*lacking.values()))
 
 
 def _evaluate_block(
     block: Sequence[Sample],
     images: Sequence[NDArray[np.uint8]],
     wanted: Mapping[MethodRun, Lacking],
-    explainer: Explainer,
     *,
+    explainer: Explainer,
     scorer: Scorer,
     end_points: EndPoints,
     protocol: Protocol,
     device: torch.device,
     seed: int,
-) -> Iterator[Evaluated | Failed]:
-    """What methods give for the images of one block, and what their maps are worth."""
+    progress: Progress,
+    is_over: Callable[[], bool],
+) -> _Part:
+    """What methods give for the images of one block, and what their maps are worth.
+
+    When the time is over, what is explained by then is measured, and other methods are left.
+    """
     ids = [sample.image_id for sample in block]
     x = inputs_explained = scorer.backbone.preprocess(images).to(device)
     if explainer.scorer.backbone is not scorer.backbone:
@@ -206,22 +264,29 @@ def _evaluate_block(
     batch = Batch(inputs_explained, classes, ids, photos, seed)
     broken = end_points.not_finite(scored)
     explained: dict[MethodRun, Explanation] = {}
+    results: list[Evaluated | Failed] = []
+    rest = dict(wanted)
     for run, lacking in wanted.items():
-        missing = sorted({i for positions in lacking.values() for i in positions})
-        yield from (
+        del rest[run]
+        missing = _positions(lacking)
+        results.extend(
             _not_finite(run.name, ids[i], broken[i], scorer.score) for i in missing if i in broken
         )
         positions = [i for i in missing if i not in broken]
         if not positions:
             continue
+        progress.working(run.name)
         found = explainer(run, part_of(batch, positions))
-        yield from found.failures
+        results.extend(found.failures)
         if found.maps is not None:
             explained[run] = replace(found, positions=[positions[i] for i in found.positions])
+        if is_over():
+            break
     if explained:
         asked = [Asked(run, found.positions) for run, found in explained.items()]
         again = AskAgain(explainer, batch, asked)
-        yield from _measure_block(explained, wanted, scored, protocol, again)
+        results.extend(_measure_block(explained, wanted, scored, protocol, again))
+    return _Part(results, rest)
 
 
 def _measure_block(

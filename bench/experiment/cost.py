@@ -132,13 +132,6 @@ def estimate_seconds(
     return passes + cost.seconds
 
 
-def duration(seconds: float) -> str:
-    """In the unit that fits: 12 s, 3 min, 4.5 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
 def _seconds_a_pass(
     backbone: Backbone, batch_size: int, device: torch.device, backward: bool
 ) -> float:

@@ -1,15 +1,13 @@
 """One experiment: objects to stored rows, rows to a leaderboard."""
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.attribution.method import Method, Passes
 from bench.attribution.scorer import Scorer
@@ -33,9 +31,11 @@ from bench.errors import BenchError, tell_warnings
 from bench.evaluation.explain import Explainer, Failed
 from bench.evaluation.loop import evaluate_runs
 from bench.evaluation.method_run import StoredMethodRun
+from bench.evaluation.progress import Countdown, Progress, duration
 from bench.evaluation.repeatability import repeatability, warning
-from bench.experiment.cost import Cost, count_cost, duration, estimate_seconds
+from bench.experiment.cost import Cost, count_cost, estimate_seconds
 from bench.experiment.gallery import MapKeeper, PictureKeeper, images_to_show
+from bench.experiment.progress import shown
 from bench.experiment.reproduction import reproduction
 from bench.experiment.select import kept_predictions, predict, select
 from bench.files import file_name
@@ -61,6 +61,12 @@ from bench.storage.provenance import provenance
 from bench.storage.row_names import comparison_key
 from bench.storage.store import Run, open_run, stored_runs
 from bench.target import LABEL
+
+BLOCK_SECONDS = 60.0
+"""About how long rows are waited for before they are stored; see `evaluate_runs`."""
+
+_PREDICTIONS = "predictions"
+"""What progress calls the passes that tell which images to select."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +105,19 @@ def run_experiment(
 
 
 def run_prepared(
-    experiment: "Experiment", console: Console, changes: Sequence[str] = ()
+    experiment: "Experiment",
+    console: Console,
+    changes: Sequence[str] = (),
+    *,
+    progress: Progress | None = None,
 ) -> RunResult:
     """As `run_experiment`, of objects that are made.
 
     Args:
         experiment: What is asked for.
-        console: Where progress and the leaderboard go.
+        console: Where the leaderboard goes.
         changes: See `run_experiment`.
+        progress: Is told how far methods are; by default the console shows it.
 
     Raises:
         BenchError: The data or the results folder cannot be used.
@@ -133,8 +144,10 @@ def run_prepared(
     cost = count_cost(experiment.samples, runs, protocol, network.preprocessing.shape, network)
     _tell_not_asked(runs, protocol, console)
     _tell_cost(experiment, runs, cost, console)
-    with _progress(console, cost.passes) as advance:
-        failures = _evaluate(experiment, runs, advance)
+    with shown(console) if progress is None else nullcontext(progress) as progress:
+        known = all(run.passes is not None for run in runs)
+        progress.planned(cost.passes if known else 0)
+        failures = _evaluate(experiment, runs, progress)
     _tell_elsewhere(runs, console)
     _tell_not_kept(runs, console)
 
@@ -154,11 +167,11 @@ def run_prepared(
 def _evaluate(
     experiment: "Experiment",
     runs: Sequence[StoredMethodRun],
-    advance: Callable[[int], None],
+    progress: Progress,
 ) -> list[Failed]:
     """Evaluates what is not done and stores it; returns the failures."""
     settings, explained = experiment.settings, experiment.explained
-    scorer = experiment.scorer(experiment.backbone, experiment.protocol.score, advance)
+    scorer = experiment.scorer(experiment.backbone, experiment.protocol.score, progress.passed)
     sizes = experiment.remembered_batch_sizes()
     scorer.batch_size = sizes.get(CURVES, scorer.batch_size)
     keep = {sample.image_id for sample in experiment.dataset.samples[: settings.gallery]}
@@ -172,10 +185,12 @@ def _evaluate(
         device=experiment.device,
         seed=settings.seed,
         block_size=settings.block_size,
+        block_seconds=BLOCK_SECONDS,
         workers=settings.workers,
-        explained=experiment.scorer(explained.backbone, explained.score, advance),
+        explained=experiment.scorer(explained.backbone, explained.score, progress.passed),
         explained_target=explained.target,
         batch_sizes=sizes,
+        progress=progress,
     ):
         run = stored[result.method]
         if isinstance(result, Failed):
@@ -452,7 +467,12 @@ def _predict(
     console: Console,
 ) -> list[int]:
     """Predicted class of each image, with a bar of what is done."""
-    with _progress(console, len(dataset)) as advance:
+    with shown(console) as progress:
+        countdown = Countdown(progress, {_PREDICTIONS: len(dataset)})
+
+        def advance(inputs: int) -> None:  # the last batch is filled up
+            countdown.advance(_PREDICTIONS, min(inputs, countdown.left(_PREDICTIONS)))
+
         scorer = Scorer(
             backbone,
             "output",
@@ -644,27 +664,6 @@ def _tell_cost(
             highlight=False,
             soft_wrap=True,
         )
-
-
-@contextmanager
-def _progress(console: Console, total: int) -> Any:
-    """A bar over passes; yields what to call with how many were made."""
-    columns = (
-        TextColumn("passes"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("time left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=total == 0) as progress:
-        task = progress.add_task("", total=total)
-
-        def advance(passes: int) -> None:
-            left = total - progress.tasks[0].completed
-            progress.advance(task, min(passes, left))
-
-        yield advance
-        progress.update(task, completed=total)
 
 
 def _report_accuracy(

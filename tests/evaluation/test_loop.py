@@ -31,6 +31,7 @@ from bench.errors import BenchError
 from bench.evaluation.explain import GIVE_UP, Failed
 from bench.evaluation.loop import evaluate_runs
 from bench.evaluation.method_run import MethodRun
+from bench.evaluation.progress import Tally
 from bench.experiment.cost import Cost, count_cost
 from bench.metrics.auc import auc
 from bench.metrics.baseline import BlurBaseline, ConstantBaseline, Inputs
@@ -789,3 +790,32 @@ def test_nothing_more_is_read_when_all_methods_have_failed(samples):
     failures = run(noted, {"wrong": WrongShape()}, block_size=1)
     assert [type(failure) for failure in failures] == [Failed] * GIVE_UP
     assert len(Noted.asked) <= GIVE_UP + 1
+
+
+@pytest.mark.parametrize("seconds", [0, 1e-9, 60])
+def test_same_bits_however_short_blocks_may_last(samples, seconds):
+    assert_same_bits(
+        rows_by_image(run(samples, block_seconds=seconds)), rows_by_image(run(samples))
+    )
+
+
+def test_where_an_image_takes_too_long_each_method_is_yielded_alone(samples):
+    results = run(samples[:2], block_seconds=0)
+    methods = list(dict.fromkeys(result.method for result in results))
+    assert [result.method for result in results] == methods * 2
+    assert all(len(result.rows) == 1 for result in results)
+
+
+def test_progress_is_told_of_rows_failures_and_what_is_not_tried(samples):
+    class Raises(Edge):
+        def __call__(self, scorer, batch):
+            raise ValueError
+
+    heard = Tally()
+    ended = []
+    heard.ended = ended.append
+    run(samples, {"edge": Edge(), "raises": Raises()}, block_size=2, progress=heard)
+    edge, raises = heard.counts["edge"], heard.counts["raises"]
+    assert (edge.images, edge.done, edge.failed, edge.skipped) == (7, 7, 0, 0)
+    assert (raises.images, raises.done, raises.failed, raises.skipped) == (7, 0, 3, 4)
+    assert sorted(ended) == ["edge", "raises"]

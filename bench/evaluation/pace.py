@@ -1,0 +1,58 @@
+"""How many images a block takes, so that what it found is stored in time."""
+
+import time
+from collections.abc import Callable
+
+GROWTH = 8
+"""A block has at most so many times the images of the one before, which may have been quick by
+chance."""
+
+
+class Pace:
+    """The length of blocks, by how long the one before took.
+
+    Only how rows are divided into blocks depends on the clock, never what is in them.
+
+    Args:
+        most: Images in a block, at most.
+        seconds: About how long a block may last. If that is finite, the first block has one image.
+        clock: Gives seconds.
+
+    Attributes:
+        images: In the next block.
+
+    Example:
+        >>> pace = Pace(most=32, seconds=60)
+        >>> pace.images
+        1
+    """
+
+    def __init__(
+        self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.images = 1 if seconds < float("inf") else most
+        self._most = most
+        self._seconds = seconds
+        self._clock = clock
+        self._begun = clock()
+
+    def begin(self) -> float:
+        """Begins a block, or a part of one; returns when that was."""
+        self._begun = self._clock()
+        return self._begun
+
+    def is_over(self) -> bool:
+        """Whether the time of what was begun last is over."""
+        return self._clock() - self._begun >= self._seconds
+
+    def adapt(self, images: int, started: float) -> None:
+        """Learns from a block.
+
+        Args:
+            images: That were evaluated; none say nothing.
+            started: When it began.
+        """
+        if images:
+            taken = max(self._clock() - started, 1e-9)
+            fitting = min(self._most, GROWTH * images, self._seconds * images / taken)
+            self.images = max(1, int(fitting))
