@@ -1,4 +1,4 @@
-"""The command line: bench run | rerun | select | check | leaderboard | report | list."""
+"""The command line: bench run | rerun | select | check | leaderboard | report | table | list."""
 
 import io
 import logging
@@ -15,6 +15,7 @@ from bench.cli.report import report_command
 from bench.cli.rerun import rerun_command
 from bench.cli.run import run_command
 from bench.cli.select import select_command
+from bench.cli.table import table_command
 from bench.config.choices import GROUPS
 from bench.config.plugins import plugin_problems
 from bench.errors import BenchError, is_lost_output, tell_warnings
@@ -103,6 +104,8 @@ def _other(arguments: Sequence[str]) -> list[str]:
         return leaderboard_command(given.arguments)
     if given.command == "report":
         report_command(given.arguments, given.output, given.max_mb)
+    elif given.command == "table":
+        table_command(given)
     else:
         list_command(GROUPS[given.what], given.config_dir)
     return []

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from bench import __version__
+from bench.cli.table import add_table_parser
 
 _DESCRIPTION = """\
 Leaderboards for image attribution methods.
@@ -23,6 +24,8 @@ Leaderboards for image attribution methods.
                                         write the leaderboards again from stored curves
   bench report RESULTS_DIR... --output FILE.html
                                         write one page to look at, curves and maps of images in it
+  bench table RESULTS_DIR --reference ROW --caption TEXT --label tab:results
+                                        print a table for a paper: LaTeX, Markdown, CSV or HTML
   bench list methods                    what there is to choose from; also metrics, protocols, ...
 """
 
@@ -34,7 +37,7 @@ def build_parser(groups: Collection[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(
-        dest="command", metavar="{run,rerun,select,check,leaderboard,report,list}"
+        dest="command", metavar="{run,rerun,select,check,leaderboard,report,table,list}"
     )
     commands.required = True
     commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
@@ -53,6 +56,7 @@ def build_parser(groups: Collection[str]) -> argparse.ArgumentParser:
             "settings", nargs="*", metavar="KEY=VALUE"
         )
     _add_readers(commands)
+    add_table_parser(commands)
     listing = commands.add_parser("list", help="list what there is to choose from")
     listing.add_argument("what", choices=groups)
     listing.add_argument("--config-dir", "-cd", help="a configuration folder of your own")

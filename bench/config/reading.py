@@ -253,14 +253,14 @@ class _Reader:
         settings = dict(self.value(key) if node is None else node)
         target = settings.pop("_target_", None)
         self.check(require_text, f"{key}._target_", target)
-        label, published = (_text_or_none(settings.pop(name, None)) for name in ROW_KEYS)
+        row = {name: _text_or_none(settings.pop(name, None)) for name in ROW_KEYS}
         citation = None
         if not key.startswith("method."):  # a method is given its citation, if it takes one
             citation = _text_or_none(settings.pop("citation", None))
             if isinstance(settings.get("gallery"), Mapping):
                 settings["gallery"] = dict(settings["gallery"])
                 settings["gallery"].pop("citation", None)
-        return Component(key, str(target), settings, label, published, citation)
+        return Component(key, str(target), settings, row["label"], row["published"], citation)
 
     def _reproduces(self) -> Reproduces:
         lists = [published.name for published in PUBLISHED_LISTS]

@@ -56,9 +56,10 @@ class Column:
         value: What a cell sorts by; None sorts last. By default its text.
         ends: The ends of the interval that is drawn of a row.
         higher_is_better: Whether higher numbers are better; None: the numbers do not compete.
-        p_values: The name under which rows have the p-values that stars tell of: those of
-            differences from the best, unless `legend` says of what.
-        legend: What is said under the table of the column's numbers and stars.
+        p_values: The name under which rows have the p-values that stars tell of.
+        differs_from: The row that these are of differences from; empty: the best.
+        name: What `bench table --columns` calls it: as the CSV does where that has it.
+        legend: What is said of the column's numbers under the table.
         first: The order that a first click gives.
         least: Rows that must have something to say, for the column to be shown.
         left_out_of: Formats that go without it.
@@ -76,6 +77,8 @@ class Column:
     ends: Callable[[Record], Ends] | None = None
     higher_is_better: bool | None = None
     p_values: str = ""
+    differs_from: str = ""
+    name: str = ""
     legend: str = ""
     first: Literal["ascending", "descending"] = "ascending"
     least: int = 0
@@ -164,6 +167,7 @@ def leaderboard_columns(
             _rank,
             hint="Rank by the first mean",
             kind="rank",
+            name="rank",
             value=lambda row: int(row["rank"]) if _rank(row) else None,
         ),
         text_column("method", "method", "Method", kind="name"),
@@ -183,6 +187,7 @@ def leaderboard_columns(
             "Passes",
             hint="Forward + backward passes through the network for one map",
             value=_all_passes,
+            name="passes",
         ),
     ]
 
@@ -260,6 +265,7 @@ def _interval_column(statistic: Statistic) -> Column:
         ends=ends,
         first=_order(statistic),
         spare=3,
+        name=f"{statistic.name}_ci",
     )
 
 
@@ -280,6 +286,7 @@ def _guard_columns(statistic: Statistic) -> list[Column]:
             f"{statistic.guard[0].upper()}{statistic.guard[1:]}",
             hint=f"No where the {statistic.quantity} is above {limit:g} on average",
             least=1,
+            name=f"{statistic.name}_guard",
         )
     ]
 
@@ -291,6 +298,7 @@ def _test_columns(statistic: Statistic) -> list[Column]:
     p_value = Column(
         "p",
         lambda row: p_value_text(row.get(f"{statistic.name}_p")),
+        name=f"{statistic.name}_p",
         hint=f"p-value of the difference in {statistic.quantity} from the best row, Holm-adjusted",
         value=lambda row: _sorted_by(row, f"{statistic.name}_p"),
         first="descending",
@@ -307,7 +315,8 @@ def _reference_column(statistic: Statistic, reference: str) -> Column:
         f"vs {reference}",
         template=f"{{:+.{statistic.digits}f}}",
         hint=f"{meaning[0].upper()}{meaning[1:]}; stars: p, corrected over these comparisons",
-        legend=f"vs {reference}: {meaning}; its stars: differs from {reference}",
+        legend=f"vs {reference}: {meaning}",
+        differs_from=reference,
         p_values=f"{statistic.name}_p_reference",
         first="descending",
         least=1,
@@ -344,6 +353,7 @@ def _published_columns(statistic: Statistic) -> list[Column]:
             "Inside",
             hint="Whether the published value lies in our interval",
             value=lambda row: _sorted_by(row, inside),
+            name=inside,
             least=1,
         ),
     ]
@@ -366,6 +376,7 @@ def number_column(
         lambda row: template.format(row[name]) if known(row, name) else "",
         heading,
         value=lambda row: _sorted_by(row, name),
+        name=name,
         **settings,
     )
 
@@ -383,7 +394,7 @@ def text_column(name: str, title: str, heading: str = "", **settings: Any) -> Co
         title,
         lambda row: str(row[name]) if known(row, name) else "",
         heading,
-        **{"kind": "text", **settings},
+        **{"kind": "text", "name": name, **settings},
     )
 
 

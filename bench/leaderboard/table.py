@@ -21,6 +21,7 @@ from bench.leaderboard.comparison import Comparison, comparisons, is_control
 from bench.leaderboard.published import published_cells
 from bench.leaderboard.significance import against_best, against_reference
 from bench.leaderboard.statistics import bootstrap_intervals, pooled_interval
+from bench.leaderboard.titles import row_titles
 from bench.metrics.statistic import Statistic
 from bench.score import accuracy_is
 from bench.storage.row_names import comparison_key, row_names
@@ -46,12 +47,16 @@ class Leaderboard:
         statistics: By comparison, what its protocol measures, in the order of the table.
         reference: The row that the others are compared with; then the columns that
             `bench.leaderboard.columns.reference_columns` names follow.
+        titles: By run key, what tables for papers call the row.
+        citations: By run key, what its method cites.
     """
 
     name: str
     rows: pd.DataFrame
     statistics: Mapping[str, Sequence[Statistic]]
     reference: str | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
+    citations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,14 @@ def leaderboard(
         statistics[one.row["comparison"]] = list(dict.fromkeys([*known, *one.statistics]))
     rows = [one.row for one in measured] + _not_run(runs, name)
     rows = [row | _compared(row, statistics[row["comparison"]]) for row in rows]
-    return Leaderboard(name, _frame(rows, statistics, reference), statistics, reference)
+    return Leaderboard(
+        name,
+        _frame(rows, statistics, reference),
+        statistics,
+        reference,
+        row_titles(runs, name),
+        {run.key: run.citations.get("method", "") for run in runs},
+    )
 
 
 def _frame(

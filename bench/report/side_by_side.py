@@ -15,7 +15,7 @@ from bench.leaderboard.columns import (
 )
 from bench.leaderboard.comparison import Comparison
 from bench.metrics.statistic import Statistic
-from bench.report.tables.latex import latex_table
+from bench.report.tables.latex import NEEDS, latex_table
 from bench.report.tables.markdown import markdown, markdown_table
 from bench.report.tables.table import Table, build_table, in_a_line
 from bench.storage.store import Run
@@ -176,8 +176,8 @@ def to_markdown(side: SideBySide) -> str:
 
 
 def to_latex(side: SideBySide) -> str:
-    """The table for papers; needs the package booktabs."""
-    lines = ["% Side by side: needs \\usepackage{booktabs}", *latex_table(side.table, "table*")]
+    """The table for papers."""
+    lines = [f"% Side by side: {NEEDS}", *latex_table(side.table, "table*")]
     return "\n".join([*lines, ""])
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.target import LABEL
 
-ROW_KEYS = ("label", "published")
-"""Keys of a method's configuration that name its row: in our tables, and in published ones. They
-decide no number."""
+ROW_KEYS = ("label", "published", "title")
+"""Keys of a method's configuration that name its row: in our tables, in published ones, and in
+those for papers. They decide no number."""
 
 
 @dataclass(frozen=True)

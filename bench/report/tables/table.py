@@ -68,12 +68,14 @@ class Row:
         cells: One a column.
         is_control: Whether it is a control.
         notes: Numbers of its footnotes.
+        citation: What its method cites, for formats that cite.
     """
 
     name: str
     cells: list[Cell]
     is_control: bool = False
     notes: tuple[int, ...] = ()
+    citation: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,16 @@ class Table:
         limits = ", ".join(map(str, SIGNIFICANT))
         has_letters = any(column.title == "group" for column in self.columns)
         starred = [
-            column
+            column.differs_from or whom
             for place, column in enumerate(self.columns)
             if any(row.cells[place].stars for row in self.rows)
         ]
+        stars = dict.fromkeys(f"*, **, ***: differs from {name}, p < {limits}" for name in starred)
         meanings = dict.fromkeys(column.legend for column in self.columns if column.legend)
-        from_best = any(not column.legend for column in starred)
         marks = [
             ("bold: the best of its column", "best" in found),
             ("underlined: the second best", "second" in found),
-            (f"*, **, ***: differs from {whom}, p < {limits}", from_best),
-            *((meaning, True) for meaning in meanings),
-            (f"*, **, ***: p < {limits}", bool(starred) and not from_best),
+            *((line, True) for line in (*stars, *meanings)),
             ("methods that share a letter cannot be told apart", has_letters),
             (f"{control_mark}: controls, which are neither best nor second", has_controls),
         ]
@@ -275,14 +275,25 @@ def leaderboard_tables(leaderboard: Leaderboard) -> dict[str, Table]:
     """A table for each set of rows that may be compared, by their `comparison`."""
     groups = leaderboard.rows.groupby("comparison", sort=False)
     return {
-        str(key): _table(
-            group, leaderboard_columns(leaderboard.statistics[str(key)], leaderboard.reference)
+        str(key): rows_table(
+            group,
+            leaderboard_columns(leaderboard.statistics[str(key)], leaderboard.reference),
+            leaderboard.citations,
         )
         for key, group in groups
     }
 
 
-def _table(group: pd.DataFrame, columns: Sequence[Column]) -> Table:
+def rows_table(
+    group: pd.DataFrame, columns: Sequence[Column], citations: Mapping[str, str]
+) -> Table:
+    """A table of rows that may be compared.
+
+    Args:
+        group: Rows of a leaderboard.
+        columns: What is shown of them.
+        citations: By run key, what a row's method cites.
+    """
     records: list[Mapping[str, Any]] = [dict(row) for _, row in group.iterrows()]
     controls = [record.get("control") is True or record.get("control") == 1 for record in records]
     notes = dict.fromkeys(note for note in group["notes"] if isinstance(note, str) and note)
@@ -296,7 +307,11 @@ def _table(group: pd.DataFrame, columns: Sequence[Column]) -> Table:
         footnotes=tuple(notes),
     )
     rows = [
-        replace(row, notes=(numbers[record["notes"]],)) if record["notes"] in numbers else row
+        replace(
+            row,
+            notes=(numbers[record["notes"]],) if record["notes"] in numbers else (),
+            citation=citations.get(str(record["run_key"]), ""),
+        )
         for row, record in zip(table.rows, records, strict=True)
     ]
     return replace(table, rows=rows)
