@@ -1,4 +1,4 @@
-"""The command line: bench run | rerun | select | check | leaderboard | report | table | list."""
+"""The command line: run | rerun | status | select | check | leaderboard | report | table | list."""
 
 import io
 import logging
@@ -15,6 +15,7 @@ from bench.cli.report import report_command
 from bench.cli.rerun import rerun_command
 from bench.cli.run import run_command
 from bench.cli.select import select_command
+from bench.cli.status import status_command
 from bench.cli.table import table_command
 from bench.config.choices import GROUPS
 from bench.config.plugins import plugin_problems
@@ -102,7 +103,9 @@ def _other(arguments: Sequence[str]) -> list[str]:
     given = build_parser(GROUPS).parse_args(arguments)
     if given.command == "leaderboard":
         return leaderboard_command(given.arguments)
-    if given.command == "report":
+    if given.command == "status":
+        status_command(given.results)
+    elif given.command == "report":
         report_command(given.arguments, given.output, given.max_mb)
     elif given.command == "table":
         table_command(given)

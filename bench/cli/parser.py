@@ -13,6 +13,7 @@ Leaderboards for image attribution methods.
   bench run experiment=demo             evaluate, store curves, write the leaderboard
   bench run --help                      all settings and choices
   bench rerun MANIFEST                  run a stored run again, compare its rows
+  bench status [RESULTS_DIR ...]        how far runs are: images, rate, time left, failures
   bench select dataset=cub200 select.subset=correct
                                         write the list of images that a run would use
   bench check dataset=cub200 dataset.root=FOLDER
@@ -37,7 +38,8 @@ def build_parser(groups: Collection[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(
-        dest="command", metavar="{run,rerun,select,check,leaderboard,report,table,list}"
+        dest="command",
+        metavar="{run,rerun,status,select,check,leaderboard,report,table,list}",
     )
     commands.required = True
     commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
@@ -65,6 +67,10 @@ def build_parser(groups: Collection[str]) -> argparse.ArgumentParser:
 
 def _add_readers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the commands that read results."""
+    status = commands.add_parser("status", help="show how far the runs of results folders are")
+    status.add_argument(
+        "results", nargs="*", type=Path, metavar="RESULTS_DIR", help="default: results"
+    )
     board = commands.add_parser("leaderboard", help="write leaderboards from stored curves")
     board.add_argument(
         "arguments",

@@ -1,17 +1,24 @@
-"""Progress of a run where people see it: a bar in a terminal, lines where there is none."""
+"""Progress of a run where people see it: a terminal's bar, lines, files for `bench status`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from bench.evaluation.progress import Progress, Tally, duration
+from bench.evaluation.method_run import StoredMethodRun
+from bench.evaluation.progress import Broadcast, Progress, Tally, duration
+from bench.storage.activity import Activity, ActivityFile, kept_activity, timestamp
 
 SECONDS_A_LINE = 60
 """Between two lines where there is no terminal."""
+
+
+SECONDS_A_FILE = 10
+"""Between two times that a process says beside a run's rows that it is at work."""
 
 
 class Lines(Tally):
@@ -101,3 +108,92 @@ def shown(console: Console) -> Iterator[Progress]:
         progress = TerminalBar(bar)
         yield progress
         progress.close()
+
+
+class ActivityKeeper(Tally):
+    """Keeps beside each run's rows how far it is; see `bench.storage.activity`.
+
+    Args:
+        runs: The runs.
+        shard: The share of the images that is evaluated here: `k/n`.
+        images: How many that are.
+        files: Holds the files until it is closed.
+    """
+
+    def __init__(
+        self, runs: Sequence[StoredMethodRun], shard: str, images: int, files: ExitStack
+    ) -> None:
+        super().__init__()
+        self._runs = {run.name: run.stored for run in runs}
+        self._shard = shard
+        self._images = images
+        self._open = files
+        self._files: dict[str, ActivityFile] = {}
+        self._activities: dict[str, Activity] = {}
+        self._told = 0.0
+
+    def started(self, method: str, images: int) -> None:
+        """See `Progress`."""
+        super().started(method, images)
+        run = self._runs[method]
+        file = self._open.enter_context(kept_activity(run.folder, run.protocol.key, self._shard))
+        if file is None:
+            return
+        self._files[method] = file
+        self._activities[method] = Activity(
+            run.protocol.key,
+            self._shard,
+            self._images,
+            before=self._images - images,
+            metrics=[part.folder.name for part in run.metrics.values()],
+        )
+        self._write(method)
+
+    def changed(self) -> None:
+        """See `Tally`."""
+        if self.seconds - self._told >= SECONDS_A_FILE:
+            self._told = self.seconds
+            for method in self._files:
+                self._write(method)
+
+    def advanced(self, method: str, done: int, failed: int = 0, skipped: int = 0) -> None:
+        """See `Progress`."""
+        super().advanced(method, done, failed, skipped)
+        self._write(method)
+
+    def ended(self, method: str) -> None:
+        """See `Progress`."""
+        self._write(method, has_ended=True)
+        self._files.pop(method, None)
+
+    def _write(self, method: str, has_ended: bool = False) -> None:
+        if method not in self._files:
+            return
+        count = self.counts[method]
+        told = replace(
+            self._activities[method],
+            done=count.done,
+            failed=count.failed,
+            skipped=count.skipped,
+            seconds=self.seconds,
+            seconds_left=self.seconds_left,
+            has_ended=has_ended,
+            updated=timestamp(),
+        )
+        self._files[method].write(told)
+
+
+@contextmanager
+def kept(
+    progress: Progress, runs: Sequence[StoredMethodRun], shard: str, images: int
+) -> Iterator[Progress]:
+    """A listener that keeps beside the rows what it hears, for the time of a `with` block.
+
+    Args:
+        progress: Another one, which hears the same.
+        runs: The runs.
+        shard: The share of the images that is evaluated here: `k/n`.
+        images: How many that are.
+    """
+    with ExitStack() as files:
+        yield Broadcast(progress, ActivityKeeper(runs, shard, images, files))

@@ -35,7 +35,7 @@ from bench.evaluation.progress import Countdown, Progress, duration
 from bench.evaluation.repeatability import repeatability, warning
 from bench.experiment.cost import Cost, count_cost, estimate_seconds
 from bench.experiment.gallery import MapKeeper, PictureKeeper, images_to_show
-from bench.experiment.progress import shown
+from bench.experiment.progress import kept, shown
 from bench.experiment.reproduction import reproduction
 from bench.experiment.select import kept_predictions, predict, select
 from bench.files import file_name
@@ -144,10 +144,12 @@ def run_prepared(
     cost = count_cost(experiment.samples, runs, protocol, network.preprocessing.shape, network)
     _tell_not_asked(runs, protocol, console)
     _tell_cost(experiment, runs, cost, console)
-    with shown(console) if progress is None else nullcontext(progress) as progress:
+    shard, images = str(settings.shard or Shard()), len(experiment.samples)
+    shower = shown(console) if progress is None else nullcontext(progress)
+    with shower as listener, kept(listener, runs, shard, images) as told:
         known = all(run.passes is not None for run in runs)
-        progress.planned(cost.passes if known else 0)
-        failures = _evaluate(experiment, runs, progress)
+        told.planned(cost.passes if known else 0)
+        failures = _evaluate(experiment, runs, told)
     _tell_elsewhere(runs, console)
     _tell_not_kept(runs, console)
 

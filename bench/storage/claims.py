@@ -1,25 +1,45 @@
 """Locks on images, so that two runs at once share the work.
 
-A claim is a locked file that names images. The system releases the lock when the process ends,
-however it ends, so a claim never outlives its process.
+A claim is a locked file that names images, and the process that computes them. The system releases
+the lock when the process ends, however it ends, so a claim never outlives its process.
 """
 
 import errno
 import json
+import os
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TextIO
 from uuid import uuid4
 
-from bench.errors import BenchError, warn
+from bench.errors import BenchError, warn, warn_left_out
+from bench.files import read_json
+from bench.storage.records import record_of
 
 if sys.platform != "win32":  # there, runs at once may compute the same image twice
     import fcntl
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """What file systems without locks answer."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Images that a process computes, or computed when it was stopped.
+
+    Attributes:
+        images: Their ids.
+        host: The machine.
+        pid: The process.
+    """
+
+    images: list[str]
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
 
 
 @contextmanager
@@ -77,7 +97,7 @@ def _write_claim(path: Path, image_ids: Sequence[str]) -> TextIO:
     try:
         file = path.open("w")
         try:
-            file.write(json.dumps(image_ids))
+            file.write(json.dumps(asdict(Claim(list(image_ids)))))
             file.flush()
             _lock(file.fileno(), wait=False)
         except OSError:
@@ -99,12 +119,65 @@ def _taken(folder: Path) -> set[str]:
                 if _lock(file.fileno(), wait=False):
                     path.unlink()
                 else:
-                    taken |= set(map(str, json.loads(file.read())))
+                    taken |= set(record_of(Claim, json.loads(file.read())).images)
         except FileNotFoundError:  # just given back
             continue
-        except (OSError, ValueError, TypeError) as error:  # at worst images are computed twice
+        except (OSError, ValueError) as error:  # at worst images are computed twice
             warn(f"claim '{path}' is ignored: it cannot be read or removed ({error})")
     return taken
+
+
+def dead_claims(folder: Path) -> list[Claim]:
+    """Claims whose processes are gone; images that they name have a row, or are free to take.
+
+    Changes nothing. Warns of what is no claim, and leaves it out.
+    """
+    if not any(folder.glob(".claim-*")):
+        return []
+    dead = []
+    with locked(folder):  # so that no run takes the look for a process that lives
+        for path in sorted(folder.glob(".claim-*")):
+            try:
+                claim = record_of(Claim, read_json(path))
+            except BenchError as error:
+                if path.exists():
+                    warn_left_out(error)
+                continue
+            except ValueError as error:
+                warn(f"'{path}' is no claim ({error}): left out")
+                continue
+            if lives(path, claim.host, claim.pid) is False:
+                dead.append(claim)
+    return dead
+
+
+def lives(path: Path, host: str, pid: int) -> bool | None:
+    """Whether the process lives that locked a file; None: this cannot be known from here.
+
+    Args:
+        path: The file.
+        host: The machine of the process.
+        pid: The process.
+    """
+    if sys.platform != "win32":
+        try:
+            with path.open() as file:
+                fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+        except OSError:  # a file system without locks, or a file that may not be read
+            pass
+        if host == socket.gethostname():
+            return Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else None
+    return None
+
+
+def try_lock(descriptor: int) -> bool:
+    """Locks an open file until it is closed; False if another process has it."""
+    return _lock(descriptor, wait=False)
 
 
 def _lock(descriptor: int, wait: bool) -> bool:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.errors import BenchError
-from bench.metrics.protocol import stored_protocol
 from bench.storage.identity import Identity
 from bench.storage.records import record_of
 
@@ -92,6 +91,8 @@ def manifest_of(content: Any) -> Manifest:
     Raises:
         ValueError: It is none: names what was expected and what was found.
     """
+    from bench.metrics.protocol import stored_protocol  # imports torch; `bench status` needs none
+
     manifest = record_of(Manifest, content)
     known = _Provenance.__dataclass_fields__.keys() & manifest.provenance.keys()
     record_of(_Provenance, {key: manifest.provenance[key] for key in known}, "provenance")
