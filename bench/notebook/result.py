@@ -85,7 +85,7 @@ class Result:
         Args:
             reference: The label of a method that all others are compared with, chosen before the
                 numbers were seen; None: all pairs.
-            metric: The name of a statistic, as `insertion_auc`; None: each that says which of two
+            metric: The name of a statistic, as `insertion`; None: each that says which of two
                 methods is better.
             test: A key of `bench.leaderboard.significance.TESTS`.
 
@@ -104,7 +104,7 @@ class Result:
                 found = significance(comparison, statistic, test).pairs
             else:
                 found = against_reference(comparison, statistic, reference, test)
-            tables.append(found.assign(metric=statistic.column))
+            tables.append(found.assign(metric=statistic.name))
         table = pd.concat(tables, ignore_index=True)
         return table[["metric", *table.columns.drop("metric")]]
 
