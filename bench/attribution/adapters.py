@@ -104,7 +104,8 @@ class _Adapter(Method):
         ):
             if passes is not None:
                 require_integer(name, passes, 0)
-        self.path = path if isinstance(path, str) else str(getattr(path, "__qualname__", path))
+        self._is_named = isinstance(path, str)
+        self.path = path if isinstance(path, str) else getattr(path, "__qualname__", "function")
         self.loaded: Any = _load(setting, path, extra) if isinstance(path, str) else path
         self.batched = batched
         self.channels = channels
@@ -116,8 +117,11 @@ class _Adapter(Method):
     def identity(self, image_ids: Sequence[str]) -> dict[str, object]:
         """Hash of the source file that the path leads to, and versions of the packages it is of.
 
-        What that file imports from elsewhere is not seen.
+        What that file imports from elsewhere is not seen. Of code that was given itself, nothing:
+        whoever gives it says what it is (`bench.notebook.fingerprint`).
         """
+        if not self._is_named:
+            return {}
         return {"source_sha256": _source_sha256(self.loaded), "packages": _versions(self.loaded)}
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
@@ -363,9 +367,7 @@ def _source_sha256(loaded: Any) -> str | None:
         path = inspect.getsourcefile(inspect.unwrap(loaded))
     except TypeError:  # built in, or made by a call
         return None
-    if path is None or not Path(path).is_file():  # a cell of a notebook has no file
-        return None
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
 
 
 def _versions(loaded: Any) -> dict[str, str]:

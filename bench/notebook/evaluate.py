@@ -23,6 +23,7 @@ from bench.datasets.dataset import Dataset
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import require_integer, require_known, warn
+from bench.evaluation.progress import Progress
 from bench.experiment.run import Experiment, run_prepared
 from bench.experiment.select import predict
 from bench.files import check_writable, file_name
@@ -32,6 +33,7 @@ from bench.metrics.registry import metric_from_settings
 from bench.notebook.data import Given, as_data
 from bench.notebook.methods import Chosen, as_methods
 from bench.notebook.network import Colours, NetworkSettings, as_network, home_of
+from bench.notebook.progress import shown_here
 from bench.notebook.result import Result
 from bench.score import check_score, score_to_explain
 from bench.storage.store import StoredRun, stored_runs
@@ -59,6 +61,7 @@ def evaluate(
     batch_size: int | Literal["auto"] = "auto",
     seed: int = 0,
     device: str | None = None,
+    progress: bool | Progress = True,
 ) -> Result:
     """Evaluates attribution methods on a network and images; computes what is not stored yet.
 
@@ -100,6 +103,7 @@ def evaluate(
             memory runs out.
         seed: Of all draws.
         device: Where the network computes; None: where a module is, else CUDA or the CPU.
+        progress: Whether a bar is shown, in a notebook or a terminal; or what is told instead.
 
     Returns:
         The rows, tables and figures of these methods.
@@ -144,7 +148,9 @@ def evaluate(
         )
         _leave_earlier_editions(settings)
         log = io.StringIO()
-        ended = run_prepared(experiment, Console(file=log, width=120, markup=False))
+        with shown_here(progress) as told:
+            console = Console(file=log, width=120, markup=False, force_jupyter=False)
+            ended = run_prepared(experiment, console, progress=told)
     if ended.failures:
         first = ended.failures[0]
         warn(

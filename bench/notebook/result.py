@@ -20,7 +20,7 @@ from bench.leaderboard.table import Leaderboard, leaderboard
 from bench.report.figures import diagrams, photographs
 from bench.report.html import LARGEST, render
 from bench.report.sections import overview_of, sections_of
-from bench.report.tables import to_latex, to_markdown
+from bench.report.tables import to_html, to_latex, to_markdown
 from bench.report.writer import remarks_of
 from bench.storage.load import rows_of
 from bench.storage.row_names import row_names
@@ -178,6 +178,13 @@ class Result:
         page = render(sections, [], overview_of(sections), round(LARGEST * 1e6))
         write_atomically(Path(output), page.encode())
         return Path(output)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return to_html(self._board(), self._remarks)
+
+    def __str__(self) -> str:
+        return self.to_markdown()
 
     def _board(self, auc: str | None = None, test: str = "wilcoxon") -> Leaderboard:
         return leaderboard(self.runs, self.name, auc, test)
