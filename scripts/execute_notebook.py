@@ -1,4 +1,4 @@
-"""Executes docs/notebook.ipynb again, and writes it with its outputs: after a change of what it shows.
+"""Executes docs/notebook.ipynb again, and writes it with its outputs.
 
     python scripts/execute_notebook.py docs/notebook.ipynb
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,14 @@ from bench.errors import BenchError, require_known
 from bench.evaluation.explain import Failed
 from bench.files import write_atomically
 from bench.leaderboard.comparison import Comparison, comparisons
+from bench.leaderboard.reference import require_reference
 from bench.leaderboard.significance import against_reference, significance
 from bench.leaderboard.table import Leaderboard, leaderboard
 from bench.report.figures import diagrams, photographs
 from bench.report.html import LARGEST, render
+from bench.report.paper import PaperTable, tables_as_text
 from bench.report.sections import overview_of, sections_of
-from bench.report.tables import to_html, to_latex, to_markdown
+from bench.report.tables import to_html, to_markdown
 from bench.report.writer import remarks_of
 from bench.storage.load import rows_of
 from bench.storage.row_names import row_names
@@ -151,9 +154,34 @@ class Result:
         figures = chain(diagrams(comparison), photographs(comparison, self.results_dir))
         return [figure.name for figure in figures]
 
-    def to_latex(self) -> str:
-        """The leaderboard as LaTeX, with what has to be said of it as comments."""
-        return to_latex(self._board(), self._remarks)
+    def to_latex(
+        self,
+        columns: Sequence[str] = (),
+        *,
+        caption: str | None = None,
+        label: str | None = None,
+        reference: str | None = None,
+        width: Literal["one", "two"] = "one",
+    ) -> str:
+        r"""The leaderboard for a paper, as `bench table` prints it; needs the package booktabs.
+
+        Args:
+            columns: As `leaderboard` names them, and `insertion_ci` for an interval; empty: method
+                and means, at full width with intervals.
+            caption: LaTeX; None: what the rows share.
+            label: What `\ref` takes.
+            reference: The label of the method that stars compare the others with; None: the best of
+                a column.
+            width: Columns of the page that it may fill, `one` or `two`.
+
+        Raises:
+            BenchError: A column or the reference is unknown.
+        """
+        if reference is not None:
+            require_reference(reference, [(self.runs, self.name)])
+        asked = PaperTable("latex", columns, caption, label, reference, width)
+        board = leaderboard(self.runs, self.name, reference=reference)
+        return tables_as_text([board], asked)
 
     def to_markdown(self) -> str:
         """The leaderboard as Markdown."""

@@ -1,8 +1,7 @@
 """Tables for papers, of stored rows: `bench table`."""
 
-import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +20,11 @@ from bench.leaderboard.reference import require_reference
 from bench.leaderboard.table import Leaderboard, leaderboard
 from bench.metrics.statistic import Statistic
 from bench.report.citations import bibliography
+from bench.report.tables.html import html_table
 from bench.report.tables.latex import NEEDS, latex_table
 from bench.report.tables.markdown import markdown, markdown_table
 from bench.report.tables.paper import as_in_papers, digits_of, with_minus_signs
-from bench.report.tables.table import Cell, Row, Table, in_a_line, rows_table, to_csv
+from bench.report.tables.table import Table, rows_table, to_csv
 from bench.report.writer import citations
 from bench.storage.store import leaderboard_names, stored_runs
 
@@ -135,7 +135,8 @@ def tables_as_text(boards: Sequence[Leaderboard], asked: PaperTable) -> str:
         return to_csv(pd.concat([_csv_rows(*each, asked) for each in groups], ignore_index=True))
     tables = [_table(*each, asked) for each in groups]
     if asked.format == "html":
-        return "\n".join(_html(table, _caption(table, asked, tables)) for table in tables)
+        captions = [_caption(table, asked, tables) for table in tables]
+        return "\n".join([*map(html_table, map(with_minus_signs, tables), captions), ""])
     lines = [f"% {NEEDS}"] if asked.format == "latex" else []
     for number, table in enumerate(tables, start=1):
         caption = _caption(table, asked, tables)
@@ -241,44 +242,3 @@ def _for_paper(column: Column, reference: str | None) -> Column:
     elif column.kind == "interval":
         changes["title"] = "95 % CI"
     return replace(column, **changes)
-
-
-def _html(table: Table, caption: str) -> str:
-    """A table without style, to be put into any page."""
-    shown = with_minus_signs(table)
-    head = "".join(f"<th>{_escaped(column.title)}</th>" for column in shown.columns)
-    body = [f"<tr>{''.join(_html_cells(shown.columns, row))}</tr>" for row in shown.rows]
-    notes = [f"<p>{_escaped(note)}</p>" for note in shown.notes]
-    return "\n".join(
-        [
-            "<table>",
-            f"<caption>{_escaped(caption)}</caption>",
-            f"<thead><tr>{head}</tr></thead>",
-            "<tbody>",
-            *body,
-            "</tbody>",
-            "</table>",
-            *notes,
-            "",
-        ]
-    )
-
-
-def _html_cells(columns: Sequence[Column], row: Row) -> Iterable[str]:
-    for column, cell in zip(columns, row.cells, strict=True):
-        tag = "th" if column.kind == "name" else "td"
-        yield f"<{tag}>{_html_text(cell, row.is_control)}</{tag}>"
-
-
-def _html_text(cell: Cell, is_control: bool) -> str:
-    text = _escaped(cell.text)
-    if text and cell.place:
-        tag = "b" if cell.place == "best" else "u"
-        text = f"<{tag}>{text}</{tag}>"
-    if text and is_control:
-        text = f"<i>{text}</i>"
-    return text + (f"<sup>{cell.stars}</sup>" if cell.stars else "")
-
-
-def _escaped(text: str) -> str:
-    return html.escape(in_a_line(text))

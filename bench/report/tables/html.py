@@ -9,6 +9,7 @@ from bench.report.tables.table import (
     Cell,
     Column,
     Table,
+    in_a_line,
     leaderboard_tables,
     method_with_notes,
     remarks_on,
@@ -28,30 +29,32 @@ def to_html(leaderboard: Leaderboard, remarks: Sequence[str] = ()) -> str:
     parts = []
     for table in leaderboard_tables(leaderboard).values():
         shown = table.for_format("markdown")
-        parts += [html_table(shown), _lines(shown.notes)]
-    return "\n".join(filter(None, [*parts, _lines(remarks_on(leaderboard, remarks))]))
+        parts.append(html_table(shown, shown.title))
+    return "\n".join([*parts, *_notes(remarks_on(leaderboard, remarks))])
 
 
-def html_table(table: Table) -> str:
-    """A table with its caption, and nothing that a page would have to bring."""
+def html_table(table: Table, caption: str) -> str:
+    """A table with its caption and what stands under it; no style, so that any page takes it."""
     titles = Markup("").join(
         Markup("<th{}>{}</th>").format(_side(column), column.title) for column in table.columns
     )
     lines = [
         Markup("<table>"),
-        Markup("<caption>{}</caption>").format(table.title),
+        Markup("<caption>{}</caption>").format(in_a_line(caption)),
         Markup("<thead><tr>{}</tr></thead>").format(titles),
         Markup("<tbody>"),
     ]
     for row in table.rows:
         cells = Markup("").join(
-            Markup("<td{}>{}</td>").format(
-                _side(column), _html_cell(method_with_notes(column, cell, row), row.is_control)
+            Markup("<{0}{1}>{2}</{0}>").format(
+                Markup("th" if column.kind == "name" else "td"),
+                _side(column),
+                _html_cell(method_with_notes(column, cell, row), row.is_control),
             )
             for column, cell in zip(table.columns, row.cells, strict=True)
         )
         lines.append(Markup("<tr>{}</tr>").format(cells))
-    return "\n".join([*lines, Markup("</tbody></table>")])
+    return "\n".join([*lines, "</tbody></table>", *_notes(table.notes)])
 
 
 def _side(column: Column) -> Markup:
@@ -61,13 +64,12 @@ def _side(column: Column) -> Markup:
 
 def _html_cell(cell: Cell, is_control: bool) -> Markup:
     """A cell with its marks."""
-    text = escape(cell.text)
+    text = escape(in_a_line(cell.text))
     for mark in (_MARKS.get(cell.place), "i" if is_control else None):
         if text and mark is not None:
             text = Markup("<{0}>{1}</{0}>").format(Markup(mark), text)
-    return text + escape(cell.stars)
+    return text + (Markup("<sup>{}</sup>").format(cell.stars) if cell.stars else "")
 
 
-def _lines(notes: Sequence[str]) -> str:
-    """What stands under a table."""
-    return Markup("<small>{}</small>").format(Markup("<br>").join(notes)) if notes else ""
+def _notes(lines: Sequence[str]) -> list[str]:
+    return [Markup("<p>{}</p>").format(in_a_line(line)) for line in lines]
