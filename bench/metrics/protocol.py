@@ -130,6 +130,11 @@ class Protocol:
         settings = self.base.settings()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the code of all its metrics comes with bench."""
+        return all(is_shipped(metric) for metric in self.metrics.values())
+
     def stored(self) -> dict[str, Any]:
         """`settings`, and what is needed to read the rows where the metrics' code is not there."""
         settings = self.settings() | {"citation": self.citation}

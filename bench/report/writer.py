@@ -33,11 +33,15 @@ from bench.report.figures import (
     to_png,
     to_svg,
 )
+from bench.report.kept import kept_files, record_files, sources_sha256
 from bench.report.tables import to_csv, to_latex, to_markdown, to_text
 from bench.report.tables.markdown import markdown
 from bench.storage.claims import locked
 from bench.storage.row_names import comparison_key, row_names
 from bench.storage.store import Run, leaderboard_names, stored_runs
+
+_KINDS = {"png": to_png, "svg": to_svg}
+"""What figures are written as."""
 
 
 def write_leaderboard(
@@ -155,6 +159,8 @@ def write_side_by_side(
 def write_figures(results_dir: Path, name: str, like: Run, console: Console) -> None:
     """Draws all that can be drawn of a leaderboard's complete rows, as PNG and SVG.
 
+    Figures that would show the same are kept; see `bench.report.kept`.
+
     Args:
         results_dir: The results folder.
         name: The leaderboard.
@@ -164,16 +170,33 @@ def write_figures(results_dir: Path, name: str, like: Run, console: Console) -> 
     Raises:
         BenchError: A picture or a map that was kept cannot be read.
     """
-    found = comparisons(stored_runs(results_dir, name), name)
+    record, like_key = _path(results_dir, name, "_figures.json"), comparison_key(like)
+    settings = {"name": name, "comparison": like_key}
+    sources = sources_sha256([results_dir], settings)
+    kept = kept_files(record, sources)
+    if kept is not None:
+        _tell_figures(results_dir, name, f"{len(kept) // 2}, as they are", console)
+        return
+    runs = stored_runs(results_dir, name)
+    found = comparisons(runs, name)
     drawn: list[Iterable[CaptionedFigure]] = []
     for comparison in found:
-        if comparison.key == comparison_key(like):
+        if comparison.key == like_key:
             drawn = [diagrams(comparison), photographs(comparison, results_dir)]
             drawn.append(ranks_over_benchmarks(found))
     names = _write_all(results_dir, name, chain(*drawn))
-    if names:
-        figures = _path(results_dir, name, "_*.png, .svg")
-        console.print(f"Figures:     {figures} ({len(names)})", soft_wrap=True, highlight=False)
+    if not names:
+        return
+    _tell_figures(results_dir, name, str(len(names)), console)
+    is_shipped = all(run.protocol.is_shipped for run in runs)  # other code may change unseen
+    if is_shipped and sources == sources_sha256([results_dir], settings):
+        files = [_figure(results_dir, name, each, kind) for each in names for kind in _KINDS]
+        record_files(record, sources, [path.name for path in files])
+
+
+def _tell_figures(results_dir: Path, name: str, how_many: str, console: Console) -> None:
+    figures = _path(results_dir, name, "_*.png, .svg")
+    console.print(f"Figures:     {figures} ({how_many})", soft_wrap=True, highlight=False)
 
 
 def _write_all(
@@ -182,8 +205,8 @@ def _write_all(
     """Writes figures as PNG and SVG; returns their names."""
     names = []
     for one in figures:
-        for ending, rendered in (("png", to_png), ("svg", to_svg)):
-            path = _path(results_dir, name, f"{variant}_{file_name(one.name)}.{ending}")
+        for kind, rendered in _KINDS.items():
+            path = _figure(results_dir, name, one.name, kind, variant)
             write_atomically(path, rendered(one.figure, one.dpi))
         names.append(one.name)
     return names
@@ -319,6 +342,10 @@ def citations(runs: Sequence[Run], name: str) -> list[tuple[str, str]]:
             row = methods[run.key] if is_row else f"{part} {names[part]}"
             cited[row] = cited.get(row) or run.citations.get(part, "")
     return list(cited.items())
+
+
+def _figure(results_dir: Path, name: str, figure: str, kind: str, variant: str = "") -> Path:
+    return _path(results_dir, name, f"{variant}_{file_name(figure)}.{kind}")
 
 
 def _path(results_dir: Path, name: str, ending: str) -> Path:

@@ -39,7 +39,7 @@ def test_a_run_writes_everything_under_results_dir(bench):
     table = pd.read_csv(BOARD)
     assert sorted(table["method"]) == ["random", "saliency"]
     assert (table["n_images"] == 7).all()
-    tables = (".bib", ".csv", ".md", ".tex", "_statistics.md", "_pairs.csv")
+    tables = (".bib", ".csv", ".md", ".tex", "_statistics.md", "_pairs.csv", "_figures.json")
     names = {path.name for path in BOARD.parent.iterdir()}
     (saliency,) = Path("results/runs").glob("*/saliency-*")
     drawn = (*DIAGRAMS, "maps", f"gallery_{saliency.name}")

@@ -17,7 +17,9 @@ def console():
 
 
 def files(folder):
-    return {path.name for path in (folder / "leaderboards").iterdir()}
+    """Names of the drawn files."""
+    paths = (folder / "leaderboards").iterdir()
+    return {path.name for path in paths if path.suffix != ".json"}
 
 
 def both(*names):
@@ -68,3 +70,27 @@ def test_figures_stay_in_their_folder_whatever_a_metric_is_called(tmp_path, cons
     one = comparison(tmp_path, drawn_curves("m"))
     write_figures(tmp_path, "board", one.runs["m"], console)
     assert files(tmp_path) == both("ranks_..-..-x-y")
+
+
+def test_figures_that_would_show_the_same_are_kept(tmp_path, console, monkeypatch):
+    drawn = []
+
+    def diagrams(comparison):
+        drawn.append(comparison.title)
+        return [CaptionedFigure("curves", "title", "caption.", Figure())]
+
+    monkeypatch.setattr(writer, "diagrams", diagrams)
+    one = comparison(tmp_path, drawn_curves("m"))
+    for _ in range(2):
+        write_figures(tmp_path, "board", one.runs["m"], console)
+    first, second = console.export_text().splitlines()
+    assert len(drawn) == 1
+    assert first.endswith("board_*.png, .svg (1)")
+    assert second.endswith("board_*.png, .svg (1, as they are)")
+    (tmp_path / "leaderboards/board_curves.svg").write_text("edited")
+    write_figures(tmp_path, "board", one.runs["m"], console)
+    assert len(drawn) == 2
+    assert (tmp_path / "leaderboards/board_curves.svg").read_text().startswith("<?xml")
+    other = comparison(tmp_path, drawn_curves("n"))
+    write_figures(tmp_path, "board", other.runs["n"], console)
+    assert len(drawn) == 3
