@@ -26,6 +26,8 @@ def folders_and_rules(
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in known and not (key in free and "=" in argument):
+            if "=" in argument and not Path(argument).exists():
+                require_known("rule", key, [*known, *free])
             folders.append(Path(argument))
             continue
         if key in known:

@@ -41,6 +41,10 @@ _GROUPS = ("dataset", "backbone", "protocol", "metric", "method", "explain")
 _ALWAYS = {*ROW_KEYS, "citation"}
 """Settings that everything may have: words in tables."""
 
+_OF_A_TABLE: dict[str, Any] = {"reference": None, "by": None}
+"""What a run's table showed beside its rows: of other rows, which are not run again, and of a file
+that somebody else's manifest must not make us read."""
+
 _OF_A_RUN = (
     "citations", "created", "command", "dataset", "dtype", "memory_format", "not_repeatable",
     "num_classes", "passes", "weights_file_sha256",
@@ -153,7 +157,7 @@ def _configuration(manifest: Manifest, path: Path) -> dict[str, Any]:
     for key, value in flat(config):
         if isinstance(value, str) and "${" in value:  # it would be looked up, or call a resolver
             raise BenchError(f"'{path}': expected plain values, found config.{key}={value!r}")
-    return config | {"method": {name: node}}
+    return config | {"method": {name: node}} | _OF_A_TABLE
 
 
 def _refuse_code(config: Mapping[str, Any], path: Path, is_trusted: bool) -> None:

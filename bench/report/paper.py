@@ -181,7 +181,9 @@ def _table(board: Leaderboard, key: str, group: pd.DataFrame, asked: PaperTable)
     for name in names:
         require_known("--columns", name, known)
     columns = [_for_paper(known[name], board.reference) for name in names]
-    return rows_table(group.assign(notes=None), columns, board.citations)
+    if not any(name.startswith("published_") for name in names):
+        group = group.assign(notes=None)  # they say how far rows repeat what was published
+    return rows_table(group, columns, board.citations)
 
 
 def _csv_rows(board: Leaderboard, key: str, group: pd.DataFrame, asked: PaperTable) -> pd.DataFrame:
@@ -189,10 +191,10 @@ def _csv_rows(board: Leaderboard, key: str, group: pd.DataFrame, asked: PaperTab
     statistics = board.statistics[key]
     names: list[str] = []
     for name in asked.columns or _default_columns(statistics, asked):
-        if name.endswith("_ci") and name not in group:
-            names += [f"{name}_low", f"{name}_high"]
-        else:
-            names.append(name)
+        parts = {"passes": ["forward_passes", "backward_passes"]}
+        if name.endswith("_ci"):
+            parts[name] = [f"{name}_low", f"{name}_high"]
+        names += [name] if name in group else parts.get(name, [name])
     for name in names:
         require_known("--columns", name, [str(known) for known in group])
     return group[names]

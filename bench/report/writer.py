@@ -1,6 +1,6 @@
 """Leaderboards and figures as files under `results_dir/leaderboards`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -88,7 +88,11 @@ def write_leaderboard(
                 (".tex", to_latex(board, [*remarks, *cited_keys(cited)])),
                 (".bib", bibliography(cited, f"What the leaderboard {name} cites")),
                 *_statistics(found, name, test, reference),
-                *(_groups(found, name, by) if by is not None else ()),
+                *(
+                    _groups(found, name, by, leaderboard_names(results_dir))
+                    if by is not None
+                    else ()
+                ),
                 *(_robustness(found, name) if auc is None else ()),
                 *(_audit(found, name) if auc is None else ()),
             )
@@ -265,14 +269,21 @@ def _statistics(
     ]
 
 
-def _groups(found: Sequence[Comparison], name: str, by: Grouping) -> list[tuple[str, str]]:
+def _groups(
+    found: Sequence[Comparison], name: str, by: Grouping, boards: Collection[str]
+) -> list[tuple[str, str]]:
     """Endings and contents of the files with the means of each group of images."""
+    ending = f"_by_{file_name(by.column)}"
+    if f"{name}{ending}" in boards:
+        raise BenchError(
+            f"by: files of the leaderboard '{name}{ending}' are called as those of '{name}' by "
+            f"{by.column} would be: give the column another name"
+        )
     groups = {comparison.key: group_means(comparison, by) for comparison in found}
     if not groups:
         return []
     compared = {comparison.key: comparison for comparison in found}
     told = groups_report.to_markdown(groups, compared, name, by.column, without_group(found, by))
-    ending = f"_by_{file_name(by.column)}"
     return [
         (f"{ending}.md", told),
         (f"{ending}.csv", groups_report.to_csv(groups, by.column)),

@@ -62,6 +62,15 @@ def test_the_same_rows_again(bench, rerun):
     assert len(load_rows("results")) == 14
 
 
+def test_what_the_table_showed_is_not_asked_for_again(bench, rerun):
+    """The row that others were compared with is not run again, nor is a named file read."""
+    bench("method=[random,rise]", "method.rise.num_masks=5", "reference=random", "by=class")
+    change("rise", config__by="/etc/passwd:x")
+    code, out, err = rerun("rise", "--trust")
+    assert code == 0, err
+    assert "insertion curves: the same bits" in out
+
+
 def test_a_metric_beside_the_protocols(bench, rerun):
     bench("method=[random]", "+metric=[mufidelity]", "metric.mufidelity.num_masks=6")
     code, out, err = rerun("random", "--trust")

@@ -96,6 +96,13 @@ def test_a_file_of_other_images_is_refused(found, tmp_path):
         group_means(found, read_grouping(f"{tmp_path}/others.csv:sex"))
 
 
+def test_another_leaderboards_files_are_not_written_over(found, tmp_path, file, capsys):
+    found.runs["m"].set_label("board_by_sex", "m")
+    with pytest.raises(SystemExit):
+        main(["leaderboard", str(tmp_path), f"by={file}:sex"])
+    assert "by: files of the leaderboard 'board_by_sex' are called as" in capsys.readouterr().err
+
+
 def test_files_are_written_beside_the_leaderboard(found, tmp_path, file, capsys):
     main(["leaderboard", str(tmp_path), f"by={file}:sex"])
     (again,) = comparisons(stored_runs(tmp_path, "board"), "board")

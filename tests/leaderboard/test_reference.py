@@ -82,6 +82,16 @@ def test_an_unknown_reference_ends_in_a_line_with_the_names(tmp_path, capsys, co
     assert not (tmp_path / "leaderboards").exists()
 
 
+def test_a_rule_that_is_not_known_is_no_folder(tmp_path, capsys):
+    comparison(tmp_path, drawn_curves("mrx"))
+    for rule in ("refrence=m", "by=class"):
+        with pytest.raises(SystemExit):
+            main(["report", str(tmp_path), rule, "--output", str(tmp_path / "page.html")])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("bench: error: rule: unknown name 'refrence'. Did you mean 'reference'")
+    assert second.endswith("Known: auc, reference, test")
+
+
 def test_the_page_has_a_table_of_its_own(tmp_path):
     write_results(tmp_path)
     page = tmp_path / "page.html"
