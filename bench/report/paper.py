@@ -21,7 +21,7 @@ from bench.leaderboard.table import Leaderboard, leaderboard
 from bench.metrics.statistic import Statistic
 from bench.report.citations import bibliography
 from bench.report.tables.html import html_table
-from bench.report.tables.latex import NEEDS, latex_table
+from bench.report.tables.latex import NEEDS, latex, latex_table
 from bench.report.tables.markdown import markdown, markdown_table
 from bench.report.tables.paper import as_in_papers, digits_of, with_minus_signs
 from bench.report.tables.table import Table, rows_table, to_csv
@@ -170,8 +170,10 @@ def _caption(table: Table, asked: PaperTable, tables: Sequence[Table]) -> str:
     if asked.caption is None:
         return table.title
     caption = " ".join(asked.caption.split())
+    if len(tables) == 1:
+        return caption
     # Of several tables with one caption, each says whose it is.
-    return f"{caption} ({table.title.replace('_', ' ')})" if len(tables) > 1 else caption
+    return f"{caption} ({latex(table.title) if asked.format == 'latex' else table.title})"
 
 
 def _table(board: Leaderboard, key: str, group: pd.DataFrame, asked: PaperTable) -> Table:

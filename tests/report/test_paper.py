@@ -10,11 +10,9 @@ from compared import comparison, drawn_curves
 from compiled import needs_latex, overfull_boxes
 from leaderboard_rows import board, shown
 from stored_results import write_results
-from toy_rows import begin
 
 from bench.cli import main
 from bench.errors import BenchWarning
-from bench.leaderboard.titles import row_titles
 from bench.report.paper import PaperTable, tables_as_text, write_table
 from bench.report.tables import to_latex
 from bench.storage.store import stored_runs
@@ -214,15 +212,14 @@ def test_help_needs_no_torch():
     assert "--columns" in done.stdout
 
 
-def test_titles_follow_labels_that_somebody_chose(tmp_path):
-    settings = {"_target_": "bench.attribution.masking.Rise", "num_masks": 4}
-    for label, masks in {"rise": 4, "rise4": 5}.items():
-        method = {"name": "rise", "version": 1, "settings": settings | {"num_masks": masks}}
-        begin(tmp_path, label, method=method)
-    method = {"name": "rise", "version": 1, "settings": {"_target_": "mine.Rise"}}
-    begin(tmp_path, "other", method=method)
-    titles = row_titles(stored_runs(tmp_path, "board"), "board")
-    assert sorted(titles.values()) == ["RISE", "other", "rise4"]
+def test_several_tables_have_labels_and_captions_of_their_own(tmp_path):
+    comparison(tmp_path, drawn_curves("mrx"))
+    comparison(tmp_path, drawn_curves("yz"), backbone={"name": "other_net"})
+    text = write_table(tmp_path, PaperTable(caption="Mean \\emph{AUC}", label="tab:auc"))
+    assert re.findall(r"\\label\{(.*)\}", text) == ["tab:auc", "tab:auc-2"]
+    captions = re.findall(r"\\caption\{(.*)\}", text)
+    assert captions[0].startswith("Mean \\emph{AUC} (")
+    assert "other\\_net" in captions[0] + captions[1]
 
 
 def test_csv_keeps_six_decimals(results):
