@@ -4,6 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+_MOST = 0.99
+"""Of a run, as long as images are left."""
+
 
 class Progress:
     """Is told what happens in a run; this one shows nothing.
@@ -92,7 +95,7 @@ class Tally(Progress):
         self.method = ""
         self._clock = clock
         self._since = clock()
-        self._planned = self._passes = 0
+        self._planned = self._passes = self._passes_before = 0
 
     def changed(self) -> None:
         """Is called after each event."""
@@ -104,18 +107,21 @@ class Tally(Progress):
 
     @property
     def fraction(self) -> float:
-        """How much of the run is done, 0 to 1.
+        """How much of the run is done, 0 to 1, by images.
 
-        By passes where their number is known, which tells of the middle of a block, too; by
-        images where it is not, or where some were skipped.
+        Passes since images were last through tell of the middle of a block: as many as those
+        images took on average make another one. Before the first are through, what was planned
+        counts. Batches are filled up, so passes are no measure of the whole.
         """
         counts = self.counts.values()
-        images = sum(count.images for count in counts)
-        through = 1 - sum(count.left for count in counts) / images if images else 0.0
-        is_by_passes = self._planned and not any(count.skipped for count in counts)
-        if through == 1 or not is_by_passes or self._passes >= self._planned:
-            return through
-        return self._passes / self._planned
+        images = sum(count.images - count.skipped for count in counts)
+        left = sum(count.left for count in counts)
+        through = 1 - left / images if images else 1.0 if counts else 0.0
+        if through == 0:
+            found = self._passes / self._planned if self._planned else 0.0
+        else:
+            found = through * self._passes / self._passes_before if self._passes_before else through
+        return found if left == 0 else min(found, _MOST)
 
     @property
     def seconds_left(self) -> float | None:
@@ -160,6 +166,7 @@ class Tally(Progress):
         count.done += done
         count.failed += failed
         count.skipped += skipped
+        self._passes_before = self._passes
         self.changed()
 
 

@@ -96,31 +96,43 @@ def test_figures_tell_images_rate_and_failures():
     assert counted.figures("rise") == "13/20 images, 6.0/min, 1 failed, 5 skipped"
 
 
-def test_time_left_goes_by_passes_where_they_are_known():
+def test_time_left_goes_by_what_is_planned_until_images_are_through():
     counted, clock = tally()
     assert counted.seconds_left is None
     counted.planned(1000)
     counted.passed(250)
     clock.seconds += 10
     assert counted.seconds_left == pytest.approx(30)
-    counted.advanced("rise", 20)
-    assert counted.seconds_left == pytest.approx(30)
     counted.passed(800)  # batches are filled up, so more than were planned
-    assert counted.seconds_left == pytest.approx(10)
-    counted.advanced("lime", 18, failed=2)
-    assert counted.seconds_left == 0
+    assert 0 < counted.seconds_left < 1
 
 
-@pytest.mark.parametrize("skipped", [0, 4])
-def test_time_left_goes_by_images_where_passes_tell_nothing(skipped):
+def test_time_left_goes_by_images_and_between_them_by_the_passes_that_they_take():
     counted, clock = tally()
-    if skipped:
-        counted.planned(1000)
-        counted.passed(1)
-    clock.seconds += 10
+    counted.planned(100)
+    counted.passed(80)
     counted.advanced("rise", 4)
-    counted.advanced("lime", 4 - skipped, skipped=skipped)
+    counted.advanced("lime", 3, failed=1)
+    clock.seconds += 10
+    assert counted.fraction == pytest.approx(0.2)
     assert counted.seconds_left == pytest.approx(40)
+    counted.passed(40)  # as many as two images took
+    assert counted.fraction == pytest.approx(0.3)
+    counted.passed(4000)
+    assert counted.fraction == 0.99
+    counted.advanced("rise", 16)
+    counted.advanced("lime", 16)
+    assert (counted.fraction, counted.seconds_left) == (1, 0)
+
+
+def test_images_that_others_compute_are_no_part_of_the_run():
+    counted, clock = tally()
+    counted.advanced("rise", 0, skipped=20)
+    counted.advanced("lime", 5)
+    clock.seconds += 10
+    assert counted.seconds_left == pytest.approx(30)
+    counted.advanced("lime", 0, skipped=15)
+    assert counted.seconds_left == 0
 
 
 def test_units_fit():
