@@ -70,7 +70,8 @@ def as_inputs(value: Any, device: torch.device | None = None) -> Tensor:
     """
     x = as_tensor("x", value, device)
     if x.ndim != 4 or len(x) == 0:
-        raise BenchError(f"x: expected (N, C, H, W) with N >= 1, found {tuple(x.shape)}")
+        mend = ": give x[None]" if x.ndim == 3 else ""
+        raise BenchError(f"x: expected (N, C, H, W) with N >= 1, found {tuple(x.shape)}{mend}")
     if not x.is_floating_point():
         raise BenchError(
             f"x: expected finite floating point numbers, found {x.dtype}: give the network's "

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -287,7 +288,11 @@ class Backbone:
             if layer is not None:
                 require_known(f"backbone.{key}", layer, submodules)
         self.name = name
-        self.module = module.eval().requires_grad_(False)
+        self.module = module
+        with suppress(NotImplementedError):  # torch.export has fixed the mode
+            module.eval()
+        for parameter in module.parameters():  # TorchScript has no requires_grad_ of modules
+            parameter.requires_grad_(False)
         self.preprocessing = preprocessing
         self.dtype = float_dtype(module)
         self.module.to(memory_format=torch.contiguous_format)  # else the plain format is not tried

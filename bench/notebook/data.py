@@ -83,6 +83,8 @@ def as_data(data: Any) -> Given:
             raise BenchError(f"{_EXPECTED}; of an IterableDataset give a DataLoader over it")
         case TorchDataset():
             return _of_items(data, type(data).__name__)
+        case list() if data and isinstance(data[0], tuple | Mapping):
+            return _of_items(data, "items")
         case tuple() | list() if len(data) == 2 and _are_classes(data[1]):
             return _of_arrays(*data)
         case Tensor() | np.ndarray() | list():

@@ -22,7 +22,7 @@ from bench.config.settings import Component, Explain, Maps, RunSettings
 from bench.datasets.dataset import Dataset
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
-from bench.errors import require_integer, require_known, warn
+from bench.errors import BenchError, require_integer, require_known, warn
 from bench.evaluation.progress import Progress
 from bench.experiment.run import Experiment, run_prepared
 from bench.experiment.select import predict
@@ -182,6 +182,8 @@ def _protocol(
 ) -> Protocol:
     """What is measured, of which class."""
     found = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    if not isinstance(found, Protocol):
+        raise BenchError(f"protocol: expected a Protocol or a name, found {found!r:.80}")
     if target is None and not given.is_labelled and found.target == "label":
         target = PREDICTION
     if target is not None:

@@ -13,6 +13,7 @@ import io
 import sys
 import sysconfig
 import types
+import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.errors import BenchError
+from bench.errors import BenchError, warn
 
 _LENGTH = 16
 """Hex digits of a fingerprint: two of a million objects share one with a chance of 3e-8."""
@@ -81,6 +82,24 @@ def fingerprint(*objects: Any) -> str:
     except RecursionError:
         raise NotIdentifiedError("is nested too deeply to be identified") from None
     return found.hexdigest()[:_LENGTH]
+
+
+def code_of(what: str, value: Any) -> str:
+    """What rows are kept under that a function or a network decides which has no name.
+
+    Args:
+        what: The object in words, for the warning.
+        value: The object.
+
+    Returns:
+        Its `fingerprint`; where its content cannot be told a number that nothing else has, and
+        then there is a warning.
+    """
+    try:
+        return fingerprint(value)
+    except NotIdentifiedError as error:
+        warn(f"{what}: {error}, so nothing that was stored of it is used, and all is computed anew")
+        return f"once-{uuid.uuid4().hex[:12]}"
 
 
 class _Fingerprint:

@@ -1,8 +1,7 @@
 """What users have in notebooks as methods: names, objects, functions."""
 
 import re
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,8 @@ from bench.attribution.adapters import Function
 from bench.attribution.method import Method, require_declared
 from bench.config.building import build_method
 from bench.config.settings import Component
-from bench.errors import BenchError, warn
-from bench.notebook.fingerprint import NotIdentifiedError, fingerprint
+from bench.errors import BenchError
+from bench.notebook.fingerprint import code_of
 from bench.notebook.shipped import method_component
 
 _EXPECTED = (
@@ -90,7 +89,7 @@ def as_method(label: str, method: Any) -> Chosen:
             component = Component(
                 f"method.{label}",
                 "bench.attribution.adapters.Function",
-                {"function": made.path, "code": _code(label, method)},
+                {"function": made.path, "code": code_of(f"method '{label}'", method)},
                 label=label,
             )
             return Chosen(made, component)
@@ -121,16 +120,6 @@ def _shipped(label: str, name: Any, settings: Mapping[str, Any]) -> Chosen:
 def _known_by_state(label: str, method: Method) -> Component:
     kind = type(method)
     target = f"{kind.__module__}.{kind.__qualname__}"
-    return Component(f"method.{label}", target, {"code": _code(label, method)}, label=label)
-
-
-def _code(label: str, method: Method | Callable[..., Any]) -> str:
-    """A hash over code and state; of what cannot be told a number that nothing else has."""
-    try:
-        return fingerprint(method)
-    except NotIdentifiedError as error:
-        warn(
-            f"method '{label}': {error}, so what was computed of it before is never used again, "
-            "and it is computed anew each time"
-        )
-        return f"once-{uuid.uuid4().hex[:12]}"
+    return Component(
+        f"method.{label}", target, {"code": code_of(f"method '{label}'", method)}, label=label
+    )

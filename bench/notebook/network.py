@@ -1,5 +1,6 @@
 """What users have in notebooks as networks: torch modules, and names."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from bench.backbones.naming import settings_of
 from bench.backbones.network import device_of
 from bench.config.building import build
 from bench.config.choices import choices
-from bench.errors import BenchError, require_known
+from bench.errors import BenchError, require_known, require_number, require_text
 from bench.notebook.data import Given
-from bench.notebook.fingerprint import fingerprint
+from bench.notebook.fingerprint import code_of
 from bench.notebook.shipped import component
 
 Colours = float | tuple[float, ...] | list[float]
@@ -28,7 +29,7 @@ class CodedBackbone(Backbone):
     """A network that is known by what its code does, as well as by its weights.
 
     Attributes:
-        code: `bench.notebook.fingerprint.fingerprint` of its module.
+        code: `bench.notebook.fingerprint.code_of` its module.
     """
 
     code: str = ""
@@ -63,7 +64,7 @@ class NetworkSettings:
     feature_layer: str | None = None
 
 
-def load_backbone(name: str, **settings: Any) -> Backbone:
+def load_backbone(name: str, /, **settings: Any) -> Backbone:
     """A shipped network, or one of timm or torchvision, for `bench.explain` and `bench.evaluate`.
 
     Args:
@@ -79,6 +80,7 @@ def load_backbone(name: str, **settings: Any) -> Backbone:
         >>> load_backbone("resnet18", weights="random").num_classes
         1000
     """
+    require_text("model", name)
     known = choices("backbone")
     if name not in known:
         choice, _, of_library = (settings_of(name) or "").partition(" ")
@@ -126,7 +128,7 @@ def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[
         with torch.no_grad():
             bare.outputs(first.to(bare.device))
     with _left_as_it_was(model):
-        code = fingerprint(model)
+        code = code_of(f"model {type(model).__name__}", model)
         backbone = CodedBackbone(
             settings.name or type(model).__name__,
             model,
@@ -137,7 +139,10 @@ def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[
             feature_layer=settings.feature_layer,
         )
         backbone.code = code
-        backbone.settle_cam_layer(settings.cam_layer, convolutions(model))
+        if isinstance(model, torch.jit.ScriptModule) and settings.cam_layer == AUTO:
+            backbone.no_cam_layer = "TorchScript takes no hooks"
+        else:
+            backbone.settle_cam_layer(settings.cam_layer, convolutions(model))
         yield backbone
 
 
@@ -182,14 +187,15 @@ def _preprocessing(given: Given, settings: NetworkSettings) -> Preprocessing:
         raise BenchError("preprocessing: the data are inputs already; expected none, or photos")
     channels, *size = given.shape
     if channels not in (1, 3):
-        raise BenchError(
-            f"data: expected inputs of 1 or 3 channels, found {channels}; "
-            "bench.insertion_deletion takes maps of any"
-        )
+        mend = "bench.insertion_deletion takes maps of any"
+        if size[1] in (1, 3):
+            mend = "are they (N, H, W, C)? give x.permute(0, 3, 1, 2)"
+        raise BenchError(f"data: expected inputs of 1 or 3 channels, found {channels}: {mend}")
     if (settings.mean is None) != (settings.std is None):
         raise BenchError("mean, std: expected both or neither")
     if settings.mean is not None and settings.std is not None:
-        mean, std = (_of_channels(each, channels) for each in (settings.mean, settings.std))
+        mean = _of_channels("mean", settings.mean, channels)
+        std = _of_channels("std", settings.std, channels)
         return GivenInputs(size=(size[0], size[1]), mean=mean, std=std)
     low, high = given.values
     return GivenInputs(
@@ -210,9 +216,13 @@ def _made(settings: Mapping[str, Any]) -> Preprocessing:
     return Preprocessing(**settings)
 
 
-def _of_channels(values: Colours, channels: int) -> tuple[float, ...]:
+def _of_channels(name: str, values: Colours, channels: int) -> tuple[float, ...]:
     """Numbers in 0..1, one or one a channel, in 0..255, one a channel."""
     several = list(values) if isinstance(values, list | tuple) else [values] * channels
+    if len(several) != channels:
+        raise BenchError(f"{name}: expected {channels} numbers or one, found {len(several)}")
+    for value in several:
+        require_number(name, value, -math.inf, math.inf)
     return tuple(255 * float(value) for value in several)
 
 
