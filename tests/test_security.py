@@ -221,7 +221,7 @@ def test_what_is_shipped_is_listed_by_whole_paths_and_places():
     assert set(settings["bench.backbones.sface.sface"].parts) == {"gallery"}
     assert not settings["bench.backbones.torch_module.torch_module"].parts  # `module` is anything
     assert settings["bench.attribution.masking.Rise"].names == {
-        "label", "published", "num_masks", "grid_size", "probability",
+        "label", "published", "title", "num_masks", "grid_size", "probability",
     }  # fmt: skip
     assert "bench.metrics.mufidelity.MuFidelity" in groups["metric"]
     assert settings["bench.metrics.mufidelity.MuFidelity"].names == {

@@ -32,6 +32,12 @@ FORMATS = ("latex", "markdown", "csv", "html")
 WIDTHS = ("one", "two")
 """Columns of a page that a table is as wide as."""
 
+SIGNS = {"one": 58, "two": 120}
+"""How many signs of a footnote's size fit into a row, about."""
+
+SMALL = 1.4
+"""A table that is so many times too wide is hard to read when it fits."""
+
 _LABEL = re.compile(r"[A-Za-z0-9:._+/-]+")
 
 
@@ -147,9 +153,24 @@ def tables_as_text(boards: Sequence[Leaderboard], asked: PaperTable) -> str:
             continue
         label = None if asked.label is None else asked.label + f"-{number}" * (number > 1)
         written = None if asked.caption is None else caption
+        _warn_of_small_text(table, asked.width)
         environment = {"one": "table", "two": "table*"}[asked.width]
         lines += latex_table(table, environment, written, label)
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _warn_of_small_text(table: Table, width: str) -> None:
+    """Warns of a table that must be made much smaller to fit."""
+    longest = [
+        max(len(column.title), *(len(row.cells[place].text) for row in table.rows))
+        for place, column in enumerate(table.columns)
+    ]
+    signs = sum(longest) + 2 * len(longest)
+    if signs > SMALL * SIGNS[width]:
+        warn(
+            f"'{table.title}': a table of about {signs} signs in a row is printed small where "
+            f"{SIGNS[width]} fit (--width {width}): choose fewer --columns"
+        )
 
 
 def _complete(board: Leaderboard, asked: PaperTable) -> pd.DataFrame:
@@ -235,14 +256,12 @@ def _plain_column(name: str, values: pd.Series) -> Column:
 
 def _for_paper(column: Column, reference: str | None) -> Column:
     """A column with its whole title, that is shown whatever it holds."""
-    changes: dict[str, Any] = {"least": 0}
+    changes: dict[str, Any] = {"least": 0, "title": column.heading}
     if column.higher_is_better is not None:
-        changes["title"] = f"{column.heading} {column.note.split()[0]}"
+        changes["title"] += f" {column.note.split()[0]}"  # the arrow
         if reference is not None and column.p_values:
             changes["p_values"] = f"{column.p_values.removesuffix('_p')}_p_reference"
             changes["differs_from"] = reference
-    elif column.kind == "name":
-        changes["title"] = column.heading
     elif column.kind == "interval":
         changes["title"] = "95 % CI"
     return replace(column, **changes)

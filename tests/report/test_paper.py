@@ -65,7 +65,7 @@ def test_what_is_written_has_the_entries_of_its_keys(results, tmp_path, capsys):
 def test_columns_are_named_as_in_the_csv(results, capsys):
     asked = "method,insertion_auc,insertion_ci,deletion_ci_low,n_images,seed,insertion_letters"
     text = table_of(capsys, results, "--columns", asked, "--format", "markdown")
-    assert "| Method | Insertion ↑ | 95 % CI | deletion ci low | n images | seed | group |" in text
+    assert "| Method | Insertion ↑ | 95 % CI | deletion ci low | n images | seed | Group |" in text
     written = table_of(capsys, results, "--columns", asked, "--format", "csv").splitlines()
     assert written[0] == asked.replace("insertion_ci,", "insertion_ci_low,insertion_ci_high,")
     assert len(written) == 4
@@ -171,6 +171,7 @@ LONG = ["Gradient-weighted class activation maps of the last_block/conv_7", "b_%
 @needs_latex
 @pytest.mark.parametrize("options", ["twocolumn", "10pt", "twocolumn,10pt,a4paper"])
 @pytest.mark.parametrize("width", ["one", "two"])
+@pytest.mark.filterwarnings("ignore:.*is printed small")
 def test_no_box_is_overfull(tmp_path, options, width):
     wide = board(method=LONG, notes=["_".join(["long"] * 30), "/a/" + "folder/" * 20, None, None])
     every = tuple(name for name in wide if name not in ("notes", "comparison"))
@@ -220,6 +221,13 @@ def test_several_tables_have_labels_and_captions_of_their_own(tmp_path):
     captions = re.findall(r"\\caption\{(.*)\}", text)
     assert captions[0].startswith("Mean \\emph{AUC} (")
     assert "other\\_net" in captions[0] + captions[1]
+
+
+def test_a_table_that_becomes_hard_to_read_is_told(results):
+    columns = ("method", *["insertion_ci", "deletion_ci"] * 4)
+    with pytest.warns(BenchWarning, match=r"is printed small where 58 fit .*fewer --columns$"):
+        write_table(results, PaperTable(columns=columns))
+    write_table(results, PaperTable(width="two"))
 
 
 def test_csv_keeps_six_decimals(results):
