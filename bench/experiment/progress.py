@@ -95,7 +95,7 @@ class TerminalBar(Tally):
 @contextmanager
 def shown(console: Console) -> Iterator[Progress]:
     """What shows a run's progress on a console, as long as the `with` block lasts."""
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield Lines(console)
         return
     columns = (
