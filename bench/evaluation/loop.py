@@ -72,6 +72,7 @@ def evaluate_runs(
     seed: int = 0,
     block_size: int = 32,
     block_seconds: float = math.inf,
+    expected_seconds: float | None = None,
     workers: int = 1,
     explained: Scorer | None = None,
     explained_target: Target | None = None,
@@ -91,6 +92,8 @@ def evaluate_runs(
         block_size: Images a block, at most.
         block_seconds: About how long a block may last. It takes fewer images if need be; where one
             image takes longer, what some of its methods gave is yielded before the others go on.
+        expected_seconds: About how long all of it takes, which the first block is cut by; None: not
+            known.
         workers: Threads that read the next block's images while this one is evaluated.
         explained: The score that methods explain, if it is not `scorer`'s; its network takes
             inputs of the same size.
@@ -116,13 +119,14 @@ def evaluate_runs(
         target=protocol.target if explained_target is None else explained_target,
     )
     progress = Progress() if progress is None else progress
-    pace = Pace(block_size, block_seconds)
+    lacking = {run: _positions(run.missing(samples, protocol.metrics)) for run in runs}
+    to_do = [samples[i] for i in sorted(set().union(*lacking.values()))]
+    an_image = None if expected_seconds is None else expected_seconds / max(len(to_do), 1)
+    pace = Pace(block_size, block_seconds, an_image)
     evaluate = partial(
         _evaluate_block, explainer=explainer, scorer=scorer, end_points=end_points,
         protocol=protocol, device=device, seed=seed, progress=progress, is_over=pace.is_over,
     )  # fmt: skip
-    lacking = {run: _positions(run.missing(samples, protocol.metrics)) for run in runs}
-    to_do = [samples[i] for i in sorted(set().union(*lacking.values()))]
     countdown = Countdown(progress, {run.name: len(images) for run, images in lacking.items()})
     reads = (sample.read for sample in to_do)
     with closing(read_ahead(reads, workers, ahead=block_size)) as read:

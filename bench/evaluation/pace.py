@@ -8,6 +8,10 @@ GROWTH = 8
 chance."""
 
 
+CAUTION = 3
+"""A first block is as long as if images took so many times what is expected of them."""
+
+
 class Pace:
     """The length of blocks, by how long the one before took.
 
@@ -15,7 +19,9 @@ class Pace:
 
     Args:
         most: Images in a block, at most.
-        seconds: About how long a block may last. If that is finite, the first block has one image.
+        seconds: About how long a block may last.
+        expected: Seconds that an image is expected to take; None: not known, so that the first
+            block has one image, if blocks may not last for ever.
         clock: Gives seconds.
 
     Attributes:
@@ -28,9 +34,16 @@ class Pace:
     """
 
     def __init__(
-        self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        most: int,
+        seconds: float,
+        expected: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.images = 1 if seconds < float("inf") else most
+        self.images = most
+        if seconds < float("inf"):
+            fitting = 0.0 if expected is None else seconds / CAUTION / max(expected, 1e-9)
+            self.images = max(1, int(min(most, fitting)))
         self._most = most
         self._seconds = seconds
         self._clock = clock

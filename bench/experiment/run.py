@@ -143,13 +143,13 @@ def run_prepared(
     network = experiment.explained.backbone
     cost = count_cost(experiment.samples, runs, protocol, network.preprocessing.shape, network)
     _tell_not_asked(runs, protocol, console)
-    _tell_cost(experiment, runs, cost, console)
+    expected = _tell_cost(experiment, runs, cost, console)
     shard, images = str(settings.shard or Shard()), len(experiment.samples)
     shower = shown(console) if progress is None else nullcontext(progress)
     with shower as listener, kept(listener, runs, shard, images) as told:
         known = all(run.passes is not None for run in runs)
         told.planned(cost.passes if known else 0)
-        failures = _evaluate(experiment, runs, told)
+        failures = _evaluate(experiment, runs, told, expected if known else None)
     _tell_elsewhere(runs, console)
     _tell_not_kept(runs, console)
 
@@ -170,6 +170,7 @@ def _evaluate(
     experiment: "Experiment",
     runs: Sequence[StoredMethodRun],
     progress: Progress,
+    expected_seconds: float | None,
 ) -> list[Failed]:
     """Evaluates what is not done and stores it; returns the failures."""
     settings, explained = experiment.settings, experiment.explained
@@ -188,6 +189,7 @@ def _evaluate(
         seed=settings.seed,
         block_size=settings.block_size,
         block_seconds=BLOCK_SECONDS,
+        expected_seconds=expected_seconds,
         workers=settings.workers,
         explained=experiment.scorer(explained.backbone, explained.score, progress.passed),
         explained_target=explained.target,
@@ -637,10 +639,10 @@ def _tell_stored(runs: Sequence[StoredMethodRun], images: int, console: Console)
 
 def _tell_cost(
     experiment: Experiment, runs: Sequence[StoredMethodRun], cost: Cost, console: Console
-) -> None:
+) -> float | None:
     """Says what there is to do, about how long it takes, and what its maps take on the disk."""
     if not cost.passes:
-        return
+        return None
     explained = experiment.explained.backbone
     seconds = estimate_seconds(
         cost,
@@ -666,6 +668,7 @@ def _tell_cost(
             highlight=False,
             soft_wrap=True,
         )
+    return seconds
 
 
 def _report_accuracy(
