@@ -1,5 +1,7 @@
 """Leaderboards and figures as files under `results_dir/leaderboards`."""
 
+import os
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -98,7 +100,7 @@ def write_leaderboard(
             )
         }
         failure = _write(files)
-    for part in to_text(board, remarks, max(console.width, 120)):
+    for part in to_text(board, remarks, _room(console)):
         _print_whole(part, console)
     if failure is not None:
         raise failure
@@ -311,8 +313,18 @@ def _audit(found: Sequence[Comparison], name: str) -> list[tuple[str, str]]:
     return [("_audit.md", audit_to_markdown(audits, name))] if audits else []
 
 
+def _room(console: Console) -> int:
+    """Columns of characters for tables; where no terminal says how many there are, 120."""
+    is_said = console.is_terminal or "COLUMNS" in os.environ
+    return console.width if is_said else max(console.width, 120)
+
+
 def _print_whole(part: Table | str, console: Console) -> None:
-    """Prints a table as wide as it is: a narrow terminal breaks lines, but cells are not cut."""
+    """Prints a table as wide as it is, cells are not cut; on a terminal, text breaks at spaces."""
+    if isinstance(part, str) and console.is_terminal:
+        part = textwrap.fill(
+            part, max(console.width, 1), break_long_words=False, break_on_hyphens=False
+        )
     before, wide = console.width, Console(width=1000, markup=False)
     console.width = max(before, Measurement.get(wide, wide.options, part).maximum)
     console.print(part, highlight=False, soft_wrap=isinstance(part, str))

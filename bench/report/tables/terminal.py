@@ -11,6 +11,7 @@ from rich.text import Text
 from bench.leaderboard.table import Leaderboard
 from bench.report.tables.table import (
     Cell,
+    Column,
     Table,
     in_a_line,
     leaderboard_tables,
@@ -19,6 +20,9 @@ from bench.report.tables.table import (
 )
 
 _WIDE = Console(width=1000, markup=False)
+
+_NARROWEST_NAME = 14
+"""Columns of characters of the column of names, at least."""
 
 
 def to_text(
@@ -43,17 +47,30 @@ def _fitted(whole: Table, width: int) -> list[RichTable | str]:
     table, text = whole, _text_table(whole)
     spares = sorted({column.spare for column in whole.columns} - {0})
     left_out: set[int] = set()
-    while spares and Measurement.get(_WIDE, _WIDE.options, text).maximum > width:
+    while spares and _width(text) > width:
         left_out.add(spares.pop(0))
         table = table.with_columns(lambda column: column.spare not in left_out)
         text = _text_table(table)
+    if _width(text) > width:  # long names go over several lines, inside of their column
+        text = _text_table(table, widest_name=max(_NARROWEST_NAME, width // 3))
+    values = [column for column in table.columns if column.kind == "number"]
+    dropped: list[Column] = []
+    while len(values) > 1 and _width(text) > width:
+        dropped.append(values.pop())
+        table = table.with_columns(lambda column: column not in dropped)
+        text = _text_table(table, widest_name=max(_NARROWEST_NAME, width // 3))
     shown = {column.title for column in table.columns}
     hidden = dict.fromkeys(column.title for column in whole.columns if column.title not in shown)
     told = [f"No room here, but in the files: {', '.join(hidden)}."] if hidden else []
     return [text, *map(in_a_line, table.notes), *told]
 
 
-def _text_table(table: Table) -> RichTable:
+def _width(text: RichTable) -> int:
+    """Columns of characters that a table has where nothing of it is broken."""
+    return Measurement.get(_WIDE, _WIDE.options, text).maximum
+
+
+def _text_table(table: Table, widest_name: int | None = None) -> RichTable:
     text = RichTable(
         title=Text(in_a_line(table.title)),
         title_justify="left",
@@ -72,7 +89,9 @@ def _text_table(table: Table) -> RichTable:
         text.add_column(
             in_a_line(column.title).rjust(digits),
             no_wrap=not is_name,
-            min_width=14 if is_name else None,
+            overflow="fold",
+            min_width=_NARROWEST_NAME if is_name else None,
+            max_width=widest_name if is_name else None,
             justify="right" if is_number and not is_starred else "left",
         )
     for row, texts in zip(table.rows, zip(*printed, strict=True), strict=True):

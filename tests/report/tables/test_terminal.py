@@ -1,6 +1,7 @@
 import io
 import re
 
+import pytest
 from leaderboard_rows import LEGEND, board, shown
 from rich.console import Console
 
@@ -57,3 +58,19 @@ def test_numbers_of_different_lengths_stay_aligned():
     ]
     assert len(ends) == 4
     assert len(set(ends)) == 1
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize(
+    "label", ["rise", "rise_with_sixty_four_masks_on_a_grid_of_seven_by_seven"]
+)
+def test_no_row_is_wider_than_the_terminal(width, label):
+    table, *_ = to_text(shown(board(method=[label, "grad_cam", "saliency", "center"])), width=width)
+    console = Console(width=1000, file=io.StringIO(), markup=False)
+    console.print(table)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    rows = [line for line in lines if "·" not in line]  # not the title
+    assert max(map(len, rows)) <= width
+    assert "".join(line for line in lines).count("0.7000") == 1
+    words = "".join(line[:25].split("0.7000")[0].strip() for line in rows[1:])
+    assert label[:14] in words
