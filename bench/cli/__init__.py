@@ -10,7 +10,7 @@ from contextlib import suppress
 from bench.cli.check import check_command
 from bench.cli.choices import list_command
 from bench.cli.leaderboard import leaderboard_command
-from bench.cli.parser import build_parser
+from bench.cli.parser import build_parser, refuse_unknown
 from bench.cli.report import report_command
 from bench.cli.rerun import rerun_command
 from bench.cli.run import run_command
@@ -100,7 +100,13 @@ def _print_warning(text: str) -> None:
 
 
 def _other(arguments: Sequence[str]) -> list[str]:
-    given = build_parser(GROUPS).parse_args(arguments)
+    refuse_unknown(arguments, GROUPS)
+    parser = build_parser(GROUPS)
+    given, after = parser.parse_known_args(arguments)
+    if after:  # folders and rules after an option, which argparse does not expect there
+        if any(each.startswith("-") for each in after) or not hasattr(given, "arguments"):
+            parser.error(f"{given.command}: unknown argument {' '.join(after)}")
+        given.arguments += after
     if given.command == "leaderboard":
         return leaderboard_command(given.arguments)
     if given.command == "status":

@@ -1,11 +1,15 @@
 """What `bench` understands: one tree of all commands."""
 
 import argparse
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, NoReturn
 
 from bench import __version__
 from bench.cli.table import add_table_parser
+from bench.config.choices import choices
 
 _DESCRIPTION = """\
 Leaderboards for image attribution methods.
@@ -30,16 +34,82 @@ Leaderboards for image attribution methods.
   bench list methods                    what there is to choose from; also metrics, protocols, ...
 """
 
+COMMANDS = (
+    "run", "rerun", "status", "select", "check", "leaderboard", "report", "table", "list",
+)  # fmt: skip
+"""All commands, in the order of `bench --help`."""
+
+_SPELLED = {
+    "models": "backbones", "networks": "backbones", "data": "datasets", "explainers": "methods",
+    "attributions": "methods", "scores": "metrics", "configs": "experiments",
+}  # fmt: skip
+"""What other tools call a group of names -> what `bench list` calls it."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, with the command that is meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """See `ArgumentParser.error`."""
+        self.exit(2, f"{self.prog}: error: {message} (see `{self.prog} --help`)\n")
+
+
+def refuse_unknown(arguments: Sequence[str], groups: Mapping[str, str]) -> None:
+    """Refuses a command or a group of names that there is not, and says which one is meant.
+
+    Args:
+        arguments: Of the command line.
+        groups: What `bench list` lists -> the configuration group.
+
+    Raises:
+        SystemExit: With 2, as on all bad usage.
+    """
+    command, what = [*arguments, "", ""][:2]
+    parser = _Parser(prog="bench")
+    if command == "list" and not what:
+        parser.error(f"list: expected one of {', '.join(groups)}, as in `bench list methods`")
+    if command == "list" and not what.startswith("-") and what not in groups:
+        meant = _group(what, groups)
+        hint = f": did you mean `bench list {meant}`" if meant else ""
+        parser.error(f"list: expected one of {', '.join(groups)}, found '{what}'{hint}")
+    if command and not command.startswith("-") and command not in COMMANDS:
+        parser.error(f"unknown command '{command}'{_command_hint(command, groups)}")
+    needs_output = command == "report" and not {"-h", "--help"} & {*arguments}
+    if needs_output and not any(re.match(r"-o|--o", each) for each in arguments):
+        parser.error("report: expected -o FILE.html, as in `bench report results -o page.html`")
+
+
+def _group(word: str, groups: Mapping[str, str]) -> str:
+    """The group of names that a word is likely to mean; empty: none is."""
+    for spelled in (word.lower(), f"{word.lower()}s"):
+        if spelled in groups or spelled in _SPELLED:
+            return _SPELLED.get(spelled, spelled)
+    return next(iter(get_close_matches(word.lower(), groups, n=1)), "")
+
+
+def _command_hint(word: str, groups: Mapping[str, str]) -> str:
+    close = get_close_matches(word.lower(), COMMANDS, n=1)
+    if word == "help":
+        return ": did you mean `bench --help`"
+    if close:
+        return f": did you mean `bench {close[0]}`"
+    if word in choices("experiment"):
+        return f": did you mean `bench run experiment={word}`"
+    if "=" in word:
+        return f": did you mean `bench run {word}`"
+    meant = _group(word, groups)
+    return f": did you mean `bench list {meant}`" if meant else f"; there are {', '.join(COMMANDS)}"
+
 
 def build_parser(groups: Collection[str]) -> argparse.ArgumentParser:
     """Knows all commands; of those that Hydra reads no more than what `bench --help` says."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bench", description=_DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(
         dest="command",
-        metavar="{run,rerun,status,select,check,leaderboard,report,table,list}",
+        metavar=f"{{{','.join(COMMANDS)}}}",
     )
     commands.required = True
     commands.add_parser("run", help="evaluate methods (Hydra overrides as arguments)")
@@ -65,7 +135,7 @@ def build_parser(groups: Collection[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_readers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_readers(commands: "argparse._SubParsersAction[Any]") -> None:
     """Adds the commands that read results."""
     status = commands.add_parser("status", help="show how far the runs of results folders are")
     status.add_argument(

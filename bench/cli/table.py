@@ -9,7 +9,7 @@ from typing import Any
 from bench.errors import BenchError
 
 
-def add_table_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_table_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Adds what `bench table` takes."""
     parser = commands.add_parser("table", help="print a table for a paper")
     parser.add_argument(

@@ -36,9 +36,15 @@ def typed(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(target, str) or not target.startswith("bench."):
         return dict(settings)
     try:
-        hints = dict(_hints(get_object(target)))
+        made = get_object(target)
+        hints, parameters = dict(_hints(made)), inspect.signature(made).parameters
     except (ImportError, ValueError):  # building it raises the error
         return dict(settings)
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    for name in settings:
+        if not (name.startswith("_") or takes_any or name in parameters):
+            known = f"Known: {', '.join(parameters)}" if parameters else "It has none"
+            raise BenchError(f"{key}: unknown setting '{name}'. {known}")
     return {
         name: _typed(value, hints.get(name, Any), f"{key}.{name}")
         for name, value in settings.items()

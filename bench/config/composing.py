@@ -7,6 +7,8 @@ be written ends in its traceback; both are checked here first.
 import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -24,6 +26,8 @@ from yaml import YAMLError
 
 from bench.config.choices import GROUPS, OTHER_METHODS, SHIPPED, choices, known_names
 from bench.config.plugins import config_packages
+from bench.config.settings import Reproduces
+from bench.config.unknown import unknown_setting
 from bench.errors import BenchError, require_known, require_unicode
 from bench.files import check_writable
 from bench.storage.identity import ROW_KEYS
@@ -139,6 +143,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
     for argument in arguments:
         require_unicode("arguments", argument)
     folders, results = user_folders(arguments), ["results"]
+    _refuse_words(arguments, folders)
+    _refuse_added(arguments)
     for override in _overrides(_split(arguments)[2]):
         group = override.key_or_group
         if group in GROUPS.values() and not override.is_delete():
@@ -160,11 +166,48 @@ def check_arguments(arguments: Sequence[str]) -> None:
         check_writable(Path(folder))
 
 
-def _refuse_network(override: Override, name: str) -> None:
-    """Says which settings choose a network that a command line names as if it were a choice."""
+_FLAGS = (
+    "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p",
+    "--run", "-r", "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp",
+    "--config-name", "-cn", "--config-dir", "-cd", "--experimental-rerun", "--info", "-i",
+)  # fmt: skip
+"""What Hydra's command line takes besides settings."""
+
+_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
+               "--config-dir", "-cd", "--experimental-rerun", "--info", "-i")  # fmt: skip
+
+
+def _refuse_words(arguments: Sequence[str], folders: Sequence[Path]) -> None:
+    """Refuses words and flags that are no settings, and says what they would be as settings."""
+    before = ""
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        if argument.startswith("-") and not any(each.startswith(flag) for each in _FLAGS):
+            name = flag.lstrip("-").replace("-", "_")
+            raise BenchError(
+                f"unknown option '{flag}': settings are key=value without dashes, as in "
+                f"{f'{name}=VALUE' if len(name) > 1 else 'results_dir=FOLDER'}"
+            )
+        is_word = not argument.startswith(("-", "~")) and "=" not in argument
+        if is_word and before not in _WITH_VALUE:
+            groups = [each for each in ("experiment", "method", "backbone", "dataset")
+                      if argument in choices(each, folders)]  # fmt: skip
+            value = f"[{argument}]" if groups[:1] == ["method"] else argument
+            hint = f": did you mean {groups[0]}={value}" if groups else ""
+            raise BenchError(f"expected key=value, found '{argument}'{hint}")
+        before = argument
+
+
+def _settings_of_network(name: str) -> str | None:
+    """The settings that choose a network by its name in a library; None: no library has it."""
     from bench.backbones.naming import settings_of  # torch takes seconds, and a typing error shows
 
-    settings = settings_of(name)
+    return settings_of(name)
+
+
+def _refuse_network(override: Override, name: str) -> None:
+    """Says which settings choose a network that a command line names as if it were a choice."""
+    settings = _settings_of_network(name)
     if settings is not None:
         group = override.key_or_group + (f"@{override.package}" if override.package else "")
         chosen = f"{group}={settings}".replace(" backbone.", f" {override.package or 'backbone'}.")
@@ -225,10 +268,81 @@ def compose_run(arguments: Sequence[str]) -> Composed:
         with initialize_config_module("bench.conf", version_base="1.3"):
             return compose("run", overrides)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise BenchError(
-            f"{reason} (see `bench run --cfg job` for the settings there are)"
-        ) from None
+        raise BenchError(explained(error, arguments)) from None
+
+
+def explained(error: Exception, arguments: Sequence[str]) -> str:
+    """What Hydra or OmegaConf says of a command line, in one line, with the setting that is meant.
+
+    Args:
+        error: Theirs.
+        arguments: The command line.
+    """
+    reason = " ".join(str(error).split())
+    missing = re.match(r"Could not override '([^']+)'", reason)
+    if missing is not None:
+        given = [each for each in _split(arguments)[2] if each.startswith(f"{missing[1]}=")]
+        value = given[0].partition("=")[2] if given else ""
+        if missing[1] == "backbone.name":
+            settings = _settings_of_network(value) or f"timm backbone.name={value}"
+            return f"unknown setting 'backbone.name': did you mean backbone={settings}"
+        return unknown_setting(missing[1], value, _known_settings(arguments))
+    several = re.match(r"Ambiguous value for argument '([^'=]+)=([^']+)'", reason)
+    if several is not None:
+        key, values = several.groups()
+        return f"{key}={values}: did you mean {key}=[{values}] (for a run of each, add --multirun)"
+    return f"{reason} (see `bench run --cfg job` for the settings there are)"
+
+
+def _known_settings(arguments: Sequence[str]) -> dict[str, Any]:
+    """The configuration of the choices that a command line makes, none of its settings changed."""
+    folders, groups = user_folders(arguments), {*GROUPS.values()}
+    quoted = ",".join(f'"file://{folder.absolute()}"' for folder in folders)
+    texts = _split(arguments)[2]
+    chosen = [
+        text
+        for text, override in zip(texts, _overrides(texts), strict=True)
+        if override.key_or_group in groups - {"metric"} and not override.is_sweep_override()
+    ]
+    for overrides in (chosen, []):  # where the choices are wrong, too: the defaults
+        with suppress(HydraException, OmegaConfBaseException, YAMLError):
+            with initialize_config_module("bench.conf", version_base="1.3"):
+                composed = compose("run", [f"hydra.searchpath=[{quoted}]", *overrides])
+            return as_written(composed)
+    return {}
+
+
+_CHECKED_WHERE_USED = {*GROUPS.values(), "assets", "select", "hydra", "control"}
+"""Where what is added is refused by whatever is built of it, or is anybody's."""
+
+
+_OF_RECORD = tuple(f"reproduces.{each.name}" for each in fields(Reproduces))
+"""What an experiment may say of a published table, most of which say nothing of most of it."""
+
+
+def _refuse_added(arguments: Sequence[str]) -> None:
+    """Refuses `+key=value` of a key that nobody reads, which Hydra takes in silence."""
+    texts = _split(arguments)[2]
+    added = [
+        (text, override)
+        for text, override in zip(texts, _overrides(texts), strict=True)
+        if text.startswith("+")
+        and override.key_or_group.partition(".")[0].partition("/")[0] not in _CHECKED_WHERE_USED
+        and not override.package
+        and not override.key_or_group.startswith(("explain.backbone", *_OF_RECORD))
+        and f"${{{override.key_or_group}}}" not in " ".join(texts)  # another one reads it
+    ]
+    if not added:
+        return
+    known = _known_settings(arguments)
+    for text, override in added:
+        *outer, name = override.key_or_group.split(".")
+        node: Any = known
+        for each in outer:
+            node = node.get(each) if isinstance(node, Mapping) else None
+        if not isinstance(node, Mapping) or name not in node:
+            value = text.partition("=")[2]
+            raise BenchError(unknown_setting(override.key_or_group, value, known))
 
 
 def prepared(arguments: Sequence[str]) -> list[str]:
@@ -380,7 +494,9 @@ def _split(arguments: Sequence[str]) -> tuple[str | None, list[str], list[str]]:
     """The `--config-dir`, other flags with their values, and overrides (key=value or ~key)."""
     parser = argparse.ArgumentParser(prog="bench run", add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
-    given, rest = parser.parse_known_args(arguments)
+    # -c is Hydra's --cfg, and argparse would take it for the beginning of -cd.
+    spelled = ["--cfg" if argument == "-c" else argument for argument in arguments]
+    given, rest = parser.parse_known_args(spelled)
     overrides = [a for a in rest if a[:1] != "-" and ("=" in a or a[:1] == "~")]
     return given.config_dir, [a for a in rest if a not in overrides], overrides
 

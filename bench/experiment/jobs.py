@@ -29,6 +29,7 @@ from bench.config.composing import (
     Composed,
     as_written,
     declared_runs,
+    explained,
     flags_first,
     name_other_methods,
     override_names,
@@ -203,8 +204,7 @@ def run_jobs(arguments: Sequence[str]) -> list[str]:
     try:
         hydra.main(version_base="1.3", config_path="pkg://bench.conf", config_name="run")(job)()
     except _CONFIGURATION as error:
-        reason = _in_a_line(error)
-        failures.append(f"{reason} (see `bench run --cfg job` for the settings there are)")
+        failures.append(explained(error, arguments))
     except Exception as error:
         if isinstance(error, ValueError) and Launch.folder is None:  # flags that exclude each other
             raise BenchError(_in_a_line(error)) from None

@@ -512,7 +512,7 @@ def test_check_a_data_set(bench, image_folder):
     ("command", "arguments", "expected"),
     [
         ("check", ["dataset=lst"], ["Did you mean 'list'?"]),
-        ("check", ["dataset.roots=3"], ["dataset.roots", "bench run --cfg job"]),
+        ("check", ["dataset.roots=3"], ["'dataset.roots': did you mean dataset.root=3"]),
         ("select", ["--multirun"], ["expected key=value", "'--multirun'"]),
         ("select", ["dataset.root=nowhere"], ["dataset.root: 'nowhere' is not a folder"]),
         ("select", ["results_dir=/proc/nope"], ["results_dir"]),

@@ -41,3 +41,16 @@ def test_what_does_not_fit_is_told(target, name, value, expected):
     with pytest.raises(BenchError) as told:
         typed({"_target_": target, name: value}, "key")
     assert expected in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (RISE, "method.rise: unknown setting 'n_masks'. Known: num_masks, "),
+        ("bench.attribution.control.Random", "method.rise: unknown setting 'n_masks'. It has none"),
+    ],
+)
+def test_a_setting_that_there_is_not_is_named(target, told):
+    with pytest.raises(BenchError) as error:
+        typed({"_target_": target, "n_masks": 3}, "method.rise")
+    assert str(error.value).startswith(told)

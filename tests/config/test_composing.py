@@ -203,7 +203,7 @@ def test_the_configuration_of_a_run_without_running(tmp_path, monkeypatch):
         assert config.dataset._target_ == f"{name}.Data"
         assert config.seed == 3
     assert compose_run([]).dataset.name == "photos"
-    with pytest.raises(BenchError, match=r"seeed.*bench run --cfg job"):
+    with pytest.raises(BenchError, match=r"'seeed': did you mean seed=3"):
         compose_run(["seeed=3"])
     with pytest.raises(BenchError, match=r"expected key=value .*'-m'"):
         compose_run(["-m"])
@@ -215,3 +215,36 @@ def test_groups_that_a_command_line_names():
     }  # fmt: skip
     assert named_groups(["~method", "+experiment=demo"]) == {"method", "experiment"}
     assert named_groups(["--config-dir", "x"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["method=[rise]", "method.n_masks=5"], "did you mean method.rise.num_masks=5"),
+        (["methods=[rise]"], "did you mean method=[rise]"),
+        (["metric=[road]"], "did you mean +metric=[road]"),
+        (["method=rise,random"], "did you mean method=[rise,random]"),
+        (["backbone.name=resnet50"], "did you mean backbone=timm backbone.name=resnet50"),
+        (["demo"], "found 'demo': did you mean experiment=demo"),
+        (["method=[rise]", "saliency"], "did you mean method=[saliency]"),
+        (["--method", "rise"], "unknown option '--method': settings are key=value"),
+        (["+unknown=1"], "unknown setting 'unknown'. Known: assets,"),
+        (["++seed2=1"], "did you mean seed=1"),
+        (["+maps.foo=1"], "unknown setting 'maps.foo'. Known: dtype, folder, keep"),
+        (["+report.foo=1"], "unknown setting 'report.foo'"),
+    ],
+)
+def test_a_wrong_door_leads_to_the_right_one(arguments, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchError) as error:
+        compose_run(arguments)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_added_and_read_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = compose_run(
+        ["++seed=3", "+metric=[road]", "+place=here", "name=${place}", "+assets.x=y"]
+    )
+    assert (config.seed, config.name, config.assets.x) == (3, "here", "y")
