@@ -16,6 +16,7 @@ from bench.errors import BenchError, require_known
 from bench.evaluation.explain import Failed
 from bench.files import write_atomically
 from bench.leaderboard.comparison import Comparison, comparisons
+from bench.leaderboard.groups import group_means, read_grouping
 from bench.leaderboard.reference import require_reference
 from bench.leaderboard.significance import against_reference, significance
 from bench.leaderboard.table import Leaderboard, leaderboard
@@ -110,6 +111,20 @@ class Result:
             tables.append(found.assign(metric=statistic.name))
         table = pd.concat(tables, ignore_index=True)
         return table[["metric", *table.columns.drop("metric")]]
+
+    def by(self, grouping: str = "class") -> pd.DataFrame:
+        """Means of groups of images.
+
+        Args:
+            grouping: `class`, or `FILE.csv:COLUMN`: its column `image_id` names the images.
+
+        Returns:
+            The columns of `bench.leaderboard.groups.group_means`, n a group among them.
+
+        Raises:
+            BenchError: The file cannot be used, or no method has all its rows.
+        """
+        return group_means(self._comparison, read_grouping(grouping))
 
     def curves(self, method: str) -> dict[str, NDArray[np.float32]]:
         """Scores along the curves of one method.

@@ -68,6 +68,20 @@ def test_pairs_with_a_reference_are_those_of_the_rows(found):
     assert by_all["metric"].unique().tolist()[:2] == ["insertion", "deletion"]
 
 
+def test_means_of_classes(found, tmp_path):
+    classes = found.by().set_index(["group", "method", "metric"])
+    rows = found.rows[found.rows["label"] == "rise"]
+    means = rows.groupby("target")["insertion_auc"].mean()
+    for target, mean in means.items():
+        cell = classes.loc[(str(target), "rise", "insertion")]
+        assert cell["mean"] == pytest.approx(mean, abs=1e-6)
+        assert cell["n_images"] == 3
+    halves = pd.DataFrame({"image_id": range(12), "half": ["first"] * 6 + ["second"] * 6})
+    halves.to_csv(tmp_path / "halves.csv", index=False)
+    of_file = found.by(f"{tmp_path / 'halves.csv'}:half")
+    assert of_file["group"].unique().tolist() == ["first", "second"]
+
+
 def test_all_pairs(found):
     pairs = found.pairs(metric="deletion")
     assert len(pairs) == 3
