@@ -50,7 +50,7 @@ def test_a_killed_shard_is_told(toy_conf, image_folder, tmp_path, status):
     assert (code, err) == (0, "")
     assert [line.split()[-1] for line in out.splitlines() if "/" in line][:2] == ["gone"] * 2
     assert "slow 2/2: process " in out
-    assert "is gone; it was at 1 image\n" in out
+    assert "is gone; it was at 3 images\n" in out
 
 
 def test_a_table_fits_80_columns(tmp_path, status, monkeypatch):
