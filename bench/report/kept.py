@@ -23,6 +23,9 @@ _READ = ("runs", "pictures")
 
 _PACKAGES = ("bench", "bench.conf", "bench.published")
 
+_DECIDE_NOTHING = (".", "activity-")
+"""How names of files begin that say what processes do: claims, locks, `bench status`."""
+
 _MARK = re.compile(rb"<!-- made of ([0-9a-f]{64}), content ([0-9a-f]{64}) -->\n\Z")
 _MARK_LENGTH = 160
 """More bytes than the mark at a page's end has."""
@@ -62,10 +65,11 @@ def _files_named(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _add_files(found: "hashlib._Hash", folder: Path) -> None:
-    """Adds names and contents of all files below a folder, but for locks and claims."""
+    """Adds names and contents of all files below a folder."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.name.startswith(".") and "__pycache__" not in path.parts:
+        decides_nothing = path.name.startswith(_DECIDE_NOTHING) or "__pycache__" in path.parts
+        if path.is_file() and not decides_nothing:
             content = hashlib.sha256(read_whole(path)).hexdigest()
             found.update(f"{name}\0{content}\n".encode(errors="surrogateescape"))
 

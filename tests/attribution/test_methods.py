@@ -48,6 +48,7 @@ def shipped_method(name):
     node = yaml.safe_load((CONF / f"{name}.yaml").read_text())[name]
     assert node.pop("label") == name
     node.pop("published", None)
+    node.pop("title", None)
     if node.get("root") == "???":
         node["root"] = str(made_elsewhere())
     if node.get("uncertainty"):

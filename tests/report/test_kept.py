@@ -33,6 +33,7 @@ def test_locks_and_what_is_not_read_do_not(folder):
     before = sources_sha256([folder], {})
     (folder / "runs/.lock").touch()
     (folder / "runs/a/.claim-1").write_text("[]")
+    (folder / "runs/a/rise-1/activity-1of1.json").write_text("{}")
     (folder / "maps/x.npy").write_text("two")
     (folder / "report.html").write_text("two")
     assert sources_sha256([folder], {}) == before
