@@ -20,6 +20,7 @@ from bench.cli.table import table_command
 from bench.config.choices import GROUPS
 from bench.config.plugins import plugin_problems
 from bench.errors import BenchError, is_lost_output, tell_warnings
+from bench.report.front import front_matter
 
 _CLOSED_PIPE = 141
 """The exit code of programs that a closed pipe ends: 128 + SIGPIPE."""
@@ -112,7 +113,8 @@ def _other(arguments: Sequence[str]) -> list[str]:
     if given.command == "status":
         status_command(given.results)
     elif given.command == "report":
-        report_command(given.arguments, given.output, given.max_mb)
+        front = front_matter(given.title, given.authors, given.text)
+        report_command(given.arguments, given.output, given.max_mb, front)
     elif given.command == "table":
         table_command(given)
     else:

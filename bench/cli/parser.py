@@ -159,6 +159,13 @@ def _add_readers(commands: "argparse._SubParsersAction[Any]") -> None:
         help="one folder or more; default: results, each protocol's own AUC rule, and wilcoxon",
     )
     page.add_argument("--output", "-o", type=Path, required=True, metavar="FILE.html")
+    page.add_argument("--title", metavar="TEXT", help="default: the leaderboard's name")
+    page.add_argument("--authors", metavar="TEXT", help="a line under the title")
+    page.add_argument(
+        "--text",
+        metavar="TEXT|FILE",
+        help="an introduction, or a file of it: plain text, blank lines between paragraphs",
+    )
     page.add_argument(
         "--max-mb", type=float, default=9.5, metavar="N", help="leave images out of a larger page"
     )

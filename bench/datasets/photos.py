@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.datasets.annotation_files import annotated
 from bench.datasets.dataset import Dataset, Sample
+from bench.datasets.imagenet import imagenet_class_names
 from bench.errors import BenchError
 
 
@@ -35,4 +36,4 @@ class Photos(Dataset):
                 samples.append(Sample(path.name, path, int(label[1])))
         boxes = Path(__file__).with_name("photos_boxes.csv")
         samples, _ = annotated(samples, boxes=str(boxes))
-        super().__init__(name, samples, max_images)
+        super().__init__(name, samples, max_images, class_names=imagenet_class_names())

@@ -24,7 +24,7 @@ from bench.leaderboard.comparison import comparisons, extremes
 from bench.metrics.baseline import Inputs
 from bench.metrics.protocol import Protocol
 from bench.metrics.region import Region
-from bench.storage.pictures import Picture, read_picture, save_picture
+from bench.storage.pictures import Picture, read_picture, save_class_names, save_picture
 from bench.storage.store import Run
 
 
@@ -66,7 +66,8 @@ class PictureKeeper:
     def keep(self, folder: Path, image_ids: Collection[str]) -> None:
         """Keeps the pictures that are not there yet, or whose boxes are no longer those drawn.
 
-        Reads no other image; where a metric draws boxes, all that are wanted.
+        Reads no other image; where a metric draws boxes, all that are wanted. Names of classes are
+        kept where the data set has one for each class of the network.
 
         Args:
             folder: See `bench.storage.pictures.pictures_folder`.
@@ -78,6 +79,9 @@ class PictureKeeper:
         for sample in self.dataset.samples:
             if sample.image_id in image_ids and not self._is_kept(folder, sample):
                 save_picture(folder, self.paint(sample))
+        names = self.dataset.class_names
+        if names is not None and len(names) == self.backbone.num_classes:
+            save_class_names(folder, names)
 
     def paint(self, sample: Sample) -> Picture:
         """The picture of one image: all of it as the network's inputs say, turned into RGB."""

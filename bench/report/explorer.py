@@ -175,7 +175,7 @@ def _image(comparison: Comparison, picture: Picture, known: Levels) -> dict[str,
     baselines = {name: baseline_of(picture, name) for name in known.points}
     return {
         "id": picture.image_id,
-        "label": label_in_words(picture.label, picture.image_id, comparison),
+        "label": label_in_words(picture, comparison),
         "size": size,
         "photo": _photo(picture.photo, size),
         "baselines": {

@@ -21,6 +21,7 @@ from bench.leaderboard.comparison import Comparison, extremes
 from bench.leaderboard.reference import require_reference
 from bench.report.audit import HOW_TO_READ
 from bench.report.explorer import explorer
+from bench.report.front import FrontMatter
 from bench.report.sections import (
     EmbeddedFigure,
     RobustnessSection,
@@ -45,6 +46,7 @@ def write_report(
     test: str = "wilcoxon",
     reference: str | None = None,
     max_mb: float = LARGEST,
+    front: FrontMatter | None = None,
 ) -> None:
     """Writes one page on all leaderboards of results folders.
 
@@ -56,6 +58,7 @@ def write_report(
         test: A key of `bench.leaderboard.significance.TESTS`.
         reference: The name of a row that the others are compared with.
         max_mb: Megabytes that the page may have; each explorer holds one image at least.
+        front: Title, authors and introduction; None: the leaderboard's name alone.
 
     Raises:
         BenchError: A folder holds no runs, or something in it cannot be read; no row is called as
@@ -74,7 +77,7 @@ def write_report(
             results_dir, name, title=title, auc=auc, test=test, first=first, reference=reference
         )
         robustness += robustness_sections(results_dir, name, title, first=len(robustness) + 1)
-    page = render(sections, robustness, overview_of(sections), round(max_mb * 1e6))
+    page = render(sections, robustness, overview_of(sections), round(max_mb * 1e6), front)
     write_atomically(output, page.encode())
     shown = [len(section.explorer["images"]) for section in sections if section.explorer]
     told = f"Report: {output} ({len(page.encode()) / 1e6:.1f} MB, {sum(shown)} images)"
@@ -93,6 +96,7 @@ def render(
     robustness: Sequence[RobustnessSection],
     overview: Sequence[EmbeddedFigure],
     largest: int,
+    front: FrontMatter | None = None,
 ) -> str:
     """The page; fills the sections' explorers with as many images as it may hold.
 
@@ -101,19 +105,22 @@ def render(
         robustness: Sections on how far the protocol decides.
         overview: Figures of all leaderboards together.
         largest: Bytes that it may have.
+        front: Title, authors and introduction; None: the leaderboard's name alone.
     """
-    bare = len(_page(sections, robustness, overview).encode())
+    front = front or FrontMatter()
+    bare = len(_page(sections, robustness, overview, front).encode())
     explorable = [section for section in sections if section.comparison is not None]
     for section in explorable:
         share = max(0, largest - bare) // len(explorable)
         section.explorer = _explorer(section, share)
-    return _page(sections, robustness, overview)
+    return _page(sections, robustness, overview, front)
 
 
 def _page(
     sections: Sequence[Section],
     robustness: Sequence[RobustnessSection],
     overview: Sequence[EmbeddedFigure],
+    front: FrontMatter,
 ) -> str:
     environment = Environment(
         loader=PackageLoader("bench.report", "page"),
@@ -128,7 +135,8 @@ def _page(
     compared = [section.comparison for section in sections if section.comparison is not None]
     backbones = {comparison.identity.backbone.name for comparison in compared}
     return environment.get_template("page.html.j2").render(
-        title=names[0] if len(names) == 1 else f"{len(names)} leaderboards",
+        front=front,
+        title=front.title or (names[0] if len(names) == 1 else f"{len(names)} leaderboards"),
         names=names,
         sections=sections,
         robustness=robustness,

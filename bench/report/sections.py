@@ -67,11 +67,13 @@ class EmbeddedFigure:
         title: Its title.
         caption: What it shows, and how to read it.
         source: A data URI.
+        method: The row that it is about, where it is about one.
     """
 
     title: str
     caption: str
     source: str
+    method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,23 @@ class Swatch:
 
     colour: str
     dashes: str
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the page has more on a row of the table: ids, or empty.
+
+    Attributes:
+        row: The row.
+        figure: The figure of its images.
+        settings: Its settings and citations.
+        paper: The address of its paper.
+    """
+
+    row: str
+    figure: str
+    settings: str
+    paper: str
 
 
 @dataclass(frozen=True)
@@ -168,6 +187,27 @@ class Section:
     tests: list[TestResult] = field(default_factory=list)
     audit: Mapping[str, list[AnswerInWords]] = field(default_factory=dict)
     explorer: dict[str, Any] | None = None
+
+    @property
+    def places(self) -> dict[str, Places]:
+        """By name, where there is more on each row of the table; of rows of one name the first."""
+        figures = {one.method: number for number, one in enumerate(self.figures, start=1)}
+        facts = {one.name: (number, one) for number, one in enumerate(self.methods, start=1)}
+        found: dict[str, Places] = {}
+        for number, row in enumerate(self.table.rows, start=1):
+            place, fact = facts.get(row.name, (0, None))
+            links = [cited.link for cited in fact.cited if cited.link] if fact else []
+            figure = figures.get(row.name)
+            found.setdefault(
+                row.name,
+                Places(
+                    f"{self.id}-row-{number}",
+                    f"{self.id}-figure-{figure}" if figure else "",
+                    f"{self.id}-method-{place}" if fact else "",
+                    links[0] if links else "",
+                ),
+            )
+        return found
 
 
 def sections_of(
@@ -328,7 +368,9 @@ def _swatches(comparison: Comparison) -> dict[str, Swatch]:
 def _embedded(figures: Iterable[CaptionedFigure]) -> list[EmbeddedFigure]:
     """Diagrams, which stay sharp however large they are shown."""
     return [
-        EmbeddedFigure(one.title, one.caption, _uri("image/svg+xml", to_svg(one.figure)))
+        EmbeddedFigure(
+            one.title, one.caption, _uri("image/svg+xml", to_svg(one.figure)), one.method
+        )
         for one in figures
     ]
 
@@ -337,7 +379,9 @@ def _photographs(section: Section) -> list[EmbeddedFigure]:
     """Figures of photos, as JPEG: a tenth of the bytes."""
     assert section.comparison is not None
     return [
-        EmbeddedFigure(one.title, one.caption, _uri("image/jpeg", to_jpeg(one.figure, one.dpi)))
+        EmbeddedFigure(
+            one.title, one.caption, _uri("image/jpeg", to_jpeg(one.figure, one.dpi)), one.method
+        )
         for one in photographs(section.comparison, section.results_dir)
     ]
 

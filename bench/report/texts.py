@@ -8,6 +8,7 @@ from bench.leaderboard.comparison import Comparison
 from bench.leaderboard.controls import joined
 from bench.leaderboard.significance import Significance
 from bench.metrics.protocol import Protocol
+from bench.storage.pictures import Picture
 from bench.target import LABEL, target_in_words
 
 SCORES = {
@@ -57,18 +58,25 @@ def protocol_in_words(protocol: Protocol, rule: str) -> list[str]:
     return [*sentences, TIES[protocol.ties]]
 
 
-def label_in_words(label: str, image_id: str, comparison: Comparison) -> str:
-    """What an image is called, and its target where that is another class.
+def label_in_words(picture: Picture, comparison: Comparison) -> str:
+    """What an image shows, as `daisy, class 985`, and its target where that is another class.
 
     Args:
-        label: The image's label.
-        image_id: The image.
+        picture: The image.
         comparison: Where it is evaluated.
     """
     rows = next(iter(comparison.rows.values()))
-    row = rows.iloc[comparison.image_ids.index(image_id)]
-    is_label = row["target"] == row["image_label"]
-    return label if is_label else f"{label}; target: class {row['target']}"
+    row = rows.iloc[comparison.image_ids.index(picture.image_id)]
+    label, target = int(row["image_label"]), int(row["target"])
+    is_named = picture.label != str(label)
+    words = f"{picture.label}, class {label}" if is_named else _class_in_words(label, picture)
+    return words if target == label else f"{words}; target: {_class_in_words(target, picture)}"
+
+
+def _class_in_words(number: int, picture: Picture) -> str:
+    """A class by its name, where that is known, and its number."""
+    names = picture.class_names
+    return f"{names[number]}, class {number}" if 0 <= number < len(names) else f"class {number}"
 
 
 def significance_in_words(found: Significance, images: int) -> list[str]:

@@ -188,7 +188,7 @@ def write_figures(results_dir: Path, name: str, like: Run, console: Console) -> 
     drawn: list[Iterable[CaptionedFigure]] = []
     for comparison in found:
         if comparison.key == like_key:
-            drawn = [diagrams(comparison), photographs(comparison, results_dir)]
+            drawn = [diagrams(comparison), photographs(comparison, results_dir, found)]
             drawn.append(ranks_over_benchmarks(found))
     names = _write_all(results_dir, name, chain(*drawn))
     if not names:

@@ -1,6 +1,7 @@
 """Pictures of images: the photo as the network gets it, and what removed pixels become.
 
     results_dir/pictures/<benchmark>_<backbone>_<protocol>-<comparison>/<image>.npz
+                                                                       /classes.json
 
 Written beside the rows for the images whose maps are kept, so that figures and reports need
 neither the data set nor the network.
@@ -8,8 +9,9 @@ neither the data set nor the network.
 
 import hashlib
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError, BrokenFileError, warn_left_out
-from bench.files import DAMAGED, file_name, read_whole, write_atomically
+from bench.files import DAMAGED, file_name, read_json, read_whole, write_atomically
 
 _BASELINE = "baseline of "
 """How the arrays' names begin in a file."""
 _BOXES = "boxes"
+_CLASSES = "classes.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Picture:
         boxes: (N, 4) float64, what people marked in it: left, top, right and bottom in pixels of
             the photo, right and bottom behind the last ones. None: that was not kept, as where no
             metric draws boxes, and in files from before there were such metrics.
+        class_names: Name of each of the network's classes, kept for all pictures of a folder by
+            `save_class_names`; empty where they have none.
     """
 
     image_id: str
@@ -43,6 +48,7 @@ class Picture:
     label: str
     baselines: Mapping[str, NDArray[np.uint8]]
     boxes: NDArray[np.float64] | None = None
+    class_names: Sequence[str] = ()
 
 
 def save_picture(folder: Path, picture: Picture) -> None:
@@ -60,13 +66,45 @@ def save_picture(folder: Path, picture: Picture) -> None:
     write_atomically(_path(folder, picture.image_id), buffer.getvalue())
 
 
+def save_class_names(folder: Path, names: Sequence[str]) -> None:
+    """Keeps the names of a network's classes in the folder of a comparison.
+
+    Args:
+        folder: See `pictures_folder`.
+        names: A name each, in the order of their numbers.
+    """
+    content = json.dumps(list(names), ensure_ascii=False, indent=0).encode()
+    path = folder / _CLASSES
+    if not path.exists() or read_whole(path) != content:
+        write_atomically(path, content)
+
+
 def load_picture(folder: Path, image_id: str) -> Picture | None:
-    """Returns a picture that was kept, or None; warns of one that cannot be read."""
+    """Returns a picture that was kept, or None; warns of what cannot be read.
+
+    Its classes have the names that are kept in the folder.
+    """
     try:
-        return read_picture(folder, image_id)
+        picture = read_picture(folder, image_id)
     except BenchError as error:
         warn_left_out(error)
         return None
+    return picture and replace(picture, class_names=_class_names(folder))
+
+
+def _class_names(folder: Path) -> list[str]:
+    """Names of classes that were kept, or none; warns of a file that cannot be read."""
+    path = folder / _CLASSES
+    if not path.exists():
+        return []
+    try:
+        names = read_json(path)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BrokenFileError(path, "expected a list of names")
+    except BenchError as error:
+        warn_left_out(error)
+        return []
+    return names
 
 
 def read_picture(folder: Path, image_id: str) -> Picture | None:

@@ -49,6 +49,18 @@ def test_it_is_made_again_where_anything_differs(report):
     assert KEPT not in report()
 
 
+def test_title_authors_and_text_decide_the_page(report, tmp_path):
+    (tmp_path / "intro.txt").write_text("Why.")
+    given = ("--title", "A title", "--authors", "A, B", "--text", str(tmp_path / "intro.txt"))
+    assert KEPT not in report(*given)
+    assert KEPT in report(*given)
+    (tmp_path / "intro.txt").write_text("Why not.")
+    assert KEPT not in report(*given)
+    text = report.output.read_text()
+    assert all(part in text for part in (">A title<", ">A, B<", ">Why not.<"))
+    assert KEPT not in report(*given[2:])
+
+
 def test_warnings_are_told_each_time(report, monkeypatch, capsys):
     from bench.report import html
 

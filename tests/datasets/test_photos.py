@@ -2,8 +2,11 @@ from bench.datasets.photos import Photos
 
 
 def test_each_box_lies_in_its_photo_and_one_photo_has_none():
-    samples = Photos().samples
+    photos = Photos()
+    samples = photos.samples
     assert len(samples) == 20
+    names = [photos.class_names[sample.target] for sample in samples]
+    assert (names[0], names[-1], len(photos.class_names)) == ("bull mastiff", "dung beetle", 1000)
     without = [sample.image_id for sample in samples if sample.annotation is None]
     assert without == ["imagenet_12_741.jpg"]
     counts = []

@@ -122,6 +122,7 @@ def test_pictures_of_a_bgr_network_with_a_crop_and_names(bench, toy_conf, image_
     assert (picture.photo == resized[3:26, left : left + 23]).all()
     assert (picture.baselines["deletion"] == [255, 120, 0]).all()
     assert picture.label == "class 0"
+    assert picture.class_names == [f"class {number}" for number in range(4)]
 
 
 def test_nothing_is_written_or_read_twice(bench, monkeypatch):

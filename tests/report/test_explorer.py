@@ -72,7 +72,7 @@ def test_what_the_page_draws_is_what_the_curve_measured(tmp_path):
     assert [image["id"] for image in found["images"]] == ["a.png", "b.png", "c.png"]
     assert found["kept"] == 3
     image, settings = found["images"][1], comparison.protocol
-    assert (image["label"], image["size"]) == ("bird 1", (SIDE, SIDE))
+    assert (image["label"], image["size"]) == ("bird 1, class 1", (SIDE, SIDE))
     folder = pictures_folder(tmp_path, comparison.title, comparison.key)
     picture = load_picture(folder, "b.png")
     photo = decoded(image["photo"])[:, :, ::-1].astype(int)

@@ -13,7 +13,9 @@ from toy_rows import begin, identity
 
 from bench.cli import main
 from bench.errors import BenchWarning
+from bench.report.front import FrontMatter
 from bench.report.html import write_report
+from bench.storage.store import stored_runs
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'`{{ 7*7 }} \u2028 &amp;"
 
@@ -125,6 +127,40 @@ def test_ids_are_unique_and_links_lead_somewhere(page):
     }
     assert labels <= set(ids)
     assert all(element[1].get("alt") for element in page.all("img"))
+
+
+def test_what_a_page_begins_with_is_shown_as_it_is_written(tmp_path):
+    front = FrontMatter(HOSTILE, f"{HOSTILE} and others", ("One.", HOSTILE))
+    text = report(write_results(tmp_path, ["a.png"]), front=front)
+    page = Page(text)
+    assert "<img src=x" not in text
+    written = " ".join(HOSTILE.split())
+    assert page.texts("h1") == page.texts("title") == [written]
+    assert [text for text in page.texts("p") if "</script>" in text] == [
+        f"{written} and others", written,
+    ]  # fmt: skip
+    assert "One." in page.texts("p")
+
+
+def test_rows_lead_to_figures_settings_and_papers(tmp_path):
+    folder = write_results(tmp_path, ["a.png"])
+    (run,) = (run for run in stored_runs(folder) if run.identity.method.name == "rise")
+    run.manifest.provenance.update({"citations": {"method": "Petsiuk, arXiv 1806.07421"}})
+    run._write_manifest()
+    page = Page(report(folder))
+    rows = {one[1]["data-method"]: one[1]["id"] for one in page.all("tr") if "id" in one[1]}
+    links = {
+        element[1]["aria-label"]: element[1]["href"]
+        for element in page.all("a")
+        if "aria-label" in element[1]
+    }
+    assert links["Paper of rise"] == "https://arxiv.org/abs/1806.07421"
+    assert "Paper of grad_cam" not in links
+    (figure,) = (one[1] for one in page.all("figure") if one[1].get("data-method") == "rise")
+    assert links["Figure of rise"] == f"#{figure['id']}"
+    settings = links["Settings of rise"][1:]
+    assert rows["rise"] == settings  # of one name, the last
+    assert links["rise in the table"] in {f"#p1-row-{number}" for number in (1, 2, 3)}
 
 
 def test_names_are_shown_as_they_are_written(tmp_path):

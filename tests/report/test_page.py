@@ -254,6 +254,47 @@ def test_play_goes_to_the_end_and_stops(page):
     wait(page, lambda: slider.get_attribute("value") == "25" and play.text == "Play")
 
 
+def rows_shown(page):
+    rows = every(page, "#p1-table ~ .scroll tbody tr")
+    return [row.get_attribute("data-method") for row in rows if row.is_displayed()]
+
+
+def test_methods_are_searched_hidden_and_chosen(page):
+    search, controls = find(page, ".filter input[type=search]"), find(page, ".without-controls")
+    whole = rows_shown(page)
+    press(page, controls, Keys.SPACE)
+    assert rows_shown(page) == [name for name in whole if name != "random"]
+    assert find(page, ".filter output").text == "2 of 3 shown"
+    assert len([label for label in every(page, ".maps label") if label.is_displayed()]) == 2
+    assert len(every(page, ".chart path")) == 4
+    press(page, search, "CAM gr")  # words in any order and case
+    assert rows_shown(page) == ["grad_cam"]
+    assert [row.is_displayed() for row in every(page, "[id^=p1-method-]")].count(True) == 1
+    assert len(every(page, "[data-curve=insertion] .pictures figure")) == 1
+    search.send_keys(Keys.ESCAPE)
+    press(page, controls, Keys.SPACE)
+    assert rows_shown(page) == whole
+    press(page, find(page, ".filter summary"), Keys.ENTER)
+    press(page, find(page, ".filter .none"), Keys.ENTER)
+    assert rows_shown(page) == []
+    press(page, every(page, ".choice")[1], Keys.SPACE)
+    assert rows_shown(page) == whole[1:2]
+
+
+def test_a_row_leads_to_its_maps_and_figure_and_back(page):
+    (control,) = (row for row in every(page, "tr.control") if row.get_attribute("data-method"))
+    control.find_element(By.LINK_TEXT, "maps").click()
+    assert page.current_url.endswith("#p1-images")
+    wait(page, lambda: page.switch_to.active_element.get_attribute("type") == "checkbox")
+    assert len(every(page, "[data-curve=insertion] .pictures figure")) == 3
+    row = find(page, "tr[data-method=grad_cam]")
+    row.find_element(By.LINK_TEXT, "figure").click()
+    figure = find(page, "figure:target")
+    assert "grad_cam" in figure.text
+    figure.find_element(By.LINK_TEXT, "Back to its row").click()
+    assert find(page, "tr:target").get_attribute("data-method") == "grad_cam"
+
+
 def test_nothing_is_asked_of_the_network(page):
     messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     asked = [
@@ -280,6 +321,11 @@ def test_a_phone_scrolls_down_only(page, width):
     )
     assert measured == [width, width]
     table = find(page, ".scroll")
+    name = find(page, "tbody .method")  # stays, with its row's line, beside room for numbers
+    assert name.size["width"] < 0.6 * table.size["width"]
+    page.execute_script("arguments[0].scrollLeft = 200", table)
+    assert name.location["x"] == table.location["x"]
+    assert name.value_of_css_property("border-bottom-width") == "1px"
     assert page.execute_script("return arguments[0].scrollWidth > arguments[0].clientWidth", table)
 
 
@@ -358,5 +404,7 @@ def test_without_scripts_the_tables_are_there(browser, address):
         assert "Scripts are off" in find(browser, "main").text
         assert len(every(browser, "table tbody tr")) >= 3
         assert not find(browser, ".explorer").is_displayed()
+        assert not find(browser, ".filter").is_displayed()
+        assert not every(browser, ".to-images")[0].is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from compared import INSERTION
+from compared import INSERTION, comparison, drawn_curves
 
 from bench import score
 from bench.leaderboard.significance import TESTS, Significance
@@ -10,7 +10,8 @@ from bench.metrics.baseline import ConstantBaseline
 from bench.metrics.deletion import Deletion
 from bench.metrics.protocol import Protocol, load_protocol, shipped_protocols
 from bench.report import texts
-from bench.report.texts import protocol_in_words, significance_in_words
+from bench.report.texts import label_in_words, protocol_in_words, significance_in_words
+from bench.storage.pictures import Picture
 
 
 def test_there_are_words_for_everything():
@@ -44,6 +45,24 @@ def test_words_of_curves():
     assert "Insertion" not in words
     assert "one pixel a step, up to 50% of the pixels; a removed pixel is the colour" in words
     assert "RGB (1, 2.5, 3)" in words
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "expected"),
+    [
+        ("1", [], ("class 1", "class 1; target: class 2")),
+        ("1", ["ara", "élan", "gnu"], ("élan, class 1", "élan, class 1; target: gnu, class 2")),
+        ("élan", [], ("élan, class 1", "élan, class 1; target: class 2")),
+        ("1", ["ara", "élan"], ("élan, class 1", "élan, class 1; target: class 2")),
+    ],
+)
+def test_classes_have_names_beside_their_numbers(tmp_path, label, names, expected):
+    one = comparison(tmp_path, drawn_curves("m"))
+    photo = np.zeros((4, 4, 3), np.uint8)
+    picture = Picture("b", photo, label, {}, class_names=names)
+    assert label_in_words(picture, one) == expected[0]
+    one.rows["m"].loc[one.rows["m"]["image_id"] == "b", "target"] = 2
+    assert label_in_words(picture, one) == expected[1]
 
 
 def found(letters, **changes):

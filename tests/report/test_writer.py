@@ -38,8 +38,7 @@ def test_figures_of_rows_pictures_and_maps(tmp_path, console):
     for image_id in one.image_ids:
         save_picture(folder, Picture(image_id, photo, "0", {"insertion": photo, "deletion": photo}))
     write_figures(tmp_path, "board", one.runs["m"], console)
-    gallery = f"gallery_{one.runs['m'].folder.name}"
-    assert files(tmp_path) == both("curves", "distributions", "maps", gallery)
+    assert files(tmp_path) == both("curves", "distributions", "maps", "gallery_m")
     png = cv2.imread(str(tmp_path / "leaderboards/board_curves.png"))
     assert png.shape[1] == 1400
     assert (tmp_path / "leaderboards/board_curves.svg").read_text().startswith("<?xml")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchWarning
-from bench.storage.pictures import Picture, load_picture, save_picture
+from bench.storage.pictures import Picture, load_picture, save_class_names, save_picture
 
 PHOTO = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 
@@ -28,3 +28,21 @@ def test_boxes_that_are_none(tmp_path, boxes):
     save_picture(tmp_path, Picture("a", PHOTO, "bird", {}, boxes))
     with pytest.warns(BenchWarning, match="expected boxes of four float64 each"):
         assert load_picture(tmp_path, "a") is None
+
+
+def test_classes_have_the_names_that_are_kept_beside(tmp_path):
+    save_picture(tmp_path, Picture("a", PHOTO, "1", {}))
+    assert not load_picture(tmp_path, "a").class_names
+    for names in (["ara", "élan"], ["zebra"]):
+        save_class_names(tmp_path, names)
+        assert load_picture(tmp_path, "a").class_names == names
+
+
+@pytest.mark.parametrize("content", ["[", "{}", "[1]"])
+def test_broken_names_leave_the_picture(tmp_path, content):
+    save_picture(tmp_path, Picture("a", PHOTO, "1", {}))
+    (tmp_path / "classes.json").write_text(content)
+    with pytest.warns(BenchWarning, match="classes.json' is broken"):
+        assert not load_picture(tmp_path, "a").class_names
+    save_class_names(tmp_path, ["ara"])
+    assert load_picture(tmp_path, "a").class_names == ["ara"]

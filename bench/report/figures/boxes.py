@@ -163,7 +163,7 @@ class _Grid:
         for box in picture.boxes:
             _add_box(axes, box, _DRAWN)
         if saliency_map is None:
-            label = label_in_words(picture.label, picture.image_id, self.comparison)
+            label = label_in_words(picture, self.comparison)
             axes.set_xlabel(shown(label, 20), labelpad=2, fontsize=FONT - 1)
         else:
             assert method is not None

@@ -1,11 +1,13 @@
 """All figures that can be drawn of a leaderboard, one after the other, with their captions."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from bench.files import file_name
 from bench.leaderboard.comparison import Comparison, extremes
 from bench.leaderboard.robustness import shared_statistics
 from bench.leaderboard.significance import Significance, significance
@@ -41,11 +43,12 @@ class CaptionedFigure(NamedTuple):
     """A figure that is ready to be shown.
 
     Attributes:
-        name: For a file: `curves`, `gallery_<folder of the run>`, ...
+        name: For a file: `curves`, `gallery_<method>`, ...
         title: A few words.
         caption: What it shows, and how to read it.
         figure: What the functions of this package return.
         dpi: Pixels an inch that do it justice.
+        method: The row that it is about, where it is about one.
     """
 
     name: str
@@ -53,6 +56,7 @@ class CaptionedFigure(NamedTuple):
     caption: str
     figure: Figure
     dpi: int = 200
+    method: str | None = None
 
 
 def diagrams(
@@ -153,12 +157,15 @@ def _of_methods(
             )
 
 
-def photographs(comparison: Comparison, results_dir: Path) -> Iterator[CaptionedFigure]:
+def photographs(
+    comparison: Comparison, results_dir: Path, beside: Sequence[Comparison] = ()
+) -> Iterator[CaptionedFigure]:
     """Figures of images, as far as pictures and maps were kept.
 
     Args:
         comparison: Whose maps.
         results_dir: The results folder, where the pictures are.
+        beside: All comparisons whose figures go into the same folder.
 
     Raises:
         BenchError: A picture or a map that was kept cannot be read.
@@ -176,6 +183,7 @@ def photographs(comparison: Comparison, results_dir: Path) -> Iterator[Captioned
             _PHOTOS_DPI,
         )
     yield from _boxes(comparison, pictures)
+    names = gallery_names(comparison, beside)
     for method in comparison.runs:
         images = extremes(comparison, method)
         if method not in comparison.controls and pictures.keys() & set(images.values()):
@@ -186,12 +194,36 @@ def photographs(comparison: Comparison, results_dir: Path) -> Iterator[Captioned
             if drawn_curves(comparison, pictures):
                 caption += " Under each picture stands the score that the curve has there."
             yield CaptionedFigure(
-                f"gallery_{comparison.runs[method].folder.name}",
+                names[method],
                 f"{method}: best, typical and worst image",
                 caption,
                 draw_examples(comparison, method, images, pictures),
                 _PHOTOS_DPI,
+                method,
             )
+
+
+def gallery_names(comparison: Comparison, beside: Sequence[Comparison] = ()) -> dict[str, str]:
+    """What the figures of single methods are called: `gallery_<method>`, by the methods' rows.
+
+    Where files of two rows would be called alike, also where case makes no difference, the name
+    has digits of the run; where a folder holds several comparisons, data set, network and protocol.
+
+    Args:
+        comparison: Whose rows.
+        beside: All comparisons whose figures go into the same folder.
+    """
+    several = any(other.key != comparison.key for other in beside)
+    place = "_" + comparison.title.replace(" · ", "_") if several else ""
+    titles = [other.title for other in beside if other.key != comparison.key]
+    if comparison.title in titles:  # networks with other weights, say
+        place += f"-{comparison.key}"
+    names = {method: file_name(f"gallery_{method}{place}") for method in comparison.runs}
+    counts = Counter(name.casefold() for name in names.values())
+    return {
+        method: f"{name}-{comparison.runs[method].key[:8]}" if counts[name.casefold()] > 1 else name
+        for method, name in names.items()
+    }
 
 
 def _boxes(comparison: Comparison, pictures: Mapping[str, Picture]) -> Iterator[CaptionedFigure]:

@@ -107,7 +107,7 @@ def draw_examples(
         picture, top = pictures.get(image_id), 0.27 + block * number
         heading = f"{what}: {shown(image_id, 60)}"
         if picture is not None:
-            heading += f" ({shown(label_in_words(picture.label, image_id, comparison), 40)})"
+            heading += f" ({shown(label_in_words(picture, comparison), 40)})"
         figure.text(GAP / WIDTH, 1 - top / height, heading, va="top")
         example = _Example(comparison, method, image_id, picture, drawn)
         panels.append(example.draw(figure, top + 0.32, block - 0.65))
@@ -134,7 +134,7 @@ def _draw_pairs(
         picture, left = pictures.get(image_id), GAP + across * number
         lines = [what, shown(image_id, letters)]
         if picture is not None:
-            lines.append(shown(label_in_words(picture.label, image_id, comparison), letters))
+            lines.append(shown(label_in_words(picture, comparison), letters))
         figure.text(left / WIDTH, 1 - 0.3 / height, "\n".join(lines), va="top")
         photo, over = (add_tile(figure, left + (TILE + GAP) * i, top, TILE) for i in (0, 1))
         _draw_pair(photo, over, picture, _kept_map(comparison, method, picture))

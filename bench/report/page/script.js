@@ -43,6 +43,39 @@ function makeSortable(table) {
   });
 }
 
+// Which methods an article shows: rows of its table and of the list of methods, their figures and
+// audits, and whoever listens to the event `methods`.
+function offerFilter(article) {
+  const bar = article.querySelector(".filter");
+  if (!bar) return;
+  const search = bar.querySelector("input[type=search]");
+  const withoutControls = bar.querySelector(".without-controls");
+  const boxes = [...bar.querySelectorAll(".choice")];
+  function show() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const shown = new Set();
+    for (const box of boxes) {
+      const found = words.every((word) => box.value.toLowerCase().includes(word));
+      const left = box.dataset.control && withoutControls.checked;
+      if (box.checked && found && !left) shown.add(box.value);
+    }
+    for (const element of article.querySelectorAll("[data-method]")) {
+      element.hidden = !shown.has(element.dataset.method);
+    }
+    bar.querySelector("output").textContent = `${shown.size} of ${boxes.length} shown`;
+    article.dispatchEvent(new CustomEvent("methods", { detail: shown }));
+  }
+  const check = (checked) => () => {
+    for (const box of boxes) box.checked = checked;
+    show();
+  };
+  bar.querySelector(".all").addEventListener("click", check(true));
+  bar.querySelector(".none").addEventListener("click", check(false));
+  bar.addEventListener("input", show);
+  bar.hidden = false;
+  show(); // a browser may have kept what was typed before the page was loaded again
+}
+
 // Small helpers to make elements; text is set as text, never as markup.
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -173,11 +206,14 @@ function rangeOf(image) {
 
 // Curves of all methods; the chosen ones in colour, with a mark at the point that is shown.
 function drawChart(place, state, name) {
-  const { data, image, chosen } = state;
+  const { data, image } = state;
+  const chosen = new Set(state.drawn());
   const { fractions, title, pixels_are: action } = data.curves[name];
   const [width, height] = [place.clientWidth, 220];
-  const edge = { left: 40, right: 12, top: 10, bottom: 34 };
   const [low, high] = rangeOf(image);
+  const heights = ticks(low, high).map((value) => [value, `${+value.toPrecision(6)}`]);
+  const longest = Math.max(...heights.map(([, text]) => text.length));
+  const edge = { left: Math.max(40, 12 + 8 * longest), right: 12, top: 10, bottom: 34 };
   const x = (share) => edge.left + share * (width - edge.left - edge.right);
   const y = (score) =>
     height - edge.bottom - ((score - low) / (high - low)) * (height - edge.top - edge.bottom);
@@ -185,10 +221,10 @@ function drawChart(place, state, name) {
     width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
     "aria-label": `${title} curves: ${data.score} against the share of changed pixels`,
   });
-  for (const value of ticks(low, high)) {
+  for (const [value, text] of heights) {
     chart.append(
       draw("line", { class: "grid", x1: x(0), x2: x(1), y1: y(value), y2: y(value) }),
-      draw("text", { x: edge.left - 8, y: y(value) + 4, "text-anchor": "end" }, `${+value.toPrecision(6)}`),
+      draw("text", { x: edge.left - 8, y: y(value) + 4, "text-anchor": "end" }, text),
     );
   }
   for (const value of [0, 0.25, 0.5, 0.75, 1]) {
@@ -196,7 +232,7 @@ function drawChart(place, state, name) {
     chart.append(draw("text", { x: x(value), y: height - 18, "text-anchor": anchor }, `${value * 100} %`));
   }
   chart.append(draw("text", { x: x(0.5), y: height - 3, "text-anchor": "middle" }, `pixels ${action}`));
-  const order = [...data.methods.keys()].sort((a, b) => chosen.has(a) - chosen.has(b));
+  const order = [...state.offered].sort((a, b) => chosen.has(a) - chosen.has(b));
   for (const number of order) {
     let pen = "M";
     const path = image.curves[name][number].map((score, point) => {
@@ -247,6 +283,8 @@ function explore(section) {
     image: null,
     loaded: null,
     chosen: new Set((real.length ? real : methods).slice(0, 2)),
+    offered: new Set(methods),
+    drawn: () => [...state.chosen].filter((number) => state.offered.has(number)).sort((a, b) => a - b),
     // Curves may have different steps: all show the same share of theirs.
     point: (name) => Math.round((slider.value / slider.max) * last(name)),
   };
@@ -261,7 +299,7 @@ function explore(section) {
       const [start, end] = fromImage ? ends.reverse() : ends;
       const point = state.point(name);
       for (const figure of place.querySelectorAll(".pictures figure")) {
-        const number = Number(figure.dataset.method);
+        const number = Number(figure.dataset.number);
         figure.querySelector("b").textContent = told(image.curves[name][number][point]);
         const levels = loaded.levels[number];
         if (!levels) continue;
@@ -277,7 +315,7 @@ function explore(section) {
 
   function showMethods() {
     for (const [name, place] of Object.entries(places)) {
-      const figures = [...state.chosen].sort((a, b) => a - b).map((number) => {
+      const figures = state.drawn().map((number) => {
         const method = data.methods[number];
         const [width, height] = state.image.size;
         const alt = `${data.curves[name].title} by ${method.name} at this step`;
@@ -285,7 +323,7 @@ function explore(section) {
           ? make("canvas", { width, height, role: "img", "aria-label": alt })
           : make("p", { class: "none" }, "map not kept");
         const caption = make("figcaption", {}, swatch(method), " ", method.name, " ", make("b"));
-        return make("figure", { "data-method": number }, picture, caption);
+        return make("figure", { "data-number": number }, picture, caption);
       });
       const pictures = place.querySelector(".pictures");
       pictures.replaceChildren(...figures);
@@ -369,6 +407,23 @@ function explore(section) {
       showStep();
     });
   }
+  const article = section.closest("article");
+  article.addEventListener("methods", ({ detail: shown }) => {
+    state.offered = new Set(methods.filter((number) => shown.has(data.methods[number].name)));
+    find(".maps").querySelectorAll("label").forEach((label, number) => {
+      label.hidden = !state.offered.has(number);
+    });
+    if (state.image) showMethods();
+  });
+  for (const link of article.querySelectorAll(".to-images")) {
+    const number = data.methods.findIndex((method) => method.name === link.dataset.name);
+    link.hidden = number < 0;
+    link.addEventListener("click", () => {
+      const box = section.querySelector(`.maps input[value="${number}"]`);
+      if (!box.checked) box.click();
+      setTimeout(() => box.focus({ preventScroll: true })); // after the link has led there
+    });
+  }
   new ResizeObserver(() => state.image && showMethods()).observe(section);
 
   section.hidden = false;
@@ -382,3 +437,4 @@ function explore(section) {
 offerThemes(document.getElementById("theme"));
 document.querySelectorAll("table.sortable").forEach(makeSortable);
 document.querySelectorAll(".explorer").forEach(explore);
+document.querySelectorAll("article").forEach(offerFilter);

@@ -80,7 +80,7 @@ def test_boxes_on_photos(tmp_path):
     assert [box_of(box) for box in photo.patches] == [
         [4.5, 3.5, 8.5, 6.5], [-0.5, -0.5, 1.5, 2.5],
     ]  # fmt: skip
-    assert (photo.get_xlabel(), len(photo.lines)) == ("bird", 0)
+    assert (photo.get_xlabel(), len(photo.lines)) == ("bird, class 1", 0)
     assert [box_of(box) for box in first.patches[:2]] == [box_of(box) for box in photo.patches]
     assert box_of(first.patches[2]) == [4.5, 3.5, 8.5, 6.5]
     assert first.get_xlabel() == "IoU 0.60: hit\npoint: hit"

@@ -4,7 +4,12 @@ from compared import comparison, drawn_curves
 from localised import localised
 
 from bench.errors import BenchWarning
-from bench.report.figures.captioned import diagrams, photographs, ranks_over_benchmarks
+from bench.report.figures.captioned import (
+    diagrams,
+    gallery_names,
+    photographs,
+    ranks_over_benchmarks,
+)
 from bench.storage.pictures import Picture, pictures_folder, save_picture
 
 MAP = np.arange(16, dtype=np.float32).reshape(4, 4)
@@ -52,13 +57,39 @@ def test_photographs_of_what_was_kept(tmp_path):
     )
     folder, photo = pictures_folder(tmp_path, one.title, one.key), np.zeros((4, 4, 3), np.uint8)
     for image_id in "abd":
-        save_picture(folder, Picture(image_id, photo, "0", {"insertion": photo, "deletion": photo}))
+        save_picture(folder, Picture(image_id, photo, "1", {"insertion": photo, "deletion": photo}))
     overview, *galleries = photographs(one, tmp_path)
     assert overview.name == "maps"
     assert len(overview.figure.axes) == 4  # of a alone all methods have maps
-    assert names(galleries) == [f"gallery_{one.runs[method].folder.name}" for method in "mn"]
+    assert names(galleries) == ["gallery_m", "gallery_n"]
     headings = [text.get_text() for text in galleries[0].figure.texts]
-    assert headings == ["m", "best: d (0)", "typical: b (0)", "worst: c"]
+    assert headings == ["m", "best: d (class 1)", "typical: b (class 1)", "worst: c"]
+
+
+def test_names_of_files_have_labels_and_hashes_only_where_they_are_needed(tmp_path):
+    methods = ("grad_cam", "rise (num_masks=500)", "RISE", "rise", "a/b", "a b")
+    one = comparison(tmp_path, {method: np.ones((2, 6)) for method in methods})
+    found = gallery_names(one)
+    assert found["grad_cam"] == "gallery_grad_cam"
+    assert found["rise (num_masks=500)"] == "gallery_rise-num_masks-500"
+    for first, second, start in (("RISE", "rise", "rise"), ("a/b", "a b", "a-b")):
+        names = {found[first].casefold(), found[second].casefold()}
+        assert len(names) == 2
+        assert {name[: len(start) + 9] for name in names} == {f"gallery_{start}-"}
+    assert gallery_names(one, [one]) == found
+
+
+def test_names_of_files_tell_networks_of_one_folder_apart(tmp_path):
+    networks = [{"name": "one"}, {"name": "two"}, {"name": "two", "weights_sha256": "x"}]
+    found = [
+        comparison(tmp_path / str(number), drawn_curves("m"), backbone=network)
+        for number, network in enumerate(networks)
+    ]
+    names = [gallery_names(one, found)["m"] for one in found]
+    title = found[0].title.replace(" · ", "_")
+    assert names[0] == f"gallery_m_{title}"
+    assert names[1] == f"gallery_m_{title.replace('_one_', '_two_')}-{found[1].key}"
+    assert len(set(names)) == 3
 
 
 def test_the_overview_ends_somewhere(tmp_path):

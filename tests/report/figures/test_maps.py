@@ -72,7 +72,7 @@ def gallery(tmp_path, **images):
 
 def test_a_gallery_shows_steps_with_their_scores(tmp_path):
     one, figure, pictures = gallery(tmp_path, best="a")
-    assert "best: a (a label)" in [text.get_text() for text in figure.texts]
+    assert "best: a (a label, class 1)" in [text.get_text() for text in figure.texts]
     assert titles(figure)[:2] == ["photo", "map"]
     row, protocol = one.rows["m"].iloc[0], one.protocol
     for direction, shares in (
@@ -146,4 +146,4 @@ def test_a_gallery_without_curves_is_photos_beside_maps(tmp_path):
     lacking = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert lacking == ["not kept"] * 3
     headings = [text.get_text() for text in figure.texts]
-    assert headings == ["m", "best\na\nbird", "typical\nb\nbird", "worst\nc"]
+    assert headings == ["m", "best\na\nbird, class 1", "typical\nb\nbird, class 1", "worst\nc"]
