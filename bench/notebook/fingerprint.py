@@ -3,22 +3,22 @@
 Rows are kept under a hash over all that decides them. A function of a notebook has a name, but its
 next edition has the same one, so it is its code that counts: the bytecode, the constants, what it
 closes over, and whatever it refers to by name, however deep. Code of installed packages is known by
-name and version. What a function reads while it runs, as files, is not seen.
+name and version, and what a user has put in its place by itself. Of a user's module both count: the
+file, and what is loaded of it, which may be older or have been set since. What a function reads
+while it runs, as files, is not seen.
 """
 
-import dis
+import functools
 import hashlib
+import importlib.util
 import inspect
 import io
 import sys
-import sysconfig
 import types
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from importlib import metadata
-from importlib.util import find_spec
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from pickle import whichmodule  # type: ignore[attr-defined] # typeshed lacks it
 from typing import Any
@@ -28,6 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import BenchError, warn
+from bench.notebook.bytecode import Import, attribute_names, global_names, imports
+from bench.notebook.packages import is_installed, is_ours, package_of, version_of
 
 _LENGTH = 16
 """Hex digits of a fingerprint: two of a million objects share one with a chance of 3e-8."""
@@ -39,13 +41,14 @@ _OF_EVERY_CLASS = {
     "__doc__",
     "__firstlineno__",
     "__module__",
+    "__slotnames__",
     "__static_attributes__",
     "__weakref__",
     "_abc_impl",
 }
 """Entries of classes that decide nothing of what they do, or follow from others."""
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
+_PLAIN = {type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented)}
 _BUILT_IN = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 _OF_TORCH = (torch.dtype, torch.device, torch.memory_format, torch.layout)
 
@@ -115,7 +118,7 @@ class _Fingerprint:
 
     def add(self, value: Any) -> None:
         """Feeds anything; what was fed before is only referred to."""
-        if isinstance(value, _PLAIN):
+        if type(value) in _PLAIN:
             self._feed(type(value).__name__, repr(value))
         elif id(value) in self._places:
             self._feed("again", str(self._places[id(value)]))
@@ -139,7 +142,7 @@ class _Fingerprint:
         match value:
             case Tensor():
                 self._add_tensor(value)
-            case np.ndarray() if not value.dtype.hasobject:
+            case np.ndarray() if type(value) is np.ndarray and not value.dtype.hasobject:
                 self._feed("array", str(value.dtype), str(value.shape), value.tobytes())
             case nn.Module():
                 self._add_module(value)
@@ -157,6 +160,8 @@ class _Fingerprint:
                 self._add_all(type(value).__name__, [value.__func__])
             case property():
                 self._add_all("property", [value.fget, value.fset, value.fdel])
+            case functools.cached_property():  # holds a lock until Python 3.12
+                self._add_all("cached property", [value.func])
             case types.MemberDescriptorType() | types.GetSetDescriptorType():
                 self._feed("descriptor", value.__name__)
             case _ if isinstance(value, _BUILT_IN):
@@ -180,9 +185,11 @@ class _Fingerprint:
         except (RuntimeError, NotImplementedError, TypeError) as error:
             raise NotIdentifiedError(f"a tensor cannot be read: {error}") from None
         self._feed("tensor", str(tensor.dtype), str(tuple(tensor.shape)), content.tobytes())
+        if type(tensor) not in (Tensor, nn.Parameter):
+            self._add_all("subclass", [type(tensor), vars(tensor)])
 
     def _add_module(self, module: nn.Module) -> None:
-        """Class, parameters and settings; not the mode, as only networks in eval mode are asked."""
+        """Class, parameters, settings, mode and hooks."""
         if isinstance(module, torch.jit.ScriptModule):
             buffer = io.BytesIO()
             with warnings.catch_warnings(action="ignore", category=FutureWarning):
@@ -192,13 +199,13 @@ class _Fingerprint:
         if isinstance(getattr(module, "_orig_mod", None), nn.Module):
             self._add_all("compiled", [module._orig_mod])
             return
-        members = {key: value for key, value in vars(module).items() if key != "training"}
+        members = vars(module)
         if isinstance(module, torch.fx.GraphModule):
-            kept = ("_parameters", "_buffers", "_modules")
+            kept = ("_parameters", "_buffers", "_modules", "training")
             members = {
                 key: value
                 for key, value in members.items()
-                if key in kept or isinstance(value, Tensor)
+                if key in kept or "_hooks" in key or isinstance(value, Tensor)
             }
             self._feed("graph", module.code)
         else:
@@ -211,19 +218,25 @@ class _Fingerprint:
     def _add_function(self, function: types.FunctionType) -> None:
         # `functools.wraps` copies __module__ of what it wraps, and `exec` invents one.
         home = function.__globals__.get("__name__")
+        compiled = function.__dict__.get("_torchdynamo_orig_callable")
+        if compiled is not None and package_of(home) == "torch":
+            self._add_all("compiled", [compiled])
+            return
         self._add_all("defaults", [function.__defaults__, function.__kwdefaults__])
         self._add_all("closure", map(_content, function.__closure__ or ()))
         self.add(function.__dict__)
-        if _is_installed(home):
-            self._feed("function", str(home), function.__qualname__, _version(_package(home)))
+        if is_installed(home):
+            self._feed("function", str(home), function.__qualname__, version_of(package_of(home)))
             return
         self.add(function.__code__)
-        for name in dict.fromkeys(_global_names(function.__code__)):
+        members = attribute_names(function.__code__)
+        for name in global_names(function.__code__):
             if name in function.__globals__:
                 self._feed("global", name)
                 self.add(function.__globals__[name])
-        for name in dict.fromkeys(_imported_names(function.__code__)):
-            self._add_imported(name)
+                self._add_members(function.__globals__[name], members)
+        for each in imports(function.__code__):
+            self._add_import(each, function.__globals__.get("__package__") or "", members)
 
     def _add_code(self, code: types.CodeType) -> None:
         self._feed("code", code.co_code, code.co_exceptiontable, str(sys.version_info[:2]))
@@ -233,35 +246,71 @@ class _Fingerprint:
 
     def _add_python_module(self, module: types.ModuleType) -> None:
         """An installed package, or a file of the user's with those that it imports."""
-        if _is_installed(module.__name__):
+        if is_installed(module.__name__):
             self._feed("package", module.__name__, _version_of(module))
             return
-        self._feed("module", module.__name__, _source_of(module.__name__, module.__file__))
+        self._feed("module", module.__name__, _source_of(module))
         for name, value in vars(module).items():
             if isinstance(value, _IMPORTED):
                 home = inspect.getmodule(value)  # of a module itself
-                if home is not None and home is not module:
+                # A package holds those of its modules that anybody has imported so far.
+                is_part = home is value and home.__name__ == f"{module.__name__}.{name}"
+                if home is not None and home is not module and not is_part:
                     self._feed("imports", name)
                     self.add(home)
 
-    def _add_imported(self, name: str) -> None:
-        """What a function imports when it is called."""
-        if name in sys.modules:
-            self.add(sys.modules[name])
-        elif not _is_installed(name):
-            spec = find_spec(name)
-            self._feed("module", name, _source_of(name, spec.origin if spec else None))
-        else:
-            self._feed("package", name, _version(_package(name)))
+    def _add_members(self, owner: Any, names: Iterable[str]) -> None:
+        """What code may read of a module: it may have been set since, or be older than the file.
+
+        Of an installed package this is only what a user has put there.
+        """
+        modules = [owner] if isinstance(owner, types.ModuleType) else []
+        for module in modules:  # grows by those that are members of others
+            for name in names:
+                value = vars(module).get(name)
+                if isinstance(value, type) or not is_installed(module.__name__) or _is_patch(value):
+                    self._feed("member", name)
+                    self.add(value)
+                if isinstance(value, types.ModuleType) and value not in modules:
+                    modules.append(value)
+
+    def _add_import(self, found: Import, package: str, members: Iterable[str]) -> None:
+        """What a function imports when it is called; it is imported here for that."""
+        name = f"{'.' * found.level}{found.name}"
+        try:
+            name = importlib.util.resolve_name(name, package)
+            if is_installed(name):
+                self._feed("package", name, version_of(package_of(name)))
+                self._add_members(sys.modules.get(name), [*found.members, *members])
+                return
+            module = importlib.import_module(name)
+        except ImportError:  # the function does without it, or will fail
+            self._feed("no module", name)
+            return
+        except Exception as error:  # a file of the user's, which may raise anything
+            raise NotIdentifiedError(f"module '{name}' cannot be imported ({error})") from None
+        if hasattr(module, "__path__"):
+            for member in found.members:
+                with suppress(ImportError):  # it is no submodule
+                    importlib.import_module(f"{name}.{member}")
+        self.add(module)
+        self._add_members(module, [*found.members, *members])
 
     def _add_class(self, kind: type) -> None:
-        if _is_ours(kind.__module__):
+        if is_ours(kind.__module__):
             self._feed("class", kind.__qualname__, str(getattr(kind, "version", "")))
-        elif _is_installed(kind.__module__):
+        elif is_installed(kind.__module__):
             self._feed("class", kind.__module__, kind.__qualname__, _version_of(kind))
+            for base in kind.__mro__:
+                for name, value in vars(base).items():
+                    if is_installed(base.__module__) and _is_patch(value):
+                        self._feed("patch", base.__qualname__, name)
+                        self.add(value)
         else:
             self._feed("class", kind.__qualname__)
             self._add_all("bases", kind.__bases__)
+            if not is_installed(type(kind).__module__):
+                self._add_all("metaclass", [type(kind)])
             for name, value in vars(kind).items():
                 if name not in _OF_EVERY_CLASS:
                     self._feed("member", name)
@@ -269,6 +318,8 @@ class _Fingerprint:
 
     def _add_object(self, value: Any) -> None:
         """Anything else, by what pickle would keep of it; nothing is pickled."""
+        if _leaves_out(type(value)):
+            self._add_all("state", [getattr(value, "__dict__", None)])
         try:
             reduced = value.__reduce_ex__(4)
         except Exception as error:  # objects say in many ways that they cannot be pickled
@@ -282,9 +333,9 @@ class _Fingerprint:
             self._add_all("wrapper", [type(value), value.__wrapped__])
         else:  # pickle would keep the name alone
             home = whichmodule(value, reduced)
-            if not _is_installed(home):
+            if not is_installed(home):
                 raise NotIdentifiedError(f"'{reduced}' of '{home}' cannot be identified")
-            self._feed("name", home, reduced, _version(_package(home)))
+            self._feed("name", home, reduced, version_of(package_of(home)))
 
 
 _IMPORTED = (types.ModuleType, types.FunctionType, type)
@@ -303,76 +354,38 @@ def _content(cell: types.CellType) -> Any:
         return None
 
 
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """A function's code and that of the functions in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
-
-
-def _global_names(code: types.CodeType) -> Iterator[str]:
-    for each in _codes(code):
-        for instruction in dis.get_instructions(each):
-            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                yield instruction.argval
-
-
-def _imported_names(code: types.CodeType) -> Iterator[str]:
-    for each in _codes(code):
-        for instruction in dis.get_instructions(each):
-            if instruction.opname == "IMPORT_NAME":
-                yield instruction.argval
-
-
-def _source_of(name: str, file: str | None) -> bytes:
+def _source_of(module: types.ModuleType) -> bytes:
+    file = getattr(module, "__file__", None)
+    if file is None and hasattr(module, "__path__"):
+        return b""  # a folder without __init__.py
     if file is None or not Path(file).is_file():
-        raise NotIdentifiedError(f"module '{name}' has no file")
+        raise NotIdentifiedError(f"module '{module.__name__}' has no file")
     return Path(file).read_bytes()
 
 
-def _is_ours(module: str | None) -> bool:
-    return _package(module) == "bench"
-
-
-@cache
-def _is_installed(module: str | None) -> bool:
-    """Whether a module is of Python, of an installed package, or ours: known by its version."""
-    top = _package(module)
-    if top in ("", "__main__"):
+def _is_patch(value: Any) -> bool:
+    """Whether something in an installed package is a user's function."""
+    if isinstance(value, property):
+        value = value.fget
+    function = getattr(value, "__func__", value)
+    if not isinstance(function, types.FunctionType):
         return False
-    if top == "bench" or top in sys.stdlib_module_names:
-        return True
-    file = getattr(sys.modules.get(module or ""), "__file__", None)
-    if file is None:
-        spec = find_spec(top) if top not in sys.modules else None
-        file = spec.origin if spec else None
-    if file is None:
-        return False
-    paths = sysconfig.get_paths()
-    folders = [Path(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    is_there = any(Path(file).is_relative_to(folder) for folder in folders)
-    return is_there or bool({"site-packages", "dist-packages"} & {*Path(file).parts})
+    home = function.__globals__.get("__name__")
+    return home in sys.modules and not is_installed(home)  # `namedtuple` invents names of modules
 
 
-def _package(module: str | None) -> str:
-    return (module or "").partition(".")[0]
+def _leaves_out(kind: type) -> bool:
+    """Whether a class of the user's says itself what pickle keeps, which may not be all."""
+    written = ("__getstate__", "__reduce__", "__reduce_ex__")
+    return any(
+        name in vars(base)
+        for base in kind.__mro__
+        if not is_installed(base.__module__)
+        for name in written
+    )
 
 
 def _version_of(value: Any) -> str:
     is_module = isinstance(value, types.ModuleType)
-    return _version(_package(value.__name__ if is_module else value.__module__))
-
-
-@cache
-def _version(package: str) -> str:
-    """The version of a top-level package; Python's of those that come with it."""
-    if package in ("", "builtins") or package in sys.stdlib_module_names:
-        return ".".join(map(str, sys.version_info[:2]))
-    owners: Mapping[str, list[str]] = _owners()
-    return " ".join(f"{name} {metadata.version(name)}" for name in sorted(owners.get(package, [])))
-
-
-@cache
-def _owners() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
+    home = value.__name__ if is_module else getattr(value, "__module__", None)
+    return version_of(package_of(home))

@@ -1,6 +1,7 @@
 """Objects that differ in what they do differ in their fingerprints, and in nothing else."""
 
 import functools
+import importlib
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from torch import nn
 from bench.attribution.control import Random
 from bench.attribution.masking import Rise
 from bench.notebook.fingerprint import NotIdentifiedError, fingerprint
+from bench.notebook.packages import is_installed
 
 
 def made(source, name="f", **given):
@@ -98,6 +100,26 @@ APART = {
         "import functools\ndef d(g):\n @functools.wraps(g)\n def h(x): return g(x)\n return h\n"
         "@d\ndef f(x): return -x",
     ),
+    "metaclass": (
+        "class M(type):\n def __call__(c): return 1\nclass f(metaclass=M): pass",
+        "class M(type):\n def __call__(c): return 2\nclass f(metaclass=M): pass",
+    ),
+    "number with methods": (
+        "class N(int):\n def g(self): return 1\nf = N(3)",
+        "class N(int):\n def g(self): return 2\nf = N(3)",
+    ),
+    "what pickle would leave out": (
+        "class C:\n def __getstate__(self): return {}\nf = C()\nf.n = 1",
+        "class C:\n def __getstate__(self): return {}\nf = C()\nf.n = 2",
+    ),
+    "cached property": (
+        "import functools\nclass f:\n @functools.cached_property\n def g(self): return 1",
+        "import functools\nclass f:\n @functools.cached_property\n def g(self): return 2",
+    ),
+    "without gradients": (
+        "import torch\n@torch.no_grad()\ndef f(x): return x",
+        "import torch\n@torch.no_grad()\ndef f(x): return -x",
+    ),
     "cached": (
         "import functools\n@functools.lru_cache\ndef f(x): return x",
         "import functools\n@functools.lru_cache\ndef f(x): return -x",
@@ -124,6 +146,8 @@ PAIRS = {
     "dtype": (np.zeros(3), np.zeros(3, np.float32)),
     "shape": (np.zeros((2, 3)), np.zeros((3, 2))),
     "array of objects": (np.array([1, "a"], object), np.array([1, "b"], object)),
+    "record or array": (np.zeros(2, [("a", int)]), np.zeros(2, [("a", int)]).view(np.recarray)),
+    "mask": (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0])),
     "tensor": (torch.zeros(3), torch.ones(3)),
     "bfloat16": (torch.zeros(3).bfloat16(), torch.ones(3).bfloat16()),
     "where one list ends": ([[1], [2, 3]], [[1, 2], [3]]),
@@ -161,16 +185,17 @@ def network(act=torch.relu):
 
 def test_a_network_is_its_parameters_buffers_settings_and_hooks():
     base = fingerprint(network())
-    assert base == fingerprint(network()) == fingerprint(network().train())
-    changed = [network() for _ in range(5)]
+    assert base == fingerprint(network())
+    changed = [network() for _ in range(6)]
     with torch.no_grad():
         changed[0][0].weight[0, 0, 0, 0] += 1e-6
         changed[1][1].running_mean[0] += 1e-6
     changed[2][1].eps = 1e-3
     changed[3][0].register_forward_hook(lambda *call: call[2] + 1)
     changed[4].act = torch.sigmoid
+    changed[5][1].train()
     found = [fingerprint(model) for model in changed]
-    assert len({base, *found}) == 6
+    assert len({base, *found}) == 7
 
 
 def test_a_hook_is_known_by_what_it_does_not_by_its_number():
@@ -222,6 +247,9 @@ def test_traced_graphs_differ_by_weights_and_code():
     found = [fingerprint(traced(weight, act)) for weight in (1, 2) for act in (True, False)]
     assert len(set(found)) == 4
     assert fingerprint(traced(1, True)) == found[0]
+    hooked = traced(1, True)
+    hooked.register_forward_hook(lambda *call: call[2] + 1)
+    assert fingerprint(hooked) != found[0]
 
 
 def test_a_compiled_network_is_what_was_compiled():
@@ -230,6 +258,9 @@ def test_a_compiled_network_is_what_was_compiled():
         other[0].weight += 1
     assert fingerprint(torch.compile(one)) == fingerprint(torch.compile(network()))
     assert fingerprint(torch.compile(one)) != fingerprint(torch.compile(other))
+    functions = [torch.compile(made(f"def f(x): return x + {n}")) for n in (1, 1, 2)]
+    first, same, edited = map(fingerprint, functions)
+    assert first == same != edited
 
 
 def test_a_file_of_the_users_counts_with_what_it_imports(tmp_path, monkeypatch):
@@ -244,6 +275,118 @@ def test_a_file_of_the_users_counts_with_what_it_imports(tmp_path, monkeypatch):
         after = [fingerprint(made(cell)) for cell in cells]
         assert all(one != other for one, other in zip(before, after, strict=True))
         before = after
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    """Writes modules of a user's, which are forgotten afterwards."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+
+    def forget():
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] in ("a_user", "b_user", "p_user", "this"):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+        is_installed.cache_clear()
+
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        forget()  # as in another session
+
+    yield write
+    forget()
+
+
+FILES = {
+    "import within, two files away": ("import a_user\n return a_user.g(x)", {
+        "a_user.py": "from b_user import h\ndef g(x): return h(x)",
+        "b_user.py": "def h(x): return x",
+    }, ("b_user.py", "def h(x): return -x")),
+    "submodule taken within": ("from p_user import core\n return core.g(x)", {
+        "p_user/__init__.py": "",
+        "p_user/core.py": "def g(x): return x",
+    }, ("p_user/core.py", "def g(x): return -x")),
+    "submodule by its dotted name": ("import p_user.core\n return p_user.core.g(x)", {
+        "p_user/core.py": "def g(x): return x",
+    }, ("p_user/core.py", "def g(x): return -x")),
+    "relative import": ("import p_user.a\n return p_user.a.g(x)", {
+        "p_user/__init__.py": "",
+        "p_user/a.py": "def g(x):\n from . import b\n return b.h(x)",
+        "p_user/b.py": "def h(x): return x",
+    }, ("p_user/b.py", "def h(x): return -x")),
+    "constant that a module imports": ("import a_user\n return a_user.g(x)", {
+        "a_user.py": "from b_user import N\ndef g(x): return x * N",
+        "b_user.py": "N = 1",
+    }, ("b_user.py", "N = 2")),
+    "file called as one of Python's": ("from this import g\n return g(x)", {
+        "this.py": "def g(x): return x",
+    }, ("this.py", "def g(x): return -x")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_files_that_a_function_imports_when_it_is_called(case, user_module):
+    body, files, (edited, text) = FILES[case]
+    cell = f"def f(x):\n {body}"
+    for name, content in files.items():
+        user_module(name, content)
+    before = fingerprint(made(cell))
+    assert made(cell)(3) == 3
+    assert fingerprint(made(cell)) == before  # though it has been imported by now
+    user_module(edited, text)
+    assert fingerprint(made(cell)) != before
+
+
+def test_what_is_loaded_of_a_file_counts_not_only_what_it_says_now(user_module, tmp_path):
+    """Edited and not yet reloaded: the numbers are those of the code before."""
+    user_module("a_user.py", "N = 1\ndef g(x): return x * N")
+    cell = "import a_user\ndef f(x): return a_user.g(x)"
+    stale = made(cell)
+    (tmp_path / "a_user.py").write_text("N = 1\ndef g(x): return x * N * 5")
+    found = fingerprint(stale)
+    user_module("a_user.py", "N = 1\ndef g(x): return x * N * 5")
+    assert fingerprint(made(cell)) != found
+
+
+def test_what_was_set_in_a_module_counts(user_module):
+    user_module("a_user.py", "N = 1\ndef g(x): return x * N")
+    f = made("import a_user\ndef f(x): return a_user.g(x)")
+    before = fingerprint(f)
+    f.__globals__["a_user"].N = 2
+    assert fingerprint(f) != before
+
+
+def test_what_a_user_puts_into_a_package_counts(monkeypatch):
+    patch = made("def f(self, x): return x * 2")
+    calls = made("import torch\ndef f(x): return torch.nn.functional.relu(x)")
+    plain = fingerprint(nn.ReLU(), torch.nn.Sequential), fingerprint(calls)
+    assert plain == (fingerprint(nn.ReLU(), torch.nn.Sequential), fingerprint(calls))
+    with monkeypatch.context() as patched:
+        patched.setattr(nn.ReLU, "forward", patch)
+        assert fingerprint(nn.ReLU(), torch.nn.Sequential) != plain[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.nn.functional, "relu", patch)
+        assert fingerprint(calls) != plain[1]
+    assert fingerprint(calls) == plain[1]
+
+
+def test_a_module_that_fails_when_it_is_imported(user_module):
+    user_module("a_user.py", "1 / 0")
+    with pytest.raises(NotIdentifiedError, match=r"'a_user' cannot be imported .*by zero"):
+        fingerprint(made("def f(x):\n import a_user\n return x"))
+    absent = "def f(x):\n try:\n  import no_such_module\n except ImportError: pass\n return x"
+    assert fingerprint(made(absent)) == fingerprint(made(absent))
+
+
+def test_a_class_that_was_pickled_is_the_same():
+    kind = made("class f: pass")
+    before = fingerprint(kind)
+    kind().__reduce_ex__(4)  # leaves a note in the class
+    assert fingerprint(kind) == before
 
 
 def test_a_function_that_calls_itself_and_objects_in_a_circle():
