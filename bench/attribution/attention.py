@@ -26,6 +26,7 @@ class _AttentionMethod(Method):
 
     forward_passes = 1
     backward_passes = 1
+    draws = False
 
     def check(self, backbone: Backbone) -> None:
         """Refuses a network without attention between all of its tokens."""

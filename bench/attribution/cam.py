@@ -21,6 +21,7 @@ class GradCAM(Method):
     citation = "Selvaraju et al. 2017, arXiv 1610.02391"
     forward_passes = 1
     backward_passes = 1
+    draws = False
 
     def check(self, backbone: Backbone) -> None:
         """Refuses a network without a layer that maps can be taken from."""
@@ -93,6 +94,7 @@ class EigenCAM(Method):
 
     citation = "Muhammad and Yeasin 2020, arXiv 2008.00299"
     forward_passes = 1
+    draws = False
 
     def check(self, backbone: Backbone) -> None:
         """Refuses a network without a layer that maps can be taken from."""
@@ -124,6 +126,7 @@ class AblationCAM(Method):
     """
 
     citation = "Desai and Ramaswamy 2020, doi 10.1109/WACV45572.2020.9093360"
+    draws = False
 
     def check(self, backbone: Backbone) -> None:
         """Refuses a network without a layer that maps can be taken from."""
@@ -186,6 +189,7 @@ class ScoreCAM(Method):
     """
 
     citation = "Wang et al. 2020, arXiv 1910.01279"
+    draws = False
 
     def __init__(self, weight_of: str = "target", scaling: str = "minmax") -> None:
         require_known("weight_of", weight_of, ("target", "prediction"))

@@ -36,6 +36,8 @@ class Center(Method):
         BenchError: `sigma` is not in (0, 10].
     """
 
+    draws = False
+
     def __init__(self, sigma: float = 0.25) -> None:
         require_number("sigma", sigma, 0, 10)
         self.sigma = sigma
@@ -53,6 +55,8 @@ class Center(Method):
 class Constant(Method):
     """The same value everywhere: all order comes from the tie rule."""
 
+    draws = False
+
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
         return batch.x.new_zeros(len(batch.x), *batch.x.shape[2:])
@@ -67,6 +71,8 @@ class _Changed(Method):
     Raises:
         BenchError: It is no method.
     """
+
+    draws = False
 
     def __init__(self, of: Method) -> None:
         if not isinstance(of, Method):
@@ -125,6 +131,8 @@ class Inverted(_Changed):
 
 class Edge(Method):
     """Sobel gradient magnitude of the mean over the input's channels."""
+
+    draws = False
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""

@@ -24,6 +24,7 @@ class Saliency(Method):
     citation = "Simonyan et al. 2014, arXiv 1312.6034"
     forward_passes = 1
     backward_passes = 1
+    draws = False
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -40,6 +41,7 @@ class GradientInput(Method):
     citation = "Shrikumar et al. 2017, arXiv 1605.01713"
     forward_passes = 1
     backward_passes = 1
+    draws = False
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -56,6 +58,7 @@ class GuidedBackprop(Method):
     citation = "Springenberg et al. 2015, arXiv 1412.6806"
     forward_passes = 1
     backward_passes = 1
+    draws = False
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -77,6 +80,7 @@ class IntegratedGradients(Method):
 
     citation = "Sundararajan et al. 2017, arXiv 1703.01365"
     version = 2
+    draws = False
 
     def __init__(self, steps: int = 80) -> None:
         require_integer("steps", steps, 2)

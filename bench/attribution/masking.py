@@ -114,6 +114,7 @@ class Occlusion(Method):
     """
 
     citation = "Zeiler and Fergus 2014, arXiv 1311.2901"
+    draws = False
 
     def __init__(self, patch_size: int = 10, stride: int = 5, value: float = 0.0) -> None:
         require_integer("patch_size", patch_size, 1)

@@ -55,10 +55,13 @@ class Method(ABC):
         citation: Where the method comes from, as "Author et al. 2020, arXiv 2001.00001".
         explains_any_input: Whether it can be asked about inputs that are no image of the run;
             false if it only looks up what was made before.
+        draws: Whether its maps may depend on the run's seed; false only where it draws nothing.
+            What the methods do that it calls is theirs to say; see `may_draw`.
     """
 
     version: int = 1
     explains_any_input: bool = True
+    draws: bool = True
     forward_passes: int | None = 0
     backward_passes: int | None = 0
     places: tuple[str, ...] = ()
@@ -109,6 +112,11 @@ class Method(ABC):
         return self.explains_any_input and all(each.can_explain_again for each in self._called)
 
     @property
+    def may_draw(self) -> bool:
+        """Whether its maps, or those of a method that it calls, may depend on the run's seed."""
+        return self.draws or any(each.may_draw for each in self._called)
+
+    @property
     def _called(self) -> "list[Method]":
         return [value for value in vars(self).values() if isinstance(value, Method)]
 
@@ -134,11 +142,13 @@ def require_declared(name: str, method: Method) -> None:
         method: Maybe somebody else's.
 
     Raises:
-        BenchError: `version`, passes or `citation` are not of the types that `Method` has.
+        BenchError: `version`, passes, `draws` or `citation` are not of the types that `Method` has.
     """
     require_integer(f"{name}.version", method.version, 0)
     for key in ("forward_passes", "backward_passes"):
         if getattr(method, key) is not None:
             require_integer(f"{name}.{key}", getattr(method, key), 0)
+    if not isinstance(method.draws, bool):
+        raise BenchError(f"{name}.draws: expected True or False, found {method.draws!r}")
     if not isinstance(method.citation, str):
         raise BenchError(f"{name}.citation: expected text, found {method.citation!r}")

@@ -24,6 +24,8 @@ class _GridSensitivity(Method):
         num_designs: Size of the design; see the methods.
     """
 
+    draws = False
+
     def __init__(self, grid_size: int, num_designs: int) -> None:
         require_integer("grid_size", grid_size, 1)
         require_integer("num_designs", num_designs, 2)

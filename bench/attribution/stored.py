@@ -40,6 +40,7 @@ class Stored(Method):
     version = 2  # float64 maps are no longer rounded to float32
     explains_any_input = False
     places = ("root",)
+    draws = False
 
     def __init__(self, root: str, layout: str = "map", smooth: int | None = None) -> None:
         require_known("layout", layout, ("map", "regions"))

@@ -75,6 +75,7 @@ class Smdl(Method):
     version = 2  # equal cells in numpy 1.23's order; angles in float32
     citation = "Chen et al. 2024, arXiv 2402.09164"
     places = ("uncertainty",)
+    draws = False
 
     def __init__(
         self,

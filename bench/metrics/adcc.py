@@ -27,6 +27,7 @@ class ADCC(Metric):
     citation: ClassVar[str] = "Poppi et al. 2021, arXiv 2104.10252"
     shared_passes: ClassVar[str] = SHARED_PASSES
     explains_again: ClassVar[bool] = True
+    draws: ClassVar[bool] = False
     name: str = field(default="adcc", kw_only=True)
 
     @property

@@ -79,6 +79,7 @@ class _OfMaskedImage(Metric):
 
     citation: ClassVar[str] = "Chattopadhay et al. 2018, arXiv 1710.11063"
     shared_passes: ClassVar[str] = SHARED_PASSES
+    draws: ClassVar[bool] = False
 
     def passes_per_map(self, size: tuple[int, int]) -> int:
         """See `Metric`."""

@@ -40,10 +40,12 @@ class Baseline(ABC):
         kind: Its name in protocols: a key of `BASELINES`.
         depends_on_image: Whether the result differs from image to image; where it does not, its
             first dimension is 1.
+        draws: Whether it depends on the run's seed.
     """
 
     kind: ClassVar[str]
     depends_on_image: ClassVar[bool]
+    draws: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, inputs: Inputs) -> Tensor:
@@ -168,6 +170,7 @@ class UniformBaseline(Baseline):
 
     kind: ClassVar[str] = "uniform"
     depends_on_image: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """Returns (B, C, H, W)."""

@@ -23,6 +23,7 @@ class _OfMagnitudes(Metric):
 
     question: ClassVar[str] = "concentrated"
     uses_scores: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
 
     def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:
         """See `Metric`: values (N,) float64."""

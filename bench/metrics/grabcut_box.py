@@ -47,6 +47,7 @@ class GrabCutBox(Metric):
     question: ClassVar[str] = "localised"
     uses_scores: ClassVar[bool] = False
     needs: ClassVar[str] = "boxes"
+    draws: ClassVar[bool] = False
     foreground: float = 0.95
     background: float = 0.3
     iou: float = 0.5

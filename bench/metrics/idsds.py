@@ -36,6 +36,7 @@ class IDSDS(Metric):
     """
 
     citation: ClassVar[str] = "Hesse et al. 2024, arXiv 2407.11910"
+    draws: ClassVar[bool] = False
     grid_size: int = 4
     baseline: Baseline = field(default_factory=ZeroBaseline)
     name: str = field(default="idsds", kw_only=True)

@@ -20,6 +20,7 @@ class _ShareInside(Metric):
 
     question: ClassVar[str] = "localised"
     uses_scores: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
 
     def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:
         """See `Metric`: values (N,) float64."""

@@ -254,6 +254,8 @@ class Metric(ABC):
         needs: What it reads of an image's annotation, if anything: `boxes`, a `mask`, or a
             `region`, which is a mask or else boxes. Images without one are left out: it is not
             asked about their maps, and NaN stands in its columns.
+        draws: Whether it draws by the run's seed; false only where it draws nothing. What its
+            baselines do is theirs to say; see `may_draw`.
     """
 
     version: ClassVar[int] = 1
@@ -265,6 +267,7 @@ class Metric(ABC):
     shared_passes: ClassVar[str] = ""
     explains_again: ClassVar[bool] = False
     needs: ClassVar[str] = ""
+    draws: ClassVar[bool] = True
     name: str = field(default="", kw_only=True)
 
     @property
@@ -345,6 +348,11 @@ class Metric(ABC):
     def baselines(self) -> tuple[Baseline, ...]:
         """The baselines that it asks the network about, which are scored before any map is made."""
         return ()
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether its values of a given map may depend on the run's seed."""
+        return self.draws or any(baseline.draws for baseline in self.baselines)
 
     def passes_per_map(self, size: tuple[int, int]) -> int:
         """Forward passes for each map of an image of a size; its baselines' are not counted."""

@@ -38,6 +38,7 @@ class PixelCurve(Metric):
     pixels_are: ClassVar[str]
     """What happens to pixels along the curve, for the axis of a figure."""
     higher_is_better: ClassVar[bool]
+    draws: ClassVar[bool] = False
 
     baseline: Baseline
     steps: int | None = None

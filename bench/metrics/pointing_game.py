@@ -33,6 +33,7 @@ class PointingGame(Metric):
     question: ClassVar[str] = "localised"
     uses_scores: ClassVar[bool] = False
     needs: ClassVar[str] = "region"
+    draws: ClassVar[bool] = False
     tolerance: int = 15
     name: str = field(default="pointing_game", kw_only=True)
 

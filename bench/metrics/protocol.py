@@ -228,6 +228,11 @@ class Protocol:
         return [line for metric in self.metrics.values() for line in metric.in_words(self.auc)]
 
     @property
+    def may_draw(self) -> bool:
+        """Whether what is measured of a given map may depend on the run's seed."""
+        return any(metric.may_draw for metric in self.metrics.values())
+
+    @property
     def curves(self) -> dict[str, PixelCurve]:
         """The metrics that store a curve of replaced pixels, by name."""
         return {
@@ -369,7 +374,7 @@ def _columns(metric: Metric) -> list[str]:
 TAKEN = frozenset(
     """
     auc backbone backward_passes benchmark clean_accuracy clean_score comparison constant_map
-    control forward_passes image_id image_label key label map_seconds mean_clean_score method
+    control draws forward_passes image_id image_label key label map_seconds mean_clean_score method
     n_images n_missing notes prediction protocol protocol_hash published_method rank rows_key
     run_key seconds seed srg target tied_fraction
     """.split()

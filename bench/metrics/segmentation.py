@@ -24,6 +24,7 @@ class _OfMasks(Metric):
     question: ClassVar[str] = "localised"
     uses_scores: ClassVar[bool] = False
     needs: ClassVar[str] = "mask"
+    draws: ClassVar[bool] = False
 
     def __call__(self, block: Block, maps: Maps) -> Mapping[str, Any]:
         """See `Metric`."""

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ class ThresholdedBoxes(Metric):
         thresholds: How many there are: 0, 1/n, 2/n, ... of a map's largest value.
     """
 
+    draws: ClassVar[bool] = False
     iou: Sequence[float]
     thresholds: int
 

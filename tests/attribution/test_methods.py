@@ -29,6 +29,9 @@ DRAWS = (
     "random rise rise_500 rise_original smooth_grad square_grad var_grad lime kernel_shap".split()
 )
 
+OTHERS_CODE = "captum function pytorch_grad_cam".split()
+"""Whether it draws is not known."""
+
 TRANSFORMERS = (
     "attention_rollout attention_grad_cam gradient_rollout transformer_attribution legrad".split()
 )
@@ -87,6 +90,7 @@ class TestContract:
         assert torch.equal(maps, self.maps(name, make_batch()))
         draws = name in DRAWS
         assert torch.equal(maps, self.maps(name, make_batch(seed=1))) == (not draws)
+        assert shipped_method(name).may_draw == (draws or name in OTHERS_CODE)
 
     @pytest.mark.usefixtures("two_threads")
     def test_same_bits_in_any_company(self, name):
