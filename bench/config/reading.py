@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.backbones.backbone import PRECISIONS
 from bench.config.settings import (
     MISSING,
+    MOST_DRAWS,
     POLICIES,
     Component,
     Explain,
@@ -26,6 +27,7 @@ from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.datasets.selection import Selection
 from bench.datasets.shard import Shard, read_shard
 from bench.errors import (
+    LARGEST,
     BenchError,
     require_integer,
     require_known,
@@ -137,6 +139,7 @@ class _Reader:
             maps=self._maps(),
             policy=self._choice("store.policy", POLICIES),
             seed=self._integer("seed", 0),
+            seeds=self._integer("seeds", 1, MOST_DRAWS),
             shard=self._made(lambda: _shard(self.value("shard")), None),
             device=self._text("device"),
             batch_size=self._batch_size(),
@@ -167,9 +170,9 @@ class _Reader:
         value = self.value("by")
         return None if value is None or not self.check(read_grouping, value) else str(value)
 
-    def _integer(self, key: str, minimum: int) -> int:
+    def _integer(self, key: str, minimum: int, maximum: int = LARGEST) -> int:
         value = self.value(key)
-        return int(value) if self.check(require_integer, key, value, minimum) else minimum
+        return int(value) if self.check(require_integer, key, value, minimum, maximum) else minimum
 
     def _batch_size(self) -> int | Literal["auto"]:
         value = self.value("batch_size")

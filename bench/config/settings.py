@@ -15,6 +15,9 @@ from bench.target import Target
 MISSING = "???"
 """What stands where a setting has to be given."""
 
+MOST_DRAWS = 1000
+"""Of a row."""
+
 POLICIES = ("missing", "always", "never")
 """What is computed of what is stored; see
 `bench.evaluation.method_run.StoredMethodRun.apply_policy`."""
@@ -144,6 +147,7 @@ class RunSettings:
         maps: Which maps are kept.
         policy: What is computed: one of `POLICIES`.
         seed: The seed of all draws.
+        seeds: How many draws a row is the mean of; `seed` is the first one's.
         shard: The share of the images; None: all of them.
         device: `auto`, or what torch calls a device: `cpu`, `cuda:1`, `mps`, `xpu`.
         batch_size: Inputs in one forward pass.
@@ -179,6 +183,7 @@ class RunSettings:
     maps: Maps
     policy: str
     seed: int
+    seeds: int
     shard: Shard | None
     device: str
     batch_size: int | Literal["auto"]

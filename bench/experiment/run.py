@@ -76,7 +76,7 @@ class RunResult:
     Attributes:
         leaderboard: Name of the one that its rows joined.
         failures: The methods that failed. Whatever succeeded is stored.
-        runs: Where that is, in the order of the methods.
+        runs: Where that is, draw by draw, in the order of the methods.
     """
 
     leaderboard: str
@@ -129,16 +129,78 @@ def run_prepared(
 
     _tell_baselines(protocol, backbone, console)
     _tell_annotated(dataset, protocol, console)
-    runs = _method_runs(experiment)
-    _set_aside_broken(runs, console)
-    for run in runs:
+    draws = [(draw, _method_runs(draw)) for draw in _draws(experiment)]
+    runs, every = draws[0][1], [run for _, of_draw in draws for run in of_draw]
+    _set_aside_broken(every, console)
+    for run in every:
         run.apply_policy(settings.policy, dataset.samples)
-    _check_repeatability(experiment, runs, console)
-    for run in runs:
-        run.stored.set_label(name, run.label, reproduction(settings.reproduces, run, changes))
+    _check_repeatability(experiment, every, console)
+    seeds = _seeds_of_rows(every)
+    for run in every:
+        repeated = reproduction(settings.reproduces, run, changes)
+        run.stored.set_label(name, run.label, repeated, seeds[run.name])
     if settings.reference is not None:
         require_reference(settings.reference, [(stored_runs(results_dir, name), name)])
-    _tell_stored(runs, len(dataset), console)
+    failures: list[Failed] = []
+    for draw, of_draw in draws:
+        _tell_draw(draw, experiment, console)
+        failures += _compute(draw, of_draw, console, progress)
+        if failures and settings.fail_fast:
+            break
+
+    _report_accuracy(runs, backbone, dataset, console)
+    by = None if settings.by is None else read_grouping(settings.by)
+    write_leaderboard(results_dir, name, console, reference=settings.reference, by=by)
+    if settings.gallery:
+        _keep_gallery(experiment, runs, name, console)
+    if settings.figures:
+        write_figures(results_dir, name, runs[0].stored, console)
+    console.print(
+        f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
+    )
+    return RunResult(name, failures, [run.stored for run in every])
+
+
+def _draws(experiment: "Experiment") -> list["Experiment"]:
+    """The experiment once for each seed; after the first without the methods that draw nothing.
+
+    Each is what a run with that seed alone would be, so that they share their rows.
+    """
+    settings, methods = experiment.settings, experiment.methods
+    if settings.seeds == 1:
+        return [experiment]
+    found = []
+    for seed in range(settings.seed, settings.seed + settings.seeds):
+        if seed > settings.seed and not experiment.protocol.may_draw:
+            methods = {name: method for name, method in methods.items() if method.may_draw}
+        alone = replace(
+            settings,
+            seed=seed,
+            seeds=1,
+            methods={name: settings.methods[name] for name in methods},
+            resolved={**settings.resolved, "seed": seed, "seeds": 1},
+        )
+        found.append(replace(experiment, settings=alone, methods=methods))
+    return [draw for draw in found if draw.methods]
+
+
+def _seeds_of_rows(runs: Sequence[StoredMethodRun]) -> dict[str, list[int]]:
+    """By method, the seeds of its row's draws; none where there is one draw."""
+    seeds: dict[str, list[int]] = {}
+    for run in runs:
+        seeds.setdefault(run.name, []).append(run.stored.identity.seed)
+    return {name: each if len(each) > 1 else [] for name, each in seeds.items()}
+
+
+def _compute(
+    experiment: "Experiment",
+    runs: Sequence[StoredMethodRun],
+    console: Console,
+    progress: Progress | None,
+) -> list[Failed]:
+    """Computes what one draw lacks, and tells of it; returns the failures."""
+    settings, protocol = experiment.settings, experiment.protocol
+    _tell_stored(runs, len(experiment.dataset), console)
     _tell_shard(experiment, console)
     network = experiment.explained.backbone
     cost = count_cost(experiment.samples, runs, protocol, network.preprocessing.shape, network)
@@ -152,18 +214,7 @@ def run_prepared(
         failures = _evaluate(experiment, runs, told, expected if known else None)
     _tell_elsewhere(runs, console)
     _tell_not_kept(runs, console)
-
-    _report_accuracy(runs, backbone, dataset, console)
-    by = None if settings.by is None else read_grouping(settings.by)
-    write_leaderboard(results_dir, name, console, reference=settings.reference, by=by)
-    if settings.gallery:
-        _keep_gallery(experiment, runs, name, console)
-    if settings.figures:
-        write_figures(results_dir, name, runs[0].stored, console)
-    console.print(
-        f"Curves:      {results_dir / 'runs'} (one row an image and method)", soft_wrap=True
-    )
-    return RunResult(name, failures, [run.stored for run in runs])
+    return failures
 
 
 def _evaluate(
@@ -622,6 +673,18 @@ def _tell_shard(experiment: Experiment, console: Console) -> None:
             "shards have run",
             highlight=False,
         )
+
+
+def _tell_draw(draw: Experiment, experiment: Experiment, console: Console) -> None:
+    """Says which of several draws begins, and what it leaves out because it draws nothing."""
+    asked, seed = experiment.settings, draw.settings.seed
+    if asked.seeds == 1:
+        return
+    told = f"Draw {seed - asked.seed + 1} of {asked.seeds}, seed {seed}"
+    fixed = [name for name in experiment.methods if name not in draw.methods]
+    if fixed:
+        told += f"; the same for each seed: {', '.join(fixed)}"
+    console.print(told, highlight=False, soft_wrap=True)
 
 
 def _tell_stored(runs: Sequence[StoredMethodRun], images: int, console: Console) -> None:

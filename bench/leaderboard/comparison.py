@@ -32,6 +32,7 @@ class Comparison:
             that other row, or None where the control holds for every method.
         rule: The AUC rule, a key of `bench.metrics.auc.AUC_RULES`.
         rows: By method, its n rows as `Run.rows` gives them, ordered by image id.
+        further: By methods of several draws, such rows of each draw after the first.
     """
 
     key: str
@@ -39,6 +40,9 @@ class Comparison:
     controls: Mapping[str, str | None]
     rule: str
     rows: Mapping[str, pd.DataFrame] = field(repr=False, compare=False)
+    further: Mapping[str, Sequence[pd.DataFrame]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def identity(self) -> Identity:
@@ -86,17 +90,22 @@ class Comparison:
             statistic: One of `statistics`, or its name.
 
         Returns:
-            (n, m) float64, image ids down, methods across in the order of `runs`.
+            (n, m) float64, image ids down, methods across in the order of `runs`. Of several draws
+            it is the mean of the image's values.
 
         Raises:
             BenchError: The protocol has no statistic of this name.
         """
         statistic = self.statistic(statistic)
         columns = {
-            name: self.protocol.values(statistic, rows, self.rule)
-            for name, rows in self.rows.items()
+            name: values_of_draws(self.protocol, statistic, self.tables(name), self.rule)
+            for name in self.rows
         }
         return pd.DataFrame(columns, index=pd.Index(self.image_ids, name="image_id"))
+
+    def tables(self, method: str) -> list[pd.DataFrame]:
+        """The rows of each draw of a method; of most methods there is one."""
+        return [self.rows[method], *self.further.get(method, ())]
 
     def finite_values(self, statistic: Statistic | str) -> pd.DataFrame:
         """As `values`, of the images that every method has a finite value of.
@@ -136,13 +145,40 @@ class Comparison:
         return by_name[statistic]
 
     def curves(self, method: str, metric: str) -> NDArray[np.float32]:
-        """Scores (n, S+1) along the curves of one method.
+        """Scores (n, S+1) along the curves of one method; of several draws the first's.
 
         Args:
             method: A key of `runs`.
             metric: A key of `protocol.curves`.
         """
         return np.stack(self.rows[method][self.protocol.curves[metric].curve].tolist())
+
+    def mean_curves(self, method: str, metric: str) -> NDArray[np.float32]:
+        """As `curves`; of several draws each image's mean.
+
+        Args:
+            method: See `curves`.
+            metric: See `curves`.
+        """
+        column = self.protocol.curves[metric].curve
+        return np.mean([np.stack(rows[column].tolist()) for rows in self.tables(method)], axis=0)
+
+
+def values_of_draws(
+    protocol: Protocol, statistic: Statistic, draws: Sequence[pd.DataFrame], rule: str | None
+) -> NDArray[np.float64]:
+    """A statistic's value (n,) of each image: the mean of its values in all draws.
+
+    Args:
+        protocol: Has the statistic.
+        statistic: See `Protocol.values`.
+        draws: The n rows of each draw, of the same images in the same order.
+        rule: See `Protocol.values`.
+
+    Returns:
+        Not finite where that of any draw is not.
+    """
+    return np.mean([protocol.values(statistic, rows, rule) for rows in draws], axis=0)
 
 
 def comparisons(runs: Sequence[Run], name: str, auc: str | None = None) -> list[Comparison]:
@@ -168,15 +204,17 @@ def comparisons(runs: Sequence[Run], name: str, auc: str | None = None) -> list[
 def _comparison(key: str, runs: Mapping[str, Run], auc: str | None) -> Comparison:
     """Runs in the order of their means."""
     rule = auc or next(iter(runs.values())).protocol.auc
-    rows = {name: run.rows() for name, run in runs.items()}
-    unordered = Comparison(key, runs, {}, rule, rows)
+    tables = {name: run.tables() for name, run in runs.items()}
+    rows = {name: each[0] for name, each in tables.items()}
+    further = {name: each[1:] for name, each in tables.items() if each[1:]}
+    unordered = Comparison(key, runs, {}, rule, rows, further)
     first = unordered.protocol.statistics[0]
     means = unordered.finite_values(first).mean()
     is_rising = first.higher_is_better is False
     order = means.sort_values(ascending=is_rising, kind="stable").index
     ranked = {str(method): runs[str(method)] for method in order}
     rows = {name: rows[name] for name in ranked}
-    return Comparison(key, ranked, _controls(ranked), rule, rows)
+    return Comparison(key, ranked, _controls(ranked), rule, rows, further)
 
 
 def comparison_title(run: Run) -> str:

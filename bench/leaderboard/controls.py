@@ -62,7 +62,8 @@ def constant_map_warnings(comparison: Comparison) -> list[str]:
     all pixels are tied, too, but it orders the regions.
     """
     lines = []
-    for method, rows in comparison.rows.items():
+    for method in comparison.rows:
+        rows = pd.concat(comparison.tables(method))
         count = int(rows.get("constant_map", pd.Series(dtype=bool)).sum())
         if count and method not in comparison.controls:
             verb = "is" if count == 1 else "are"

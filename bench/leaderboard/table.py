@@ -17,11 +17,12 @@ from bench.leaderboard.columns import (
     published_column,
     reference_columns,
 )
-from bench.leaderboard.comparison import Comparison, comparisons, is_control
+from bench.leaderboard.comparison import Comparison, comparisons, is_control, values_of_draws
 from bench.leaderboard.published import published_cells
 from bench.leaderboard.significance import against_best, against_reference
 from bench.leaderboard.statistics import bootstrap_intervals, pooled_interval
 from bench.leaderboard.titles import row_titles
+from bench.metrics.protocol import Protocol
 from bench.metrics.statistic import Statistic
 from bench.score import accuracy_is
 from bench.storage.row_names import comparison_key, row_names
@@ -31,6 +32,9 @@ from bench.target import LABEL, target_in_words
 ACCURACY_COUNTS = "accuracy_counts"
 """A column of multi-label networks alone: which images `clean_accuracy` counts, where it is not
 those whose top class is the label."""
+
+DRAWS = "draws"
+"""A column of the tables in which a row is the mean of several draws: how many."""
 
 TARGET = "target"
 """A column of the protocols whose target is not the label."""
@@ -140,14 +144,24 @@ def _frame(
     every = list(dict.fromkeys(one for several in statistics.values() for one in several))
     columns = list(dict.fromkeys(csv_columns(every)))
     optional = [name for name in (ACCURACY_COUNTS, TARGET) if any(name in row for row in rows)]
+    optional += _columns_of_draws(rows, every)
     optional += reference_columns(every) if reference is not None else []
     table = pd.DataFrame(rows, columns=columns + optional)
     for way in ("forward", "backward"):
         table[f"{way}_passes"] = table[f"{way}_passes"].astype("Int64")
+    if DRAWS in table:
+        table[DRAWS] = table[DRAWS].astype("Int64")
     table["rank"] = _ranks(table, statistics)
     table["control"] = table["control"].eq(True)
     order = ["benchmark", "backbone", "protocol", "comparison", "rank", "method"]
     return table.sort_values(order, ignore_index=True)
+
+
+def _columns_of_draws(rows: Sequence[dict[str, Any]], statistics: Sequence[Statistic]) -> list[str]:
+    """The columns that there are where a row is the mean of several draws."""
+    if not any(row.get(DRAWS, 1) > 1 for row in rows):
+        return []
+    return [DRAWS, *(f"{one.name}_draws_sd" for one in statistics if one.is_main)]
 
 
 def _ranks(table: pd.DataFrame, statistics: Mapping[str, Sequence[Statistic]]) -> pd.Series:
@@ -163,32 +177,63 @@ def _ranks(table: pd.DataFrame, statistics: Mapping[str, Sequence[Statistic]]) -
 
 def _measured(run: Run, method: str, name: str, auc: str | None) -> _Measured:
     """A run's row, but for what takes other rows."""
-    protocol, rows = run.protocol, run.rows()
-    row = {"method": method, **_facts_of(run, auc), "n_images": len(rows)}
+    protocol, draws = run.protocol, run.tables()
+    rows = draws[0]
+    row = {"method": method, **_facts_of(run, auc), "n_images": len(rows), DRAWS: len(run.seeds)}
     row["n_missing"] = run.num_images - len(rows)
     repeated = _repeated(run, name)
     notes = [_failed(run, rows), _explained(run), repeated.pop("notes", None)]
     row |= repeated | {"notes": "; ".join(filter(None, notes)) or None}
     if row["n_missing"]:
-        return _Measured(row, protocol.statistics, {})
+        return _Measured(_with_note_on_draws(row, run), protocol.statistics, {})
     row["clean_accuracy"] = (rows["prediction"] == rows["image_label"]).mean()
     if run.identity.backbone.output_kind == "multilabel":
         row[ACCURACY_COUNTS] = accuracy_is("multilabel")
     row["mean_clean_score"] = rows["clean_score"].mean()
-    row["tied_fraction"] = rows["tied_fraction"].mean()
+    row["tied_fraction"] = np.mean([each["tied_fraction"].mean() for each in draws])
     values, pooled = {}, {}
     for statistic in protocol.statistics:
-        row[statistic.column] = protocol.summary(statistic, rows, auc)
+        summaries = [protocol.summary(statistic, each, auc) for each in draws]
+        row[statistic.column] = float(np.mean(summaries))
         if statistic.is_main:
-            every = protocol.values(statistic, rows, auc)
+            if len(draws) > 1:
+                row[f"{statistic.name}_draws_sd"] = float(np.std(summaries, ddof=1))
+            every = values_of_draws(protocol, statistic, draws, auc)
             # What is left out is told: `bench.leaderboard.sanity.undefined_areas`.
             is_finite = np.isfinite(every)
             if statistic.is_pooled:
-                of_draws = partial(protocol.pooled, statistic, rows[is_finite], auc)
-                pooled[statistic.name] = pooled_interval(of_draws, int(is_finite.sum()))
+                tables = [each[is_finite] for each in draws]
+                resampled = partial(_pooled, protocol, statistic, tables, auc)
+                pooled[statistic.name] = pooled_interval(resampled, int(is_finite.sum()))
             else:
                 values[statistic.name] = every[is_finite]
-    return _Measured(row, protocol.statistics, values, pooled)
+    return _Measured(_with_note_on_draws(row, run), protocol.statistics, values, pooled)
+
+
+def _with_note_on_draws(row: dict[str, Any], run: Run) -> dict[str, Any]:
+    """A row that says, first of all, of how many draws it is the mean, and how far these differ."""
+    if len(run.seeds) == 1:
+        return row
+    note = f"mean of {len(run.seeds)} draws (seeds {run.seeds_in_words})"
+    spreads = [
+        f"{statistic.title} {row[f'{statistic.name}_draws_sd']:.{statistic.digits}f}"
+        for statistic in run.protocol.statistics
+        if known(row, f"{statistic.name}_draws_sd")
+    ]
+    if spreads:
+        note += f", standard deviation between them: {', '.join(spreads)}"
+    return row | {"notes": "; ".join(filter(None, [note, row["notes"]]))}
+
+
+def _pooled(
+    protocol: Protocol,
+    statistic: Statistic,
+    draws: Sequence[pd.DataFrame],
+    auc: str | None,
+    counts: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """As `Protocol.pooled`, the mean of all draws: a resample of images is one of each draw."""
+    return np.mean([protocol.pooled(statistic, each, auc, counts) for each in draws], axis=0)
 
 
 def _facts_of(run: Run, auc: str | None) -> dict[str, Any]:

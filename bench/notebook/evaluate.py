@@ -18,7 +18,7 @@ from bench.config.building import Explained, check_methods
 from bench.config.choices import choices
 from bench.config.composing import load_nodes
 from bench.config.reading import check_name
-from bench.config.settings import Component, Explain, Maps, RunSettings
+from bench.config.settings import MOST_DRAWS, Component, Explain, Maps, RunSettings
 from bench.datasets.dataset import Dataset
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
@@ -36,7 +36,7 @@ from bench.notebook.network import Colours, NetworkSettings, as_network, home_of
 from bench.notebook.progress import shown_here
 from bench.notebook.result import Result
 from bench.score import check_score, score_to_explain
-from bench.storage.store import StoredRun, stored_runs
+from bench.storage.store import StoredRun, rows_of_draws, stored_runs
 from bench.target import PREDICTION, Target, require_class, require_target
 
 
@@ -60,6 +60,7 @@ def evaluate(
     results_dir: str | Path = "results",
     batch_size: int | Literal["auto"] = "auto",
     seed: int = 0,
+    seeds: int = 1,
     device: str | None = None,
     progress: bool | Progress = True,
 ) -> Result:
@@ -102,6 +103,8 @@ def evaluate(
         batch_size: Inputs in one forward pass; `auto`: 16 on a CPU, 64 elsewhere, halved when
             memory runs out.
         seed: Of all draws.
+        seeds: How many draws a row is the mean of, with the seeds `seed`, `seed + 1`, ...; what
+            draws nothing is computed once.
         device: Where the network computes; None: where a module is, else CUDA or the CPU.
         progress: Whether a bar is shown, in a notebook or a terminal; or what is told instead.
 
@@ -124,8 +127,9 @@ def evaluate(
         >>> sorted(found.leaderboard()["method"])
         ['mine', 'random']
     """
-    seed, batch_size = as_integer(seed), as_integer(batch_size)
+    seed, seeds, batch_size = as_integer(seed), as_integer(seeds), as_integer(batch_size)
     require_integer("seed", seed, 0)
+    require_integer("seeds", seeds, 1, MOST_DRAWS)
     resolve_batch_size(batch_size, torch.device("cpu"))  # refuses a wrong one
     chosen, given = as_methods(methods), as_data(data)
     measured = _protocol(protocol, metrics, target, given)
@@ -143,6 +147,7 @@ def evaluate(
         settings = _settings(
             name, Path(results_dir), chosen, seed=seed, device=str(place), batch_size=batch_size
         )
+        settings = replace(settings, seeds=seeds)
         experiment = _experiment(
             settings, chosen, dataset, backbone=backbone, protocol=measured, device=place
         )
@@ -160,7 +165,9 @@ def evaluate(
     return Result(
         Path(results_dir),
         name,
-        [StoredRun(run.folder, run.manifest, run.protocol) for run in ended.runs],
+        rows_of_draws(
+            [StoredRun(run.folder, run.manifest, run.protocol) for run in ended.runs], name
+        ),
         [sample.image_id for sample in dataset.samples],
         ended.failures,
         log.getvalue(),
@@ -247,6 +254,7 @@ def _settings(
         maps=Maps(keep=True, folder=results_dir / "maps", dtype="float32"),
         policy="missing",
         seed=seed,
+        seeds=1,
         shard=None,
         device=device,
         batch_size=batch_size,

@@ -57,10 +57,12 @@ class Result:
     def rows(self) -> pd.DataFrame:
         """A row an image and method, with curves; the columns are those of `bench.load_rows`.
 
-        Ordered by method and then as the images of the data.
+        Ordered by method and then as the images of the data; of several draws an image has a row
+        each.
         """
         names = row_names(self.runs, self.name)
-        rows = pd.concat([rows_of(run, names[run.key]) for run in self.runs], ignore_index=True)
+        tables = [rows_of(draw, names[run.key]) for run in self.runs for draw in run.draws]
+        rows = pd.concat(tables, ignore_index=True)
         place = {image_id: number for number, image_id in enumerate(self.image_ids)}
         of_method = {label: number for number, label in enumerate(names.values())}
         order = np.lexsort((rows["image_id"].map(place), rows["label"].map(of_method)))

@@ -37,14 +37,14 @@ class MethodFacts:
         name: Its row's.
         cited: Where it comes from.
         settings: `key = value`, one a setting.
-        seed: Its seed.
+        seed: Its seed, or those of its draws.
         key: The run's, shortened.
     """
 
     name: str
     cited: list[Citation]
     settings: list[str]
-    seed: int
+    seed: str
     key: str
 
 
@@ -76,7 +76,7 @@ def method_facts(name: str, run: Run) -> MethodFacts:
             for key, value in settings.items()
             if key not in ("kind", "_target_")
         ],
-        run.identity.seed,
+        run.seeds_in_words,
         run.key[:12],
     )
 

@@ -25,7 +25,8 @@ def load_rows(
         `bench.storage.rows.ROW_COLUMNS` (`image_label` is the image's class, `target` the one whose
         score was read); those that the protocol's metrics store; what tables show of them
         (`insertion_auc`, by that rule); and the run's identity: run_key, benchmark, backbone,
-        protocol, protocol_hash, method, seed. Two rows of one method with other settings share
+        protocol, protocol_hash, method, seed (of a row of several draws there are all draws' rows).
+        Two rows of one method with other settings share
         their `method`, but no `label`.
 
     Warns (`bench.errors.BenchWarning`) of files that it leaves out because they are broken.
@@ -36,8 +37,8 @@ def load_rows(
     tables = []
     runs = stored_runs(Path(results_dir), leaderboard)
     names = any_row_names(runs) if leaderboard is None else row_names(runs, leaderboard)
-    for run in runs:
-        rows = rows_of(run, names[run.key], auc)
+    for run, label in ((draw, names[row.key]) for row in runs for draw in row.draws):
+        rows = rows_of(run, label, auc)
         if leaderboard is not None:
             rows["method"] = rows["label"]
         tables.append(rows)

@@ -38,10 +38,13 @@ class Entry:
     Attributes:
         label: What the row is called.
         reproduces: The published row that it repeats, if it does.
+        seeds: Those of all draws of the row, where it is the mean of several. It stands at the run
+            of the first; the others are a part of it, and no rows themselves.
     """
 
     label: str
     reproduces: Reproduced | None = None
+    seeds: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.storage.identity import content_key
-from bench.storage.store import Run
+from bench.storage.store import Run, rows_of_draws
 
 
 def comparison_key(run: Run) -> str:
@@ -35,7 +35,7 @@ def row_names(runs: Sequence[Run], name: str) -> dict[str, str]:
         collisions[comparison_key(run), run.label(name)].append(run)
     names = {}
     for (_, label), same in collisions.items():
-        settings = [_flatten(asdict(run.identity)) for run in same]
+        settings = [_flatten(asdict(run.identity)) | {"seed": run.seeds_in_words} for run in same]
         every = sorted(set().union(*settings))
         differing = [key for key in every if len({str(flat.get(key)) for flat in settings}) > 1]
         for run, flat in zip(same, settings, strict=True):
@@ -54,7 +54,9 @@ def any_row_names(runs: Sequence[Run]) -> dict[str, str]:
     names = {run.key: run.identity.method.name for run in runs}
     boards = sorted({name for run in runs for name in run.leaderboards}, reverse=True)
     for board in boards:
-        names |= row_names([run for run in runs if board in run.leaderboards], board)
+        rows = rows_of_draws([run for run in runs if board in run.leaderboards], board)
+        of_rows = row_names(rows, board)
+        names |= {draw.key: of_rows[row.key] for row in rows for draw in row.draws}
     return names
 
 

@@ -109,6 +109,25 @@ class Run:
             rows = rows.assign(image_label=rows["target"])
         return rows.assign(seconds=seconds, **self._columns())
 
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the draws that the row is the mean of: one, unless it is a `DrawnRun`."""
+        return [self.identity.seed]
+
+    @property
+    def seeds_in_words(self) -> str:
+        """As `3`, or `0-4` of several."""
+        return "-".join(str(seed) for seed in dict.fromkeys((self.seeds[0], self.seeds[-1])))
+
+    @property
+    def draws(self) -> "Sequence[Run]":
+        """The runs of these draws, as far as there are any."""
+        return [self]
+
+    def tables(self) -> list[pd.DataFrame]:
+        """As `rows`, of each draw, all of the same images; the first is `rows`."""
+        return [self.rows()]
+
     def image_ids(self) -> set[str]:
         """Images that all metrics have by now; other processes may add some."""
         return set.intersection(*(part.image_ids() for part in self.metrics.values()))
@@ -243,7 +262,11 @@ class Run:
         return saliency_map
 
     def set_label(
-        self, leaderboard: str, label: str, reproduces: Mapping[str, Any] | None = None
+        self,
+        leaderboard: str,
+        label: str,
+        reproduces: Mapping[str, Any] | None = None,
+        seeds: Sequence[int] = (),
     ) -> None:
         """Makes the run a row of a leaderboard.
 
@@ -252,9 +275,10 @@ class Run:
             label: The row's.
             reproduces: Which published row it repeats; see
                 `bench.experiment.reproduction.reproduction`.
+            seeds: See `Entry`.
         """
         repeated = None if reproduces is None else record_of(Reproduced, reproduces)
-        key, entry = self.protocol.key, Entry(label, repeated)
+        key, entry = self.protocol.key, Entry(label, repeated, list(seeds))
 
         def changed(manifest: Manifest) -> Manifest:
             # With metrics added or without, it is one row: what was asked for last counts.
@@ -430,13 +454,93 @@ class StoredRun(Run):
         return super().rows()
 
 
+class DrawnRun(StoredRun):
+    """A row that is the mean of several draws: the run of the first, with those of all.
+
+    Its rows, maps and manifest are the first draw's. It has the images that all draws have.
+
+    Args:
+        first: The run of the first draw.
+        draws: The runs of the draws that there are, in the order of the seeds.
+        seeds: Those of all draws.
+    """
+
+    def __init__(self, first: Run, draws: Sequence[Run], seeds: Sequence[int]) -> None:
+        super().__init__(first.folder, first.manifest, first.protocol)
+        self._draws, self._seeds = list(draws), list(seeds)
+
+    @property
+    def seeds(self) -> list[int]:
+        """See `Run`."""
+        return self._seeds
+
+    @property
+    def draws(self) -> Sequence[Run]:
+        """See `Run`."""
+        return self._draws
+
+    def tables(self) -> list[pd.DataFrame]:
+        """See `Run`."""
+        return self._tables
+
+    def failures(self, rows: pd.DataFrame) -> dict[str, str]:
+        """See `Run`; of any draw."""
+        return {
+            image_id: reason
+            for draw in reversed(self._draws)
+            for image_id, reason in draw.failures(draw.rows()).items()
+        }
+
+    @cached_property
+    def _tables(self) -> list[pd.DataFrame]:
+        every = [draw.rows() for draw in self._draws]
+        shared = set.intersection(*(set(rows["image_id"]) for rows in every))
+        if len(self._draws) < len(self._seeds):
+            shared = set()
+        return [rows[rows["image_id"].isin(shared)].reset_index(drop=True) for rows in every]
+
+    @cached_property
+    def _rows(self) -> pd.DataFrame:
+        return self._tables[0]
+
+
+def rows_of_draws(runs: Sequence[Run], leaderboard: str) -> list[Run]:
+    """Runs to the rows of a leaderboard: those that are draws of one row become one.
+
+    What the run of a row's first draw says of the row counts, which is what was asked for last.
+
+    Args:
+        runs: Runs that are rows, or draws of rows, of the leaderboard.
+        leaderboard: Its name.
+    """
+    of_row: dict[tuple[str, str], dict[int, Run]] = {}
+    for run in runs:
+        of_row.setdefault(_but_for_the_seed(run), {})[run.identity.seed] = run
+    found: list[Run] = []
+    for run in runs:
+        seeds = run.manifest.leaderboards[leaderboard][run.protocol.key].seeds
+        if not seeds:
+            found.append(run)
+        elif run.identity.seed == seeds[0]:
+            known = of_row[_but_for_the_seed(run)]
+            draws = [known[seed] for seed in seeds if seed in known]
+            # A metric that was added since to one draw alone is not the row's.
+            same = [StoredRun(draw.folder, draw.manifest, run.protocol) for draw in draws]
+            found.append(DrawnRun(run, same, seeds))
+    return found
+
+
+def _but_for_the_seed(run: Run) -> tuple[str, str]:
+    return replace(run.identity, seed=0).key, run.protocol.base.key
+
+
 def stored_runs(results_dir: Path, leaderboard: str | None = None) -> Sequence[Run]:
     """Returns the runs in a results folder, ordered by folder, one for each of their protocols.
 
     Args:
         results_dir: The results folder.
-        leaderboard: Only the runs that are rows of this leaderboard; by default those of any, and
-            those that have not become a row yet.
+        leaderboard: Only the runs that are rows of this leaderboard, where draws of one row are one
+            (`DrawnRun`); by default those of any, and those that have not become a row yet.
 
     Manifests that cannot be read, and folders of runs without one, are left out with a warning.
 
@@ -460,11 +564,12 @@ def stored_runs(results_dir: Path, leaderboard: str | None = None) -> Sequence[R
                 raise BenchError(f"'{folder}' has the same run as '{other}'")
         except BenchError as error:
             warn_left_out(error)
-    return [
+    runs = [
         StoredRun(folder, manifest, stored_protocol(manifest.protocols[key]))
         for folder, manifest in known.values()
         for key in _protocols_of(manifest, leaderboard)
     ]
+    return runs if leaderboard is None else rows_of_draws(runs, leaderboard)
 
 
 def _protocols_of(manifest: Manifest, leaderboard: str | None) -> list[str]:

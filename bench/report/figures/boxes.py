@@ -68,7 +68,8 @@ def draw_success(comparison: Comparison) -> Figure:
         for level in metric.iou:
             axes.axvline(level, color="#999999", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         for number, (method, mark) in enumerate(methods.items()):
-            share = metric.success(comparison.rows[method], levels.tolist())
+            of_draws = [metric.success(rows, levels.tolist()) for rows in comparison.tables(method)]
+            share = np.mean(of_draws, axis=0)
             every = len(levels) // 5  # markers of different methods at different points
             style = {**mark.line, **mark.point, "markevery": (number * 4 % every, every)}
             # An image whose IoU is that of a level is found there, and nowhere to its right.

@@ -30,7 +30,7 @@ def draw_curves(comparison: Comparison) -> Figure:
     gap = " " if len(curves) < 3 else "\n"  # narrow panels
     for axes, (name, curve) in zip(panels, curves.items(), strict=True):
         for number, (method, mark) in enumerate(methods.items()):
-            scores = comparison.curves(method, name)
+            scores = comparison.mean_curves(method, name)
             fraction = np.linspace(0, curve.max_fraction, scores.shape[1])
             every = max(len(fraction) // 5, 1)  # markers of different methods at different points
             style = {**mark.line, **mark.point, "markevery": (number * 2 % every, every)}
