@@ -255,7 +255,11 @@ class _Doctor:
         except BenchError as error:
             self.judge(False, _line(error), "methods that cannot be used")
             return
-        runs = [MethodRun(name, method, method.passes(network)) for name, method in methods.items()]
+        runs = [
+            MethodRun(name, method, method.passes(network))
+            for name, method in methods.items()
+            for _ in range(self.settings.seeds if protocol.may_draw or method.may_draw else 1)
+        ]
         cost = count_cost(dataset.samples, runs, protocol, network.preprocessing.shape, network)
         seconds = estimate_seconds(
             cost, backbone, network, batch_size=self.batch_size, device=self.device

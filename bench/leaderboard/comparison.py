@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.attribution import control
 from bench.attribution.method import Method
 from bench.errors import require_known
+from bench.leaderboard.draws import values_of_draws
 from bench.metrics.protocol import Protocol, shared_protocol
 from bench.metrics.statistic import Statistic
 from bench.storage.identity import ROW_KEYS, Identity
@@ -162,23 +163,6 @@ class Comparison:
         """
         column = self.protocol.curves[metric].curve
         return np.mean([np.stack(rows[column].tolist()) for rows in self.tables(method)], axis=0)
-
-
-def values_of_draws(
-    protocol: Protocol, statistic: Statistic, draws: Sequence[pd.DataFrame], rule: str | None
-) -> NDArray[np.float64]:
-    """A statistic's value (n,) of each image: the mean of its values in all draws.
-
-    Args:
-        protocol: Has the statistic.
-        statistic: See `Protocol.values`.
-        draws: The n rows of each draw, of the same images in the same order.
-        rule: See `Protocol.values`.
-
-    Returns:
-        Not finite where that of any draw is not.
-    """
-    return np.mean([protocol.values(statistic, rows, rule) for rows in draws], axis=0)
 
 
 def comparisons(runs: Sequence[Run], name: str, auc: str | None = None) -> list[Comparison]:

@@ -17,12 +17,12 @@ from bench.leaderboard.columns import (
     published_column,
     reference_columns,
 )
-from bench.leaderboard.comparison import Comparison, comparisons, is_control, values_of_draws
+from bench.leaderboard.comparison import Comparison, comparisons, is_control
+from bench.leaderboard.draws import pooled_of_draws, spread_of_draws, values_of_draws
 from bench.leaderboard.published import published_cells
 from bench.leaderboard.significance import against_best, against_reference
 from bench.leaderboard.statistics import bootstrap_intervals, pooled_interval
 from bench.leaderboard.titles import row_titles
-from bench.metrics.protocol import Protocol
 from bench.metrics.statistic import Statistic
 from bench.score import accuracy_is
 from bench.storage.row_names import comparison_key, row_names
@@ -197,13 +197,13 @@ def _measured(run: Run, method: str, name: str, auc: str | None) -> _Measured:
         row[statistic.column] = float(np.mean(summaries))
         if statistic.is_main:
             if len(draws) > 1:
-                row[f"{statistic.name}_draws_sd"] = float(np.std(summaries, ddof=1))
+                row[f"{statistic.name}_draws_sd"] = spread_of_draws(summaries)
             every = values_of_draws(protocol, statistic, draws, auc)
             # What is left out is told: `bench.leaderboard.sanity.undefined_areas`.
             is_finite = np.isfinite(every)
             if statistic.is_pooled:
                 tables = [each[is_finite] for each in draws]
-                resampled = partial(_pooled, protocol, statistic, tables, auc)
+                resampled = partial(pooled_of_draws, protocol, statistic, tables, auc)
                 pooled[statistic.name] = pooled_interval(resampled, int(is_finite.sum()))
             else:
                 values[statistic.name] = every[is_finite]
@@ -223,17 +223,6 @@ def _with_note_on_draws(row: dict[str, Any], run: Run) -> dict[str, Any]:
     if spreads:
         note += f", standard deviation between them: {', '.join(spreads)}"
     return row | {"notes": "; ".join(filter(None, [note, row["notes"]]))}
-
-
-def _pooled(
-    protocol: Protocol,
-    statistic: Statistic,
-    draws: Sequence[pd.DataFrame],
-    auc: str | None,
-    counts: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """As `Protocol.pooled`, the mean of all draws: a resample of images is one of each draw."""
-    return np.mean([protocol.pooled(statistic, each, auc, counts) for each in draws], axis=0)
 
 
 def _facts_of(run: Run, auc: str | None) -> dict[str, Any]:

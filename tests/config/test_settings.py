@@ -74,6 +74,7 @@ def test_what_a_manifest_keeps_is_all_of_it_with_references_looked_up():
     ("key", "values", "message"),
     [
         ("seed", [-1, 2**63, 1.5, "1", True, None, [1]], "seed: expected an integer"),
+        ("seeds", [0, 1001, 1.5, "1", True, None, [1]], "seeds: expected an integer"),
         ("block_size", [0, -1, 2.5, "many", None], "block_size: expected an integer"),
         ("workers", [0, 1.5, "two", None], "workers: expected an integer"),
         ("gallery", [-1, 0.5, "all", None], "gallery: expected an integer"),

@@ -52,6 +52,23 @@ def test_areas_are_those_of_the_maps(network, images, tmp_path):
     assert result.rows["target"].tolist() == images[1].tolist()
 
 
+def test_a_row_of_several_draws(network, images, tmp_path):
+    result = bench.evaluate(
+        network, images, {"random": "random", "edge": "edge"}, results_dir=tmp_path, seeds=3
+    )
+    board = result.leaderboard().set_index("method")
+    assert board["draws"].to_dict() == {"random": 3, "edge": 1}
+    assert result.rows.groupby(["label", "seed"]).size().to_dict() == {
+        ("edge", 0): 5, ("random", 0): 5, ("random", 1): 5, ("random", 2): 5,
+    }  # fmt: skip
+    of_seeds = result.rows[result.rows["label"] == "random"].groupby("seed")["insertion_auc"].mean()
+    assert board.loc["random", "insertion_auc"] == pytest.approx(of_seeds.mean())
+    assert board.loc["random", "insertion_draws_sd"] == pytest.approx(of_seeds.std())
+    assert "mean of 3 draws" in result.to_markdown()
+    with pytest.raises(BenchError, match="seeds: expected an integer >= 1"):
+        bench.evaluate(network, images, "random", results_dir=tmp_path, seeds=0)
+
+
 def test_maps_of_explain_are_those_that_are_judged(network, images, tmp_path):
     given = {"label": "rise", "num_masks": 30}
     result = bench.evaluate(

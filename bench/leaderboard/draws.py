@@ -1,0 +1,62 @@
+"""Numbers of rows that are the mean of several draws.
+
+Means are taken of what is read off each draw, and not of stored columns: the highest score of a
+mean curve, say, is not the mean of the highest scores.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.metrics.protocol import Protocol
+from bench.metrics.statistic import Statistic
+
+
+def values_of_draws(
+    protocol: Protocol, statistic: Statistic, draws: Sequence[pd.DataFrame], rule: str | None
+) -> NDArray[np.float64]:
+    """A statistic's value (n,) of each image: the mean of its values in all draws.
+
+    Args:
+        protocol: Has the statistic.
+        statistic: See `Protocol.values`.
+        draws: The n rows of each draw, of the same images in the same order.
+        rule: See `Protocol.values`.
+
+    Returns:
+        Not finite where that of any draw is not.
+    """
+    return np.mean([protocol.values(statistic, rows, rule) for rows in draws], axis=0)
+
+
+def pooled_of_draws(
+    protocol: Protocol,
+    statistic: Statistic,
+    draws: Sequence[pd.DataFrame],
+    rule: str | None,
+    counts: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """A statistic of resamples of the images: the mean of what it is in all draws.
+
+    Args:
+        protocol: Has the statistic.
+        statistic: See `Protocol.pooled`.
+        draws: See `values_of_draws`.
+        rule: See `Protocol.pooled`.
+        counts: (resamples, n) how often an image is in a resample, whichever draw.
+
+    Returns:
+        (resamples,).
+    """
+    return np.mean([protocol.pooled(statistic, rows, rule, counts) for rows in draws], axis=0)
+
+
+def spread_of_draws(summaries: Sequence[float]) -> float:
+    """The standard deviation between draws (n - 1), of a statistic of all images in each of them.
+
+    Args:
+        summaries: Of each draw; two at least.
+    """
+    return float(np.std(summaries, ddof=1))
