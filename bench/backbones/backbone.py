@@ -265,9 +265,11 @@ class Backbone:
         class_names: Name of each class as the enrolled images have them, or None.
         precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
         citation: Where it comes from, as "Author et al. 2020, arXiv 2001.00001".
+        code: Hash over what its code does, where weights and settings do not tell that; or None.
     """
 
     citation: str = ""
+    code: str | None = None
 
     def __init__(
         self,
@@ -569,6 +571,8 @@ class Backbone:
         extra: dict[str, Any] = {"classes_of_one_output": [0, 1]} if self.is_binary else {}
         if self.cam_layout != AUTO:
             extra["cam_layout"] = self._layout_setting.as_json()
+        if self.code is not None:
+            extra["code"] = self.code
         return extra | {
             "name": self.name,
             "weights_sha256": state_sha256(self.module),

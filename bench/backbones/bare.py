@@ -37,7 +37,7 @@ class BareModel:
                 f"model: expected a torch module in eval mode, found {_named(module)}: define a "
                 "torch.nn.Module that holds the network and whose forward does what this does"
             )
-        if _is_training(module):
+        if is_training(module):
             raise BenchError("model: expected a torch module in eval mode; call model.eval() first")
         if any(is_lazy(weight) or weight.is_meta for weight in module.parameters()):
             raise BenchError("model: expected weights, found parameters that have none: load them")
@@ -95,7 +95,7 @@ _FIXED = (
 )
 
 
-def _is_training(module: nn.Module) -> bool:
+def is_training(module: nn.Module) -> bool:
     """Whether any part is in training mode, as far as it can be."""
     if isinstance(module, fx.GraphModule) and "eval" in vars(module):
         return False  # torch.export has fixed the mode, and says True whatever it was

@@ -89,6 +89,8 @@ def as_data(data: Any) -> Given:
             return _of_arrays(*data)
         case Tensor() | np.ndarray() | list():
             return _of_arrays(data, None)
+        case Mapping():
+            raise BenchError(f"{_EXPECTED}, found a mapping of {', '.join(map(repr, data))}")
         case _ if hasattr(data, "__getitem__") and isinstance(data, Sized):
             return _of_items(data, type(data).__name__)
     raise BenchError(f"{_EXPECTED}, found {type(data).__name__}")

@@ -22,7 +22,7 @@ from bench.config.settings import MOST_DRAWS, Component, Explain, Maps, RunSetti
 from bench.datasets.dataset import Dataset
 from bench.datasets.selection import Selection
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
-from bench.errors import BenchError, require_integer, require_known, warn
+from bench.errors import BenchError, require_integer, require_known, require_text, warn
 from bench.evaluation.progress import Progress
 from bench.experiment.run import Experiment, run_prepared
 from bench.experiment.select import predict
@@ -46,7 +46,7 @@ def evaluate(
     methods: Any,
     protocol: str | Protocol = "xplique-probability",
     *,
-    metrics: Sequence[str] | Mapping[str, Any] = (),
+    metrics: str | Sequence[str] | Mapping[str, Any] = (),
     target: Target | None = None,
     name: str | None = None,
     model_name: str | None = None,
@@ -130,6 +130,9 @@ def evaluate(
     seed, seeds, batch_size = as_integer(seed), as_integer(seeds), as_integer(batch_size)
     require_integer("seed", seed, 0)
     require_integer("seeds", seeds, 1, MOST_DRAWS)
+    for key, text in (("name", name), ("model_name", model_name)):
+        if text is not None:
+            require_text(key, text)
     resolve_batch_size(batch_size, torch.device("cpu"))  # refuses a wrong one
     chosen, given = as_methods(methods), as_data(data)
     measured = _protocol(protocol, metrics, target, given)
@@ -185,7 +188,7 @@ def _leave_earlier_editions(settings: RunSettings) -> None:
 
 
 def _protocol(
-    protocol: Any, metrics: Sequence[str] | Mapping[str, Any], target: Any, given: Given
+    protocol: Any, metrics: str | Sequence[str] | Mapping[str, Any], target: Any, given: Given
 ) -> Protocol:
     """What is measured, of which class."""
     found = load_protocol(protocol) if isinstance(protocol, str) else protocol
@@ -196,6 +199,7 @@ def _protocol(
     if target is not None:
         require_target("target", target)
         found = protocol_on(found, target)
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     wanted = metrics if isinstance(metrics, Mapping) else {each: {} for each in metrics}
     return protocol_with(found, {each: _metric(each, wanted[each]) for each in wanted})
 

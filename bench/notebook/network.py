@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from bench.backbones.backbone import AUTO, Backbone, Preprocessing, convolutions
-from bench.backbones.bare import BareModel
+from bench.backbones.bare import BareModel, is_training
 from bench.backbones.given import GivenInputs
 from bench.backbones.naming import settings_of
 from bench.backbones.network import device_of
@@ -18,25 +19,16 @@ from bench.config.building import build
 from bench.config.choices import choices
 from bench.errors import BenchError, require_known, require_number, require_text
 from bench.notebook.data import Given
-from bench.notebook.fingerprint import code_of
+from bench.notebook.fingerprint import NotIdentifiedError, code_of, fingerprint
+from bench.notebook.packages import is_ours
 from bench.notebook.shipped import component
 
 Colours = float | tuple[float, ...] | list[float]
 """A number, or one a channel."""
 
 
-class CodedBackbone(Backbone):
-    """A network that is known by what its code does, as well as by its weights.
-
-    Attributes:
-        code: `bench.notebook.fingerprint.code_of` its module.
-    """
-
-    code: str = ""
-
-    def identity(self) -> dict[str, Any]:
-        """See `Backbone`."""
-        return {**super().identity(), "code": self.code}
+_AS_LOADED: WeakKeyDictionary[Backbone, str] = WeakKeyDictionary()
+"""What `load_backbone` gave does, by its hash: so that a user's change to it is seen."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +84,7 @@ def load_backbone(name: str, /, **settings: Any) -> Backbone:
         settings = {"name": value, "weights": "pretrained", **settings}
         name = choice
     network: Backbone = build(component("backbone", name, settings))
+    _AS_LOADED[network] = _state(network)
     return network
 
 
@@ -118,7 +111,9 @@ def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[
                 "model: a backbone has its settings: give them to bench.load_backbone, as "
                 "bench.load_backbone(name, cam_layer=...)"
             )
-        with _taking(model, given):
+        if is_training(model.module):
+            raise BenchError("model: expected it in eval mode; call model.module.eval() first")
+        with _known_by_code(model), _taking(model, given):
             yield model
         return
     bare = BareModel(model, settings.output_kind)
@@ -128,8 +123,8 @@ def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[
         with torch.no_grad():
             bare.outputs(first.to(bare.device))
     with _left_as_it_was(model):
-        code = code_of(f"model {type(model).__name__}", model)
-        backbone = CodedBackbone(
+        code = code_of(f"model {type(model).__name__}", _without_ours(model, preprocessing))
+        backbone = Backbone(
             settings.name or type(model).__name__,
             model,
             preprocessing,
@@ -149,6 +144,36 @@ def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[
 def home_of(backbone: Backbone) -> torch.device:
     """Where a network lives; one without parameters on the CPU."""
     return device_of(backbone.module) or torch.device("cpu")
+
+
+@contextmanager
+def _known_by_code(backbone: Backbone) -> Iterator[None]:
+    """A backbone that is not as `load_backbone` gave it is known by its code, too, for a while."""
+    before = backbone.code
+    if _AS_LOADED.get(backbone) != _state(backbone):
+        backbone.code = code_of(f"backbone '{backbone.name}'", _code(backbone))
+    try:
+        yield
+    finally:
+        backbone.code = before
+
+
+def _state(backbone: Backbone) -> str:
+    """A hash over what a backbone does; nothing if that cannot be told."""
+    try:
+        return fingerprint(_code(backbone))
+    except NotIdentifiedError:
+        return ""
+
+
+def _code(backbone: Backbone) -> list[Any]:
+    """What decides a backbone's outputs beside the settings that its identity has."""
+    return [type(backbone), _without_ours(backbone.module, backbone.preprocessing)]
+
+
+def _without_ours(module: nn.Module, preprocessing: Preprocessing) -> Any:
+    """A module, and a preprocessing if a user wrote it: fields are all that others differ in."""
+    return module if is_ours(type(preprocessing).__module__) else [module, preprocessing]
 
 
 @contextmanager

@@ -180,7 +180,7 @@ class Result:
         reference: str | None = None,
         width: Literal["one", "two"] = "one",
     ) -> str:
-        r"""The leaderboard for a paper, as `bench table` prints it; needs the package booktabs.
+        r"""The leaderboard for a paper, as `bench table` prints it; needs booktabs, graphicx.
 
         Args:
             columns: As `leaderboard` names them, and `insertion_ci` for an interval; empty: method

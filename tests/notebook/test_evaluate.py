@@ -13,6 +13,7 @@ from toy import SIZE, ConvModel, Faces, LinearModel
 
 import bench
 from bench.attribution.control import Random
+from bench.backbones.backbone import Preprocessing
 from bench.cli import main
 from bench.errors import BenchError, BenchWarning
 
@@ -280,6 +281,24 @@ def test_a_backbone_takes_inputs_that_were_made_for_it(images, tmp_path):
         bench.evaluate(backbone, images, "random", results_dir=tmp_path)
 
 
+def test_an_edited_preprocessing_of_the_users_gets_no_old_rows(network, tmp_path):
+    photos = np.random.default_rng(0).integers(0, 256, (2, 40, 30, 3), np.uint8)
+    found = []
+    for factor in (1, 5):
+
+        class Scaled(Preprocessing):
+            def __call__(self, images):
+                return super().__call__(images) * factor  # noqa: B023 # called in this round
+
+        result = bench.evaluate(
+            network, (photos, [0, 1]), "edge", preprocessing=Scaled(SIZE, (0,) * 3, (255,) * 3),
+            results_dir=tmp_path,
+        )  # fmt: skip
+        found.append((result.runs[0].key, *result.rows["insertion_auc"]))
+    assert found[0][0] != found[1][0]
+    assert found[0][1:] != found[1][1:]
+
+
 def test_colours_are_those_of_mean_and_std(network, images, tmp_path):
     """A black baseline of inputs that were normalised is not zero."""
     _x, targets = images
@@ -410,6 +429,10 @@ WRONG = {
     "cam_layer: unknown name 'lats'": {"cam_layer": "lats"},
     "device: 'gpu' is not there": {"device": "gpu"},
     "name: 'a/b' cannot be": {"name": "a/b"},
+    "name: expected": {"name": 3},
+    "model_name: expected": {"model_name": 3},
+    "data: expected .* found a mapping of 'x', 'y'": {"data": {"x": 1, "y": 2}},
+    "metrics: unknown name 'mufidelty'": {"metrics": "mufidelty"},
 }  # fmt: skip
 
 
