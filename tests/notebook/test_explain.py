@@ -8,6 +8,7 @@ from toy import SIZE, ConvModel, LinearModel
 
 import bench
 from bench.attribution.control import Random
+from bench.attribution.method import Method
 from bench.errors import BenchError
 
 
@@ -118,3 +119,17 @@ def test_settings_of_a_network_by_name():
         bench.load_backbone("resnet18", weights="random", preprocessing={"sise": 3})
     made = bench.load_backbone("resnet18", weights="random", preprocessing={"size": 40})
     assert made.preprocessing.shape == (40, 40)
+
+
+class Look(Method):
+    """What a method sees as photos: their red channel."""
+
+    def __call__(self, scorer, batch):
+        return torch.stack([torch.from_numpy(image[..., 0]).float() for image in batch.images])
+
+
+def test_methods_that_look_at_photos_get_those_of_the_inputs():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).eval()
+    x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    maps = bench.explain(Look(), model, x, [0, 2], mean=0, std=1)
+    np.testing.assert_allclose(maps, 255 * x[:, 0], atol=0.51)

@@ -250,6 +250,7 @@ def test_traced_graphs_differ_by_weights_and_code():
     hooked = traced(1, True)
     hooked.register_forward_hook(lambda *call: call[2] + 1)
     assert fingerprint(hooked) != found[0]
+    assert fingerprint(traced(1, True).train()) != found[0]
 
 
 def test_a_compiled_network_is_what_was_compiled():
@@ -380,6 +381,12 @@ def test_a_module_that_fails_when_it_is_imported(user_module):
         fingerprint(made("def f(x):\n import a_user\n return x"))
     absent = "def f(x):\n try:\n  import no_such_module\n except ImportError: pass\n return x"
     assert fingerprint(made(absent)) == fingerprint(made(absent))
+    user_module("a_user.py", "")
+    found = "def f(x):\n try:\n  import a_user\n except ImportError: pass\n return x"
+    before = fingerprint(made(found))
+    Path(sys.modules.pop("a_user").__file__).unlink()
+    importlib.invalidate_caches()
+    assert fingerprint(made(found)) != before
 
 
 def test_a_class_that_was_pickled_is_the_same():
