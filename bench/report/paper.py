@@ -130,13 +130,16 @@ def tables_as_text(boards: Sequence[Leaderboard], asked: PaperTable) -> str:
         asked: What they show.
 
     Raises:
-        BenchError: A column is not known.
+        BenchError: A column is not known, or no row is complete.
     """
     groups = [
         (as_in_papers(board), str(key), group)
         for board in boards
         for key, group in _complete(board, asked).groupby("comparison", sort=False)
     ]
+    if not groups:
+        named = ", ".join(f"'{board.name}'" for board in boards)
+        raise BenchError(f"leaderboard {named}: expected a complete row, found none")
     if asked.format == "csv":
         return to_csv(pd.concat([_csv_rows(*each, asked) for each in groups], ignore_index=True))
     tables = [_table(*each, asked) for each in groups]
@@ -182,8 +185,6 @@ def _complete(board: Leaderboard, asked: PaperTable) -> pd.DataFrame:
     left_out = rows.loc[~has_numbers, "method"].tolist()
     if left_out:
         warn(f"leaderboard '{board.name}': rows without numbers left out: {', '.join(left_out)}")
-    if not has_numbers.any():
-        raise BenchError(f"leaderboard '{board.name}': expected a complete row, found none")
     return rows[has_numbers]
 
 

@@ -12,7 +12,7 @@ from leaderboard_rows import board, shown
 from stored_results import write_results
 
 from bench.cli import main
-from bench.errors import BenchWarning
+from bench.errors import BenchError, BenchWarning
 from bench.report.paper import PaperTable, tables_as_text, write_table
 from bench.report.tables import to_latex
 from bench.storage.store import stored_runs
@@ -155,6 +155,18 @@ def test_rows_without_numbers_are_left_out_and_told(results):
         text = write_table(results, PaperTable("markdown"))
     assert "| RISE |" in text
     assert "Grad-CAM" not in text
+
+
+def test_a_leaderboard_without_a_complete_row_is_left_out_beside_others():
+    whole, broken = board(), board(n_missing=3)
+    with pytest.warns(BenchWarning, match="rows without numbers left out"):
+        text = tables_as_text([shown(broken), shown(whole)], PaperTable("markdown"))
+    assert text.count("| rise |") == 1
+    with (
+        pytest.warns(BenchWarning, match="left out"),
+        pytest.raises(BenchError, match="expected a complete row, found none"),
+    ):
+        tables_as_text([shown(broken)], PaperTable("markdown"))
 
 
 def test_html_means_nothing_but_what_it_says(tmp_path):
