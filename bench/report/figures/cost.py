@@ -27,7 +27,7 @@ _LABELLED = 10
 """More methods than these are named beneath: names beside points would hide each other."""
 _TITLES = {
     "passes": "forward and backward passes for a map",
-    "seconds": "seconds for an image's map and curves (median)",
+    "seconds": "seconds an image, map and curves (median)",
 }
 
 

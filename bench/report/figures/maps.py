@@ -19,10 +19,12 @@ from bench.report.figures.style import (
     FONT,
     WIDTH,
     add_panel,
+    letters_in,
     letters_wide,
     placed_figure,
     shown,
     styled,
+    text_width,
 )
 from bench.report.steps import baseline_of, step_pictures
 from bench.report.texts import label_in_words
@@ -129,7 +131,7 @@ def _draw_pairs(
         0.5, 1 - 0.06 / height, shown(method, 80),
         ha="center", va="top", size=FONT + 1, weight="bold",
     )  # fmt: skip
-    letters = int((across - GAP) / letters_wide("m"))
+    letters = letters_in(across - GAP)
     for number, (what, image_id) in enumerate(images.items()):
         picture, left = pictures.get(image_id), GAP + across * number
         lines = [what, shown(image_id, letters)]
@@ -198,8 +200,12 @@ def draw_contact_sheet(images: Mapping[str, NDArray[np.uint8]], columns: int = 8
 
 def wrapped(name: str) -> list[str]:
     """A name in lines as wide as a picture; they may break after an underscore."""
-    lines = wrap(shown(name).replace("_", "_ "), width=int(TILE / letters_wide("m")))
-    return [line.replace("_ ", "_") for line in lines] or [""]
+    for letters in range(letters_in(TILE), 3, -1):  # fewer of capitals
+        lines = wrap(shown(name).replace("_", "_ "), width=letters)
+        lines = [line.replace("_ ", "_") for line in lines] or [""]
+        if max(map(text_width, lines)) <= TILE:
+            break
+    return lines
 
 
 def add_tile(figure: Figure, left: float, top: float, side: float) -> Axes:

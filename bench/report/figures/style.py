@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
 
 from bench.leaderboard.comparison import Comparison
 from bench.metrics.statistic import Statistic
@@ -147,8 +149,19 @@ def name_rows(axes: Axes, names: Sequence[str], controls: Collection[str]) -> No
 
 
 def letters_wide(texts: Iterable[str]) -> float:
-    """Inches that the longest of some texts takes, about."""
-    return _LETTER * max(map(len, texts), default=0)
+    """Inches that the longest of some texts takes, about; no less than it does, as capitals do."""
+    return max((max(_LETTER * len(text), text_width(text)) for text in texts), default=0)
+
+
+def letters_in(width: float) -> int:
+    """How many letters fit into some inches, about."""
+    return int(width / _LETTER)
+
+
+def text_width(text: str) -> float:
+    """Inches that a line of text takes."""
+    font = FontProperties(size=FONT)
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:

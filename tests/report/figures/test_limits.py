@@ -39,6 +39,8 @@ CASES = {
         uniform(MANY),
         {"passes": dict(zip(MANY, 8 * [(100_000, 0)] + 8 * [(0, 0)], strict=True))},
     ),
+    "wide names": (uniform([f"{'WM' * 20}{number}" for number in range(8)]), {}),
+    "large numbers": ({method: DRAWS.normal(0, 1e6, (6, 8)) for method in "abc"}, {}),
     "logits": ({method: DRAWS.normal(0, 30, (6, 8)) for method in "abc"}, {}),
     "tiny values": (
         {method: 1e-30 * DRAWS.uniform(size=(5, 4)) for method in "ab"},
@@ -110,10 +112,17 @@ def texts_outside(figure):
     ]
 
 
+def inches_outside(figure):
+    """By how much all that is drawn, ticks and their labels too, goes beyond a figure."""
+    drawn = figure.get_tightbbox()
+    return (drawn.max - figure.get_size_inches()).max(), -drawn.min.min()
+
+
 def test_lines_and_texts_are_inside(compared):
     for kind, figure in figures(compared):
         limits = [(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes]
         figure.draw_without_rendering()
+        assert max(inches_outside(figure)) < 0.02, kind
         assert not lines_outside(figure), kind
         assert not texts_outside(figure), kind
         assert limits == [(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes], kind

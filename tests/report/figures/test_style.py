@@ -12,6 +12,7 @@ from bench.report.figures.curves import draw_curves
 from bench.report.figures.style import (
     COLOURS,
     CONTROL,
+    letters_in,
     letters_wide,
     marks,
     shown,
@@ -62,7 +63,9 @@ def test_names_as_they_are_shown(name, expected):
 
 
 def test_the_longest_of_texts():
-    assert letters_wide(["a", "abc"]) == 3 * letters_wide(["a"])
+    assert letters_wide(["a", "ill"]) == letters_wide(["lll"])  # an average letter's, at least
+    assert letters_wide(["a", "WWW"]) > 1.5 * letters_wide(["lll"])
+    assert letters_in(letters_wide(["lll"]) + 1e-9) == 3
     assert letters_wide([]) == 0
 
 
