@@ -4,6 +4,7 @@ import inspect
 import math
 import types
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, Union, Unpack, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
@@ -44,7 +45,9 @@ def typed(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
     for name in settings:
         if not (name.startswith("_") or takes_any or name in parameters):
             known = f"Known: {', '.join(parameters)}" if parameters else "It has none"
-            raise BenchError(f"{key}: unknown setting '{name}'. {known}")
+            nearest = get_close_matches(name, parameters, n=1, cutoff=0.5)
+            meant = f"Did you mean '{nearest[0]}'? " if nearest else ""
+            raise BenchError(f"{key}: unknown setting '{name}'. {meant}{known}")
     return {
         name: _typed(value, hints.get(name, Any), f"{key}.{name}")
         for name, value in settings.items()

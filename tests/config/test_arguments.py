@@ -46,7 +46,7 @@ def test_what_does_not_fit_is_told(target, name, value, expected):
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        (RISE, "method.rise: unknown setting 'n_masks'. Known: num_masks, "),
+        (RISE, "method.rise: unknown setting 'n_masks'. Did you mean 'num_masks'? Known: "),
         ("bench.attribution.control.Random", "method.rise: unknown setting 'n_masks'. It has none"),
     ],
 )

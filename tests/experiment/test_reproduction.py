@@ -116,7 +116,7 @@ def test_the_table_as_published_and_ours_beside_it(repeat):
     assert "\\toprule" in latex
     assert "(a) so they say, 50 \\% \\& more" in latex
     assert "smdl-cub-errors" in latex
-    assert "score\\_cam\\_paper" in latex
+    assert "Score-CAM" in latex
     begin, end = latex.count("\\begin{"), latex.count("\\end{")
     assert begin == end == 2
 

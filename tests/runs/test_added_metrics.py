@@ -67,7 +67,7 @@ def test_one_of_an_experiment(bench, toy_conf):
     [
         (["+metric=[mufidelty]"], "metric: unknown name 'mufidelty'. Did you mean 'mufidelity'?"),
         (["+metric=mufidelty"], "metric: unknown name 'mufidelty'. Did you mean 'mufidelity'?"),
-        (["metric=[confidence]"], "append to your default list use +metric=['confidence']"),
+        (["metric=[confidence]"], "unknown setting 'metric': did you mean +metric=[confidence]"),
         (["+metric=[insertion]"], "metric.insertion: protocol 'xplique-probability' has a metric"),
         (["+metric=[confidence]", "metric.confidence.step=3"], "metric.confidence.step"),
         (["+metric=[confidence]", "+metric.confidence.step=3"], "Did you mean 'steps'?"),
