@@ -67,6 +67,12 @@ class Method(ABC):
     places: tuple[str, ...] = ()
     citation: str = ""
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Nobody's own class inherits the promise of a shipped one that it draws nothing."""
+        super().__init_subclass__(**settings)
+        if "draws" not in vars(cls) and not cls.__module__.startswith("bench."):
+            cls.draws = True
+
     def passes(self, backbone: Backbone) -> Passes | None:
         """What one image costs, for the estimate of a run and the leaderboard; None: unknown.
 

@@ -270,6 +270,12 @@ class Metric(ABC):
     draws: ClassVar[bool] = True
     name: str = field(default="", kw_only=True)
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Nobody's own class inherits the promise of a shipped one that it draws nothing."""
+        super().__init_subclass__(**settings)
+        if "draws" not in vars(cls) and not cls.__module__.startswith("bench."):
+            cls.draws = True
+
     @property
     @abstractmethod
     def statistics(self) -> tuple[Statistic, ...]:

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from bench import load_rows
+from bench.attribution.gradient import Saliency
+from bench.metrics.pointing_game import PointingGame
 from bench.storage.store import stored_runs
 
 BOARD = Path("leaderboards/list_toy_xplique-probability.csv")
@@ -101,3 +103,17 @@ def test_metrics_that_say_so_draw_nothing(bench):
             for column in metric.columns((23, 23))
         )
         assert same == (not metric.may_draw), name
+
+
+def test_a_class_of_somebody_elses_inherits_no_promise():
+    class Noisy(Saliency):
+        pass
+
+    class Still(Saliency):
+        draws = False
+
+    class NoisyGame(PointingGame):
+        pass
+
+    assert (Noisy().may_draw, Still().may_draw, Saliency().may_draw) == (True, False, False)
+    assert (NoisyGame().may_draw, PointingGame().may_draw) == (True, False)
