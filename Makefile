@@ -1,4 +1,4 @@
-.PHONY: demo test lint oracle rehearsal clean
+.PHONY: demo test browser lint notebook oracle rehearsal clean
 PYTHON ?= python3
 VENV ?= .venv
 ORACLE_PYTHON ?= $(PYTHON)
@@ -20,12 +20,20 @@ test: ## install what the tests need, run them
 	@$(install) test
 	@$(VENV)/bin/python -m pytest
 
+browser: ## try the report's page in Chromium; needs chromium and chromedriver
+	@$(install) test
+	@BENCH_TEST_BROWSER=1 $(VENV)/bin/python -m pytest tests/report/test_page.py
+
 lint: ## check style, format, layers and types
 	@$(install) dev
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/lint-imports --no-logo
 	@$(VENV)/bin/python -m mypy
+
+notebook: ## run docs/notebook.ipynb again, and write it with what it shows
+	@$(install) test
+	@$(VENV)/bin/python scripts/execute_notebook.py docs/notebook.ipynb
 
 oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting, larger images, all networks)
 	@$(install) test

@@ -10,7 +10,6 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from nbclient import NotebookClient
 
 from bench.backbones.backbone import Preprocessing
 from bench.cli import main
@@ -45,20 +44,14 @@ def test_python_in_the_readme(tmp_path, monkeypatch, capsys):
     assert "(8, 11)" in capsys.readouterr().out
 
 
-def test_the_notebook_runs(tmp_path):
-    """Each of its cells; what it shows is not compared, as a machine's last bits may differ."""
+def test_the_notebook_is_shown_as_it_ran():
+    """`make notebook` runs it, in continuous integration, too: that takes most of a minute."""
     notebook = nbformat.read(ROOT / "docs/notebook.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    shown = str([cell.get("outputs") for cell in notebook.cells])
-    assert "mine.html" in {path.name for path in tmp_path.iterdir()}
-    assert "30 of 30 maps, 0 failed" in shown
-    told = [
-        output.text
-        for cell in notebook.cells
-        for output in cell.get("outputs", ())
-        if output.output_type == "stream" and output.name == "stderr"
-    ]
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)]
+    told = [output for cell in cells for output in cell.outputs if output.get("name") == "stderr"]
     assert told == []
+    assert "30 of 30 maps, 0 failed" in str([cell.outputs for cell in cells])
 
 
 def write_files_of_contributing(heading):

@@ -362,11 +362,11 @@ def test_the_attack_by_a_network_in_a_method_is_a_real_one(
     gallery = {"_target_": "bench.datasets.listed.ImageList", "name": "faces"}
     gallery |= {"root": str(image_folder), "list": str(image_folder / "list.txt")}
     path = manifest()
-    rewrite(path, "method.random.of", SFACE | {"gallery": gallery}, tmp_path / "outside")
+    rewrite(path, "method.inverted.of", SFACE | {"gallery": gallery}, tmp_path / "outside")
     before = outside()
-    assert_refused(bench(path, command="rerun"), "loads code that is not shipped", "random.of")
+    assert_refused(bench(path, command="rerun"), "loads code that is not shipped", "inverted.of")
     assert outside() == before
-    assert bench(path, "--trust", command="rerun")[0] == 1  # Random has no such setting
+    assert bench(path, "--trust", command="rerun")[0] == 1  # a network is no method
     assert list((tmp_path / "outside/cache").glob("*.safetensors"))
 
 

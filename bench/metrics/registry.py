@@ -1,5 +1,6 @@
 """Metrics by name: what `bench.conf` ships, and any class that a configuration names."""
 
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -22,6 +23,11 @@ SIZE = (224, 224)
 
 def shipped_files(group: str) -> list[dict[str, Any]]:
     """The contents of the YAML files of a group in `bench.conf`, ordered by their names."""
+    return copy.deepcopy(_read_once(group))
+
+
+@cache
+def _read_once(group: str) -> list[dict[str, Any]]:
     folder = resources.files("bench.conf") / group
     files = sorted((entry for entry in folder.iterdir()), key=lambda entry: entry.name)
     return [

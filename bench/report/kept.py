@@ -66,10 +66,14 @@ def _files_named(texts: Iterable[str]) -> Iterator[str]:
 
 def _add_files(found: "hashlib._Hash", folder: Path) -> None:
     """Adds names and contents of all files below a folder."""
-    for path in sorted(folder.rglob("*")):
+    try:
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    except OSError as error:
+        raise BenchError(f"'{error.filename}' cannot be read: {error.strerror}") from None
+    for path in paths:
         name = path.relative_to(folder).as_posix()
         decides_nothing = path.name.startswith(_DECIDE_NOTHING) or "__pycache__" in path.parts
-        if path.is_file() and not decides_nothing:
+        if not decides_nothing:
             content = hashlib.sha256(read_whole(path)).hexdigest()
             found.update(f"{name}\0{content}\n".encode(errors="surrogateescape"))
 
