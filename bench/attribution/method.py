@@ -68,7 +68,7 @@ class Method(ABC):
     citation: str = ""
 
     def __init_subclass__(cls, **settings: Any) -> None:
-        """Nobody's own class inherits the promise of a shipped one that it draws nothing."""
+        """A class of somebody else's does not inherit that a shipped one draws nothing."""
         super().__init_subclass__(**settings)
         if "draws" not in vars(cls) and not cls.__module__.startswith("bench."):
             cls.draws = True

@@ -16,7 +16,7 @@ def add_table_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "arguments",
         nargs="*",
         metavar="RESULTS_DIR | auc=RULE | test=TEST",
-        help="one folder; default: results, each protocol's own AUC rule, and wilcoxon",
+        help="one folder; default: results, each protocol's AUC rule, and wilcoxon",
     )
     parser.add_argument("--leaderboard", metavar="NAME", help="only this one; default: all")
     parser.add_argument(

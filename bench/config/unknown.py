@@ -1,4 +1,4 @@
-"""What is meant by a setting that there is not: Hydra's own errors say how to add it."""
+"""What is meant by a setting that there is not; Hydra's errors say how to add it."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -29,7 +29,7 @@ def row_titles(runs: Sequence[Run], name: str) -> dict[str, str]:
 def _title(run: Run, label: str, row: str) -> str:
     method = run.identity.method
     shipped = _shipped().get(method.name, {})
-    if shipped.get("kind") != method.kind:  # somebody's own method of that name
+    if shipped.get("kind") != method.kind:  # somebody else's method of that name
         shipped = {}
     nodes = run.manifest.config.get("method")
     node = nodes.get(method.name) if isinstance(nodes, Mapping) else None

@@ -68,7 +68,7 @@ def evaluate(
 
     Rows are kept in `results_dir`, which the command line reads, too (`bench leaderboard`, `bench
     report`). A shipped network and method find the rows of `bench run`, and the other way round.
-    Your own functions and modules are known by a hash over their code and state: an edited one
+    Your functions and modules are known by a hash over their code and state: an edited one
     never gets the rows of the one before.
 
     Args:
@@ -148,9 +148,14 @@ def evaluate(
         dataset = _labelled(given, backbone, batch_size, place)
         name = name or file_name(f"{dataset.name}_{backbone.name}_{measured.name}")
         settings = _settings(
-            name, Path(results_dir), chosen, seed=seed, device=str(place), batch_size=batch_size
+            name,
+            Path(results_dir),
+            chosen,
+            seed=seed,
+            seeds=seeds,
+            device=str(place),
+            batch_size=batch_size,
         )
-        settings = replace(settings, seeds=seeds)
         experiment = _experiment(
             settings, chosen, dataset, backbone=backbone, protocol=measured, device=place
         )
@@ -236,6 +241,7 @@ def _settings(
     chosen: Mapping[str, Chosen],
     *,
     seed: int,
+    seeds: int,
     device: str,
     batch_size: Any,
 ) -> RunSettings:
@@ -258,7 +264,7 @@ def _settings(
         maps=Maps(keep=True, folder=results_dir / "maps", dtype="float32"),
         policy="missing",
         seed=seed,
-        seeds=1,
+        seeds=seeds,
         shard=None,
         device=device,
         batch_size=batch_size,

@@ -43,7 +43,7 @@ def explain(
     seed: int = 0,
     **settings: Any,
 ) -> NDArray[np.floating]:
-    """Saliency maps of a shipped method, or of your own, on any torch module.
+    """Saliency maps of a shipped method, or of yours, on any torch module.
 
     Args:
         method: A name of `bench list methods`, a `bench.attribution.method.Method`, or a function
@@ -89,7 +89,7 @@ def explain(
     if settings and not isinstance(method, str):
         raise BenchError(
             f"{next(iter(settings))}: settings go with the name of a method; an object or a "
-            "function has its own"
+            "function has its settings already"
         )
     label = method if isinstance(method, str) else getattr(method, "__name__", "method")
     chosen = as_method(label, {"method": method, **settings} if settings else method).method

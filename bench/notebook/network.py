@@ -61,7 +61,7 @@ def load_backbone(name: str, /, **settings: Any) -> Backbone:
 
     Args:
         name: One of `bench list backbones`, or what a library calls a network, as `resnet50` or
-            `vit_small_patch16_224`: then its own weights are loaded.
+            `vit_small_patch16_224`: then the library's weights are loaded.
         **settings: Of its file in `conf/backbone`, as `weights="random"`, `cam_layer="layer4"`,
             `preprocessing={"size": 256}`.
 
@@ -113,7 +113,7 @@ def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[
             )
         if is_training(model.module):
             raise BenchError("model: expected it in eval mode; call model.module.eval() first")
-        with _known_by_code(model), _taking(model, given):
+        with _left_as_it_was(model.module), _known_by_code(model), _taking(model, given):
             yield model
         return
     bare = BareModel(model, settings.output_kind)
@@ -253,13 +253,16 @@ def _of_channels(name: str, values: Colours, channels: int) -> tuple[float, ...]
 
 @contextmanager
 def _left_as_it_was(module: nn.Module) -> Iterator[None]:
-    """Puts back what makes a module a backbone: frozen parameters, memory format."""
+    """Puts back what makes a module a backbone: frozen parameters, memory format, device."""
     needed = {name: each.requires_grad for name, each in module.named_parameters()}
     are_plain = all(each.is_contiguous() for each in module.parameters())
+    home = device_of(module)
     try:
         yield
     finally:
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(needed.get(name, parameter.requires_grad))
+        if device_of(module) != home:
+            module.to(home)
         if are_plain:
             module.to(memory_format=torch.contiguous_format)

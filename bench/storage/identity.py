@@ -44,7 +44,7 @@ class NetworkIdentity:
         feature_layer: The layer of embeddings.
         classes_of_one_output: Of a network with a single output: its two labels.
         cam_layout: How that layer's output holds maps, where the user says it.
-        code: Hash over what its code does, of a user's own module in a notebook.
+        code: Hash over what its code does, of a user's module in a notebook.
     """
 
     name: str

@@ -328,6 +328,23 @@ def test_the_network_is_left_as_it_was(network, images, tmp_path):
     assert not any(module._forward_hooks for module in network.modules())
 
 
+def test_the_network_is_put_back_where_it_lived(network, images, tmp_path, monkeypatch):
+    """Where it is moved for the time of a call; here to a device that only seems to be another."""
+    places = [torch.device("cpu")]
+    monkeypatch.setattr("bench.notebook.network.device_of", lambda module: places[-1])
+    monkeypatch.setattr("bench.notebook.evaluate.resolve_device", lambda name: torch.device(name))
+    to = nn.Module.to
+
+    def moved(self, *arguments, **settings):
+        if self is network and arguments:
+            places.append(torch.device(arguments[0]))
+        return to(self, *arguments, **settings)
+
+    monkeypatch.setattr(nn.Module, "to", moved)
+    bench.evaluate(network, images, "random", results_dir=tmp_path, device="cpu:0")
+    assert [str(place) for place in places] == ["cpu", "cpu:0", "cpu"]
+
+
 def test_objects_names_functions_and_settings_in_one_mapping(network, images, tmp_path):
     found = bench.evaluate(
         network,
