@@ -15,12 +15,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from bench.arrays import as_classes, as_inputs, as_tensor
 from bench.config.building import build
+from bench.config.by_name import component
 from bench.config.choices import choices
 from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.folder import ClassFolders
 from bench.datasets.reading import pixels_sha256
 from bench.errors import BenchError
-from bench.notebook.shipped import component
 
 _EXPECTED = (
     "data: expected (x, targets), a torch DataLoader or Dataset of (x, target), a data set of "

@@ -14,7 +14,7 @@ from torch import nn
 from bench.arrays import as_integer
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import AUTO, Backbone
-from bench.config.building import Explained, check_methods
+from bench.config.building import build_explained, check_methods
 from bench.config.choices import choices
 from bench.config.composing import load_nodes
 from bench.config.reading import check_name
@@ -35,9 +35,8 @@ from bench.notebook.methods import Chosen, as_methods
 from bench.notebook.network import Colours, NetworkSettings, as_network, home_of
 from bench.notebook.progress import shown_here
 from bench.notebook.result import Result
-from bench.score import check_score, score_to_explain
 from bench.storage.store import StoredRun, rows_of_draws, stored_runs
-from bench.target import PREDICTION, Target, require_class, require_target
+from bench.target import PREDICTION, Target, require_target
 
 
 def evaluate(
@@ -213,8 +212,6 @@ def _metric(name: str, settings: Any) -> Metric:
     known = choices("metric")
     require_known("metrics", name, known)
     (node,) = load_nodes(known[name].path).values()
-    for key in settings or {}:
-        require_known(f"setting of {name}", key, node.keys() - {"_target_"})
     return metric_from_settings(name, {**node, **(settings or {})}, f"metric.{name}")
 
 
@@ -297,11 +294,7 @@ def _experiment(
     """What is asked for, checked to fit together."""
     dataset.check_targets(backbone.num_classes)
     dataset.check_annotated({name: each.needs for name, each in protocol.metrics.items()})
-    check_score(protocol.score, backbone.output_kind)
-    require_class("target", protocol.target, backbone.num_classes)
-    explained = Explained(
-        backbone, score_to_explain(protocol.score), protocol.target, is_what_scores=True
-    )
+    explained = build_explained(settings, protocol, backbone, device)
     methods = {label: each.method for label, each in chosen.items()}
     check_methods(methods, backbone, explained.score)
     return Experiment(settings, methods, dataset, backbone, protocol, explained, device)

@@ -8,10 +8,10 @@ from typing import Any
 from bench.attribution.adapters import Function
 from bench.attribution.method import Method, require_declared
 from bench.config.building import build_method
+from bench.config.by_name import method_component
 from bench.config.settings import Component
 from bench.errors import BenchError
 from bench.notebook.fingerprint import code_of
-from bench.notebook.shipped import method_component
 
 _EXPECTED = (
     "expected a name of `bench list methods`, a mapping of its settings, an object of a subclass "

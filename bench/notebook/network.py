@@ -16,12 +16,12 @@ from bench.backbones.given import GivenInputs
 from bench.backbones.naming import settings_of
 from bench.backbones.network import device_of
 from bench.config.building import build
+from bench.config.by_name import component
 from bench.config.choices import choices
 from bench.errors import BenchError, require_known, require_number, require_text
 from bench.notebook.data import Given
 from bench.notebook.fingerprint import NotIdentifiedError, code_of, fingerprint
 from bench.notebook.packages import is_ours
-from bench.notebook.shipped import component
 
 Colours = float | tuple[float, ...] | list[float]
 """A number, or one a channel."""

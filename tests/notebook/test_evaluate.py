@@ -436,7 +436,7 @@ WRONG = {
     "expected a name .* found 3": {"methods": {"three": 3}},
     "protocol: unknown name": {"protocol": "xpliqe"},
     "metrics: unknown name": {"metrics": ["mufidelty"]},
-    "setting of mufidelity: unknown name": {"metrics": {"mufidelity": {"masks": 3}}},
+    "metric.mufidelity.*'masks'": {"metrics": {"mufidelity": {"masks": 3}}},
     "target: expected": {"target": -1},
     "seed: expected": {"seed": -1},
     "batch_size: expected": {"batch_size": 0},

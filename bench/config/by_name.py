@@ -1,4 +1,4 @@
-"""What the shipped configuration, and that of installed packages, builds by name, without Hydra."""
+"""Components by the names of their files, shipped or of installed packages: nothing is composed."""
 
 from collections.abc import Mapping
 from typing import Any
