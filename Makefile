@@ -1,4 +1,5 @@
-.PHONY: demo test browser lint notebook oracle rehearsal clean
+.PHONY: help demo test browser lint notebook oracle rehearsal clean
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV ?= .venv
 ORACLE_PYTHON ?= $(PYTHON)
@@ -10,6 +11,10 @@ full := $(if $(FULL),--full)
 # One thread on small networks, where two would wait for each other.
 rehearse := $(if $(FULL),,TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1) $(ORACLE_VENV)/bin/python scripts/rehearsal
 install = PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/install.sh
+
+help: ## show these lines
+	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv]"
+	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## install what the demo needs, run it, print its leaderboard, write its page
 	@$(install) demo

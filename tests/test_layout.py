@@ -22,6 +22,7 @@ OF_SEVERAL_MODULES = {
     "test_layout.py",
     "test_metric_names.py",
     "test_packaging.py",
+    "test_repository.py",
     "test_security.py",
 }
 
