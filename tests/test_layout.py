@@ -18,6 +18,7 @@ OF_SEVERAL_MODULES = {
     "report/test_page.py",  # in a browser
     # The repository as a whole.
     "test_documentation.py",
+    "test_doctests.py",
     "test_install.py",
     "test_layout.py",
     "test_metric_names.py",

@@ -29,8 +29,8 @@ class HighestConfidence(PixelCurve):
         whole_image: Whether the last point, the image itself, counts.
 
     Example:
-        >>> HighestConfidence(steps=4).counts(5, 5).tolist()
-        [0, 6, 12, 18, 25]
+        >>> HighestConfidence(steps=5).counts(4, 4).tolist()
+        [0, 3, 6, 9, 12, 16]
     """
 
     citation: ClassVar[str] = "Chen et al. 2024, arXiv 2402.09164"

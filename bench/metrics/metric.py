@@ -223,6 +223,8 @@ class Metric(ABC):
     What tables show, `statistics`, is read off the stored columns.
 
     Example:
+        >>> from dataclasses import dataclass
+        >>> from bench.metrics.statistic import Statistic
         >>> @dataclass(frozen=True)
         ... class Center(Metric):
         ...     name: str = "center"
@@ -238,6 +240,9 @@ class Metric(ABC):
         ...         rows, columns = slice(height // 4, -height // 4), slice(width // 4, -width // 4)
         ...         inside = magnitudes[:, rows, columns].sum(dim=(1, 2))
         ...         return {self.name: inside / magnitudes.sum(dim=(1, 2))}
+        >>> maps = Maps(torch.eye(4)[None], torch.tensor([0]), "stable")
+        >>> Center()(None, maps)
+        {'center': tensor([0.5000])}
 
     Attributes:
         name: What it is called in a protocol; its columns begin with it.

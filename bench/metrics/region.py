@@ -21,6 +21,8 @@ class Region:
         image: The photo, RGB uint8 (height, width, 3), for metrics that look at colours.
 
     Example:
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> from bench.datasets.annotation import Annotation
         >>> whole = Annotation(np.array([[0.0, 0.0, 10.0, 20.0]]))
         >>> Region(whole, (20, 10), Preprocessing((4, 6), (0,), (255,))).boxes.tolist()
         [[0.0, 0.0, 6.0, 4.0]]

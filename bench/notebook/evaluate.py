@@ -118,11 +118,12 @@ def evaluate(
         BenchError: Something of the above cannot be used; nothing that was stored is lost.
 
     Example:
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(192, 5)).eval()
         >>> def mine(model, x, targets):
         ...     return x.abs().sum(1)
         >>> images = torch.rand(4, 3, 8, 8), [0, 1, 2, 3]
-        >>> found = evaluate(net, images, {"mine": mine, "random": "random"}, results_dir=folder)
+        >>> found = evaluate(net, images, {"mine": mine, "random": "random"}, results_dir="results")
         >>> sorted(found.leaderboard()["method"])
         ['mine', 'random']
     """

@@ -80,6 +80,7 @@ def explain(
             method cannot explain it or fails on an image.
 
     Example:
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5)).eval()
         >>> explain("rise", net, torch.rand(2, 3, 8, 8), [0, 3], num_masks=20).shape
         (2, 8, 8)

@@ -1,0 +1,197 @@
+"""Examples in docstrings: all of them run, and every public function and class has one."""
+
+import ast
+import doctest
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+PUBLIC_FOLDERS = ("attribution", "backbones", "datasets", "leaderboard", "metrics", "notebook")
+"""With the modules at the top of the package and `bench.storage.load`, what users may import."""
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def public_modules():
+    top = [path for path in (ROOT / "bench").glob("*.py") if not path.stem.startswith("__")]
+    folders = [path for name in PUBLIC_FOLDERS for path in (ROOT / "bench" / name).glob("*.py")]
+    return sorted([*top, *folders, ROOT / "bench/storage/load.py"])
+
+
+def public_definitions(path):
+    """The functions and classes of a module, without importing it."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node
+
+
+WITH_EXAMPLES = sorted(
+    module_name(path)
+    for path in (ROOT / "bench").rglob("*.py")
+    if ">>> " in path.read_text() and path.stem != "__init__"
+)
+
+NOT_YET = {
+    "bench.arrays",
+    "bench.attribution.adapters",
+    "bench.attribution.attention",
+    "bench.attribution.cam",
+    "bench.attribution.control",
+    "bench.attribution.gradient",
+    "bench.attribution.guard",
+    "bench.attribution.maps",
+    "bench.attribution.masking",
+    "bench.attribution.method",
+    "bench.attribution.regions",
+    "bench.attribution.relevance",
+    "bench.attribution.scorer",
+    "bench.attribution.sensitivity",
+    "bench.attribution.stored",
+    "bench.attribution.submodular",
+    "bench.attribution.surrogate",
+    "bench.backbones.arcface",
+    "bench.backbones.attention",
+    "bench.backbones.backbone",
+    "bench.backbones.bare",
+    "bench.backbones.cam_layer",
+    "bench.backbones.checkpoint",
+    "bench.backbones.declared",
+    "bench.backbones.efficientnet_lite",
+    "bench.backbones.extras",
+    "bench.backbones.face",
+    "bench.backbones.facenet",
+    "bench.backbones.headless",
+    "bench.backbones.huggingface_network",
+    "bench.backbones.keras_graph",
+    "bench.backbones.keras_h5",
+    "bench.backbones.keras_layers",
+    "bench.backbones.layout",
+    "bench.backbones.loading",
+    "bench.backbones.naming",
+    "bench.backbones.network",
+    "bench.backbones.open_clip_network",
+    "bench.backbones.prototypes",
+    "bench.backbones.randomisation",
+    "bench.backbones.sface",
+    "bench.backbones.timm_network",
+    "bench.backbones.torch_module",
+    "bench.backbones.torchvision_network",
+    "bench.batching",
+    "bench.datasets.alignment",
+    "bench.datasets.annotation",
+    "bench.datasets.annotation_files",
+    "bench.datasets.celeba",
+    "bench.datasets.cub200",
+    "bench.datasets.damage",
+    "bench.datasets.dataset",
+    "bench.datasets.folder",
+    "bench.datasets.image_files",
+    "bench.datasets.imagenet",
+    "bench.datasets.listed",
+    "bench.datasets.official",
+    "bench.datasets.photos",
+    "bench.datasets.problems",
+    "bench.datasets.published_lists",
+    "bench.datasets.reading",
+    "bench.datasets.selection",
+    "bench.datasets.shard",
+    "bench.datasets.vggface2",
+    "bench.device",
+    "bench.errors",
+    "bench.files",
+    "bench.leaderboard.audit",
+    "bench.leaderboard.columns",
+    "bench.leaderboard.comparison",
+    "bench.leaderboard.controls",
+    "bench.leaderboard.draws",
+    "bench.leaderboard.groups",
+    "bench.leaderboard.published",
+    "bench.leaderboard.reference",
+    "bench.leaderboard.robustness",
+    "bench.leaderboard.sanity",
+    "bench.leaderboard.significance",
+    "bench.leaderboard.statistics",
+    "bench.leaderboard.table",
+    "bench.leaderboard.titles",
+    "bench.metrics.adcc",
+    "bench.metrics.auc",
+    "bench.metrics.average_drop",
+    "bench.metrics.baseline",
+    "bench.metrics.block",
+    "bench.metrics.box_accuracy",
+    "bench.metrics.complexity",
+    "bench.metrics.finite",
+    "bench.metrics.infidelity",
+    "bench.metrics.insertion_deletion",
+    "bench.metrics.metric",
+    "bench.metrics.mufidelity",
+    "bench.metrics.perturbation",
+    "bench.metrics.pixel_curve",
+    "bench.metrics.protocol",
+    "bench.metrics.randomisation",
+    "bench.metrics.registry",
+    "bench.metrics.removal",
+    "bench.metrics.road",
+    "bench.metrics.similarity",
+    "bench.metrics.stability",
+    "bench.metrics.statistic",
+    "bench.metrics.thresholded_boxes",
+    "bench.notebook.bytecode",
+    "bench.notebook.data",
+    "bench.notebook.fingerprint",
+    "bench.notebook.methods",
+    "bench.notebook.network",
+    "bench.notebook.packages",
+    "bench.notebook.progress",
+    "bench.notebook.result",
+    "bench.score",
+    "bench.seeding",
+    "bench.storage.load",
+    "bench.target",
+    "bench.ties",
+}
+"""Modules whose public functions and classes are still to get an example."""
+
+
+def namespace(module):
+    """What an example need not import: `np`, `torch` and what its module defines."""
+    defined = {
+        name: value
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", module.__name__) == module.__name__
+        and not isinstance(value, ModuleType)
+    }
+    return {**defined, "np": np, "torch": torch, "__name__": "__main__"}
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples_give_what_they_show(name, tmp_path, monkeypatch):
+    module = import_module(name)
+    monkeypatch.chdir(tmp_path)  # files that they write
+    monkeypatch.setattr("bench.ties._compiled", lambda: None)  # compiling takes seconds
+    report, failed = [], 0
+    with torch.random.fork_rng(devices=[]):
+        for test in doctest.DocTestFinder().find(module, globs=namespace(module)):
+            failed += doctest.DocTestRunner(verbose=False).run(test, out=report.append).failed
+    assert failed == 0, "".join(report)
+
+
+@pytest.mark.parametrize("path", public_modules(), ids=module_name)
+def test_everything_public_has_an_example_that_can_fail(path):
+    """One without output says nothing and fails only where it raises."""
+    if module_name(path) in NOT_YET:
+        pytest.skip("still to be written")
+    parser, without = doctest.DocTestParser(), []
+    for node in public_definitions(path):
+        examples = parser.get_examples(ast.get_docstring(node) or "")
+        if not any(example.want for example in examples):
+            without.append(node.name)
+    assert without == []
