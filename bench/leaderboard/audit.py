@@ -30,6 +30,14 @@ class Finding:
         behind: Controls that the method does not lead.
         close: Controls that it leads by a difference that may be chance.
         images: How many have a value.
+
+    Example:
+        >>> from bench.metrics.protocol import load_protocol
+        >>> insertion = load_protocol("xplique").statistics[0]
+        >>> Finding(insertion, 0.65, {"random": 0.5}, behind=[], close=[], images=8).passes
+        True
+        >>> Finding(insertion, 0.65, {"random": 0.7}, behind=["random"], close=[], images=8).passes
+        False
     """
 
     statistic: Statistic
@@ -75,6 +83,14 @@ class Answer:
         question: The question.
         findings: What it rests on.
         sums_up: Whether its findings are those of other answers.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> faithful, _ = audit(example_comparison())["rise"]
+        >>> faithful.title, faithful.verdict
+        ('Faithful', 'yes')
+        >>> Answer("Localised", "Does it lie on the object?", findings=[]).verdict
+        'see the numbers'
     """
 
     title: str
@@ -92,7 +108,13 @@ class Answer:
 
 
 def is_audited(comparison: Comparison) -> bool:
-    """Whether the metrics answer more than one question, and there is a method to audit."""
+    """Whether the metrics answer more than one question, and there is a method to audit.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> is_audited(example_comparison())  # insertion and deletion ask one question
+        False
+    """
     asked = {metric.question for metric in comparison.protocol.metrics.values()}
     return len(asked) > 1 and len(comparison.controls) < len(comparison.runs)
 
@@ -106,6 +128,13 @@ def audit(comparison: Comparison) -> dict[str, list[Answer]]:
 
     Args:
         comparison: Methods and controls.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> for method, answers in audit(example_comparison()).items():
+        ...     print(method, {answer.title: answer.verdict for answer in answers})
+        rise {'Faithful': 'yes', 'Beats the controls': 'yes'}
+        grad_cam {'Faithful': 'yes', 'Beats the controls': 'yes'}
     """
     answers: dict[str, list[Answer]] = {}
     values = {statistic.name: comparison.values(statistic) for statistic in comparison.statistics}

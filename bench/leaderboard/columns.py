@@ -34,7 +34,13 @@ Format = Literal["markdown", "latex", "terminal", "page"]
 
 
 class Ends(NamedTuple):
-    """A mean with its interval, and the published value; NaN where there is none."""
+    """A mean with its interval, and the published value; NaN where there is none.
+
+    Example:
+        >>> ends = Ends(low=0.61, mean=0.65, high=0.68, published=0.66)
+        >>> ends.low <= ends.published <= ends.high
+        True
+    """
 
     low: float
     mean: float
@@ -65,6 +71,11 @@ class Column:
         left_out_of: Formats that go without it.
         spare: Where a terminal has no room, columns are left out, 1 first; 0: never.
         group: A title over several columns.
+
+    Example:
+        >>> column = Column("images", lambda row: f"{row['n_images']:,}", hint="With a row")
+        >>> column.text({"n_images": 5000}), column.heading
+        ('5,000', 'images')
     """
 
     title: str
@@ -107,6 +118,12 @@ def csv_columns(statistics: Sequence[Statistic]) -> list[str]:
 
     Args:
         statistics: The statistics of all its protocols.
+
+    Example:
+        >>> from bench.metrics.protocol import load_protocol
+        >>> insertion, *_ = load_protocol("xplique").statistics
+        >>> csv_columns([insertion])[10:14]
+        ['insertion_auc', 'insertion_ci_low', 'insertion_ci_high', 'insertion_letters']
     """
     measured = [name for statistic in statistics for name in _measured(statistic)]
     published = [statistic for statistic in statistics if statistic.published]
@@ -131,7 +148,13 @@ def _measured(statistic: Statistic) -> list[str]:
 
 
 def published_column(statistic: Statistic) -> str:
-    """The column of a statistic's published cells."""
+    """The column of a statistic's published cells.
+
+    Example:
+        >>> from bench.metrics.protocol import load_protocol
+        >>> [published_column(each) for each in load_protocol("xplique").statistics[:2]]
+        ['published_insertion_auc', 'published_deletion_auc']
+    """
     return f"published_{statistic.column if statistic.is_area else statistic.name}"
 
 
@@ -140,6 +163,12 @@ def reference_columns(statistics: Sequence[Statistic]) -> list[str]:
 
     Args:
         statistics: The statistics of all its protocols.
+
+    Example:
+        >>> from bench.metrics.protocol import load_protocol
+        >>> insertion, *_ = load_protocol("xplique").statistics
+        >>> reference_columns([insertion])[:3]
+        ['reference', 'insertion_vs_reference', 'insertion_p_reference_raw']
     """
     return ["reference"] + [
         f"{statistic.name}_{ending}"
@@ -157,6 +186,15 @@ def leaderboard_columns(
     Args:
         statistics: The statistics of their protocol, in the order of the table.
         reference: The row that the others are compared with, if one was named.
+
+    Example:
+        >>> from bench.metrics.protocol import load_protocol
+        >>> insertion, *_ = load_protocol("xplique").statistics
+        >>> columns = leaderboard_columns([insertion])
+        >>> [column.title for column in columns][:4]
+        ['#', 'method', 'ins ↑', '95 %']
+        >>> columns[2].text({"insertion_auc": 0.65})
+        '0.6500'
     """
     measured = [
         column for statistic in statistics for column in _statistic_columns(statistic, reference)
@@ -207,17 +245,37 @@ def _statistic_columns(statistic: Statistic, reference: str | None) -> list[Colu
 
 
 def mean_title(statistic: Statistic) -> str:
-    """A mean's title where room is short: `ins ↑`."""
+    """A mean's title where room is short: `ins ↑`.
+
+    Example:
+        >>> from bench.metrics.protocol import load_protocol
+        >>> [mean_title(each) for each in load_protocol("xplique").statistics]
+        ['ins ↑', 'del ↓', 'SRG ↑']
+    """
     return f"{statistic.short} {arrow(statistic)}".strip()
 
 
 def arrow(statistic: Statistic) -> str:
-    """Which way is better; empty where neither is."""
+    """Which way is better; empty where neither is.
+
+    Example:
+        >>> from bench.metrics.statistic import Statistic
+        >>> arrow(Statistic("seconds", "Seconds", higher_is_better=False))
+        '↓'
+        >>> arrow(Statistic("area", "Area", higher_is_better=None))
+        ''
+    """
     return {True: "↑", False: "↓", None: ""}[statistic.higher_is_better]
 
 
 def mean_template(statistic: Statistic) -> str:
-    """How a mean is written."""
+    """How a mean is written.
+
+    Example:
+        >>> from bench.metrics.statistic import Statistic
+        >>> mean_template(Statistic("area", "Area", higher_is_better=None, digits=2)).format(0.655)
+        '0.66'
+    """
     return f"{{:.{statistic.digits}f}}"
 
 
@@ -370,6 +428,11 @@ def number_column(
         heading: See `Column`.
         template: How a number is written.
         settings: Other attributes of `Column`.
+
+    Example:
+        >>> column = number_column("tied_fraction", "ties", template="{:.1%}")
+        >>> column.text({"tied_fraction": 0.125}), column.text({})
+        ('12.5%', '')
     """
     return Column(
         title,
@@ -389,6 +452,11 @@ def text_column(name: str, title: str, heading: str = "", **settings: Any) -> Co
         title: See `Column`.
         heading: See `Column`.
         settings: Other attributes of `Column`.
+
+    Example:
+        >>> column = text_column("notes", "notes", spare=1)
+        >>> column.text({"notes": "mean of 5 draws"}), column.text({"notes": None})
+        ('mean of 5 draws', '')
     """
     return Column(
         title,
@@ -399,18 +467,34 @@ def text_column(name: str, title: str, heading: str = "", **settings: Any) -> Co
 
 
 def known(row: Record, name: str) -> bool:
-    """Whether a row has something to say under a name."""
+    """Whether a row has something to say under a name.
+
+    Example:
+        >>> row = {"insertion_auc": 0.0, "notes": "", "deletion_auc": float("nan")}
+        >>> known(row, "insertion_auc"), known(row, "notes"), known(row, "deletion_auc")
+        (True, False, False)
+    """
     value: Any = row.get(name)
     return not (value is None or pd.isna(value) or value == "")
 
 
 def number_in(row: Record, name: str) -> float:
-    """A row's number; NaN where it has none."""
+    """A row's number; NaN where it has none.
+
+    Example:
+        >>> number_in({"srg": 0.25}, "srg"), number_in({"srg": None}, "srg")
+        (0.25, nan)
+    """
     return float(row[name]) if known(row, name) else np.nan
 
 
 def p_value_text(value: Any) -> str:
-    """A p-value; of small ones more would say no more."""
+    """A p-value; of small ones more would say no more.
+
+    Example:
+        >>> p_value_text(0.04321), p_value_text(0.0004), p_value_text(None)
+        ('0.043', '<0.001', '')
+    """
     if value is None or pd.isna(value):
         return ""
     return "<0.001" if value < 0.001 else f"{value:.2g}"

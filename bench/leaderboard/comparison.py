@@ -34,6 +34,16 @@ class Comparison:
         rule: The AUC rule, a key of `bench.metrics.auc.AUC_RULES`.
         rows: By method, its n rows as `Run.rows` gives them, ordered by image id.
         further: By methods of several draws, such rows of each draw after the first.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> comparison = example_comparison()
+        >>> comparison.title
+        'birds · toy · xplique-probability'
+        >>> comparison.values("insertion").loc["bird_0.png"].round(3).to_dict()
+        {'rise': 0.7, 'grad_cam': 0.65, 'random': 0.5}
+        >>> comparison.curves("rise", "insertion").shape
+        (8, 11)
     """
 
     key: str
@@ -175,6 +185,12 @@ def comparisons(runs: Sequence[Run], name: str, auc: str | None = None) -> list[
 
     Returns:
         One for each set that has a complete row, ordered by title.
+
+    Example:
+        >>> from bench.leaderboard.example import example_runs
+        >>> [comparison] = comparisons(example_runs("results"), "example")
+        >>> list(comparison.runs)  # best insertion first
+        ['rise', 'grad_cam', 'random']
     """
     names = row_names(runs, name)
     sets: dict[str, dict[str, Run]] = defaultdict(dict)
@@ -202,7 +218,14 @@ def _comparison(key: str, runs: Mapping[str, Run], auc: str | None) -> Compariso
 
 
 def comparison_title(run: Run) -> str:
-    """Benchmark, backbone and protocol of a run, with a target that is not the label."""
+    """Benchmark, backbone and protocol of a run, with a target that is not the label.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> comparison = example_comparison("xplique")
+        >>> comparison_title(comparison.runs["rise"])
+        'birds · toy · xplique'
+    """
     return " · ".join((run.identity.dataset.name, run.identity.backbone.name, run.protocol.title))
 
 
@@ -219,6 +242,11 @@ def extremes(comparison: Comparison, method: str) -> dict[str, str]:
     Returns:
         `best`, `typical` (the median; of an even number the lower middle) and `worst` -> image
         id. All three are always there: of one or two images some are the same.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> extremes(example_comparison(), "rise")
+        {'best': 'bird_6.png', 'typical': 'bird_5.png', 'worst': 'bird_7.png'}
     """
     rows = comparison.rows[method]
     quality = comparison.protocol.quality(rows, comparison.rule)
@@ -229,7 +257,13 @@ def extremes(comparison: Comparison, method: str) -> dict[str, str]:
 
 
 def is_control(run: Run) -> bool:
-    """Whether a run's method is one of `bench.attribution.control`."""
+    """Whether a run's method is one of `bench.attribution.control`.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> {name: is_control(run) for name, run in example_comparison().runs.items()}
+        {'rise': False, 'grad_cam': False, 'random': True}
+    """
     return run.identity.method.kind in _CONTROLS
 
 

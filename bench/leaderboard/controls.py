@@ -21,6 +21,16 @@ def control_warnings(comparison: Comparison) -> list[str]:
         A line for each method and statistic that has a direction, where the method does not beat
         every control that holds for it, or beats one by a difference that may be chance (Wilcoxon's
         signed-rank test over the images, not corrected for the number of controls).
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from bench.leaderboard.example import example_comparison
+        >>> found = example_comparison()
+        >>> control_warnings(found)  # both methods beat random maps
+        []
+        >>> as_control = replace(found, controls={"grad_cam": None})
+        >>> control_warnings(as_control)[0]
+        'rise is ahead of the control grad_cam on insertion, but 8 images cannot tell them apart'
     """
     lines = []
     for statistic in comparison.tested:
@@ -40,6 +50,11 @@ def guard_warnings(comparison: Comparison) -> list[str]:
     """A line for each method, controls left out, whose mean is one that a statistic warns of.
 
     As a map that is the same when the network is another: controls are that by their nature.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> guard_warnings(example_comparison())  # insertion and deletion guard against nothing
+        []
     """
     lines = []
     for statistic in comparison.statistics:
@@ -60,6 +75,13 @@ def constant_map_warnings(comparison: Comparison) -> list[str]:
 
     Such a map orders no pixels: its curves show the tie rule, not the method. In a map of regions
     all pixels are tied, too, but it orders the regions.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> comparison = example_comparison()
+        >>> comparison.rows["rise"]["constant_map"] = [True] * 3 + [False] * 5
+        >>> constant_map_warnings(comparison)[0].rpartition(": ")[0]
+        'rise: 3 of 8 maps are constant (100 % ties)'
     """
     lines = []
     for method in comparison.rows:
@@ -84,6 +106,14 @@ def not_beaten(
         method: The method.
         controls: Those that hold for it.
         statistic: What the values are; it has a direction.
+
+    Example:
+        >>> import pandas as pd
+        >>> from bench.metrics.protocol import load_protocol
+        >>> insertion, *_ = load_protocol("xplique").statistics
+        >>> values = {"mine": [0.5, 0.6, 0.7], "random": [0.4, 0.5, 0.6], "edge": [0.8, 0.7, 0.9]}
+        >>> not_beaten(pd.DataFrame(values), "mine", ["random", "edge"], insertion)
+        (['edge'], ['random'])
     """
     controls = list(controls)
     advantage = values[controls].rsub(values[method], axis=0)
@@ -120,6 +150,10 @@ def joined(words: Sequence[str]) -> str:
 
     Args:
         words: One at least.
+
+    Example:
+        >>> joined(["random", "center", "edge"])
+        'random, center and edge'
     """
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last

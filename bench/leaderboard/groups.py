@@ -34,6 +34,13 @@ class Grouping:
         column: What it is by: `class`, or the column of a file.
         file: The file; None: by class.
         groups: By image id, its group; of a file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.leaderboard.example import example_comparison
+        >>> groups = {"bird_0.png": "male", "bird_1.png": "female"}
+        >>> Grouping("sex", Path("birds.csv"), groups).of(example_comparison()).tolist()[:3]
+        ['male', 'female', '(none)']
     """
 
     column: str
@@ -71,6 +78,13 @@ def read_grouping(by: str) -> Grouping:
     Raises:
         BenchError: It is neither, or the file cannot be read, lacks a column, or gives an image
             two groups.
+
+    Example:
+        >>> import pandas as pd
+        >>> birds = {"image_id": ["bird_0.png", "bird_1.png"], "sex": ["male", "female"]}
+        >>> pd.DataFrame(birds).to_csv("birds.csv", index=False)
+        >>> read_grouping("birds.csv:sex").groups
+        {'bird_0.png': 'male', 'bird_1.png': 'female'}
     """
     require_text("by", by)
     if by == CLASS:
@@ -117,6 +131,13 @@ def group_means(comparison: Comparison, grouping: Grouping) -> pd.DataFrame:
 
     Raises:
         BenchError: See `Grouping.of`.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> means = group_means(example_comparison(), read_grouping("class"))
+        >>> of_rise = means[(means["method"] == "rise") & (means["metric"] == "insertion")]
+        >>> of_rise.set_index("group")["mean"].round(3).to_dict()
+        {'0': 0.69, '1': 0.61}
     """
     groups = grouping.of(comparison)
     # What is read off a set of images together is no mean of theirs.
@@ -170,7 +191,15 @@ def _intervals(cells: _Cells) -> dict[tuple[str, str], tuple[float, float]]:
 
 
 def without_group(comparisons: Sequence[Comparison], grouping: Grouping) -> list[str]:
-    """A line for each comparison with images that the file gives no group."""
+    """A line for each comparison with images that the file gives no group.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.leaderboard.example import example_comparison
+        >>> sexes = Grouping("sex", Path("birds.csv"), {"bird_0.png": "male"})
+        >>> without_group([example_comparison()], sexes)[0].partition(": ")[2]
+        "7 of 8 images have no sex in birds.csv, 'bird_1.png' first: group (none)"
+    """
     lines = []
     for comparison in comparisons:
         groups = grouping.of(comparison)

@@ -17,6 +17,15 @@ def require_reference(reference: str, boards: Sequence[tuple[Sequence[Run], str]
 
     Raises:
         BenchError: No row is called so; the error says what rows are called.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> runs = list(example_comparison().runs.values())
+        >>> require_reference("random", [(runs, "example")])  # nothing is wrong
+        >>> require_reference("sobol", [(runs, "example")])
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: reference: unknown name 'sobol'. Known: grad_cam, random, rise
     """
     known = {label for runs, name in boards for label in row_names(runs, name).values()}
     require_known("reference", reference, known)
@@ -32,6 +41,13 @@ def reference_remarks(
         name: The leaderboard.
         found: Its comparisons.
         reference: The name of a row.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> found = example_comparison()
+        >>> runs = list(found.runs.values())
+        >>> reference_remarks(runs, "example", [found], reference="lime")
+        ['birds · toy · xplique-probability: no complete row is called lime']
     """
     names = row_names(runs, name)
     lines = []

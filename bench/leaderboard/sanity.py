@@ -38,6 +38,13 @@ def accuracy_fault(
         images: How many there are.
         subset: `correct` or `misclassified` if the images are known to be that, else None.
         num_classes: Classes of the network; None: not known, or several may be right.
+
+    Example:
+        >>> accuracy_fault(right=95, images=100, subset=None, num_classes=1000)  # nothing
+        >>> accuracy_fault(right=1, images=100, subset=None, num_classes=1000).partition(":")[0]
+        'no more than chance, 1 in 1,000'
+        >>> accuracy_fault(right=95, images=100, subset="correct").partition(":")[0]
+        'the list is of correct predictions'
     """
     if not images:
         return None
@@ -70,6 +77,16 @@ def sanity_warnings(runs: Sequence[Run], name: str) -> list[str]:
     Args:
         runs: The runs of a leaderboard, or of one comparison in it.
         name: The leaderboard.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> runs = list(example_comparison().runs.values())
+        >>> sanity_warnings(runs, "example")  # all predictions are right
+        []
+        >>> for run in runs:
+        ...     run.rows()["prediction"] = 7  # of other weights, say
+        >>> sanity_warnings(runs, "example")[0].partition(";")[0]
+        'accuracy: 0 of 8 right (0.0%)'
     """
     compared: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -89,6 +106,17 @@ def undefined_areas(comparisons: Sequence[Comparison]) -> list[str]:
 
     Args:
         comparisons: The comparisons of a leaderboard.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from bench.leaderboard.example import example_comparison
+        >>> found = example_comparison()
+        >>> undefined_areas([found])
+        []
+        >>> found.rows["rise"].loc[:2, "clean_score"] = 0
+        >>> lines = undefined_areas([replace(found, rule="relative_trapezoid")])
+        >>> lines[0].partition(": ")[2].partition(" by ")[0]
+        '3 of 8 images have no finite insertion'
     """
     lines = []
     for comparison in comparisons:
@@ -147,6 +175,15 @@ def expected_subset(run: Run, name: str) -> str | None:
     Args:
         run: One that selected its images by prediction, or repeats a published table.
         name: The leaderboard.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> [run, *_] = example_comparison().runs.values()
+        >>> print(expected_subset(run, "example"))
+        None
+        >>> run.manifest.config["select"] = {"subset": "correct"}
+        >>> expected_subset(run, "example")
+        'correct'
     """
     selected = run.manifest.config.get("select") or {}
     if selected.get("subset") in ("correct", "misclassified"):

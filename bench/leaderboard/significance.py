@@ -42,6 +42,14 @@ class Significance:
         friedman_p: That the methods do not differ at all; NaN for fewer than three.
         alpha: Krippendorff's, of the images' rankings of the methods.
         test: The key of `TESTS` that the p-values and letters are of.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> found = significance(example_comparison(), "insertion")
+        >>> found.letters  # what shares a letter cannot be told apart
+        {'rise': 'a', 'grad_cam': 'a', 'random': 'b'}
+        >>> float(found.win_rates.loc["rise", "grad_cam"]), round(found.friedman_p, 4)
+        (0.625, 0.0022)
     """
 
     statistic: Statistic
@@ -70,6 +78,16 @@ def significance(
 
     Raises:
         BenchError: The statistic or the test is not known.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> found = significance(example_comparison(), "insertion")
+        >>> columns = ["better", "worse", "difference", "p_value", "win_rate"]
+        >>> for pair in found.pairs[columns].round(3).itertuples(index=False):
+        ...     print(*pair)
+        rise grad_cam 0.04 0.102 0.625
+        rise random 0.15 0.023 1.0
+        grad_cam random 0.11 0.023 1.0
     """
     statistic = comparison.statistic(statistic)
     values = _best_first(comparison, statistic)
@@ -129,6 +147,11 @@ def against_best(
 
     Raises:
         BenchError: The statistic or the test is not known.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> against_best(example_comparison(), "insertion").round(3).loc["random"].to_dict()
+        {'letters': 'b', 'p_value': 0.023}
     """
     values = _best_first(comparison, comparison.statistic(statistic))
     methods, pairs = [str(name) for name in values], _pairs(values, test)
@@ -166,6 +189,15 @@ def against_reference(
 
     Raises:
         BenchError: The statistic, the reference or the test is not known.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> found = against_reference(example_comparison(), "deletion", reference="random")
+        >>> columns = ["method", "difference", "p_value", "win_rate"]
+        >>> for row in found[columns].round(3).itertuples(index=False):
+        ...     print(*row)
+        rise 0.15 0.016 1.0
+        grad_cam 0.11 0.016 1.0
     """
     require_known("reference", reference, comparison.runs)
     require_known("test", test, TESTS)

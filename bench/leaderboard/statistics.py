@@ -42,6 +42,11 @@ def bootstrap_intervals(
         finite, the value itself where all are equal.
 
     Source: Efron 1987, Better bootstrap confidence intervals, JASA 82.
+
+    Example:
+        >>> values = [[0.2, 0.5], [0.4, 0.5], [0.6, 0.5], [0.9, 0.5]]
+        >>> bootstrap_intervals(values).round(3).tolist()  # of both methods' means
+        [[0.3, 0.775], [0.5, 0.5]]
     """
     values = np.asarray(values, dtype=np.float64)
     n, k = values.shape
@@ -92,6 +97,13 @@ def pooled_interval(
         Low and high end; NaN for fewer than two images.
 
     Source: Efron 1979, Bootstrap methods: another look at the jackknife, Annals of Statistics 7.
+
+    Example:
+        >>> hits = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
+        >>> def share(counts):
+        ...     return counts @ hits / counts.sum(axis=1)
+        >>> pooled_interval(share, images=8)
+        (0.375, 1.0)
     """
     if images < 2:
         return np.nan, np.nan
@@ -133,6 +145,12 @@ def wilcoxon_p_values(differences: ArrayLike) -> Floats:
 
     Source: Wilcoxon 1945, Individual comparisons by ranking methods, Biometrics Bulletin 1.
     Recommended for two methods on many data sets by Demsar 2006, JMLR 7.
+
+    Example:
+        >>> all_better = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+        >>> mixed = [0.1, -0.2, 0.3, -0.4, 0.5, -0.6]
+        >>> wilcoxon_p_values(np.transpose([all_better, mixed])).tolist()
+        [0.03125, 0.84375]
     """
     found = []
     for column in np.asarray(differences, dtype=np.float64).T:
@@ -158,6 +176,12 @@ def permutation_p_values(differences: ArrayLike, seed: int = 0) -> Floats:
 
     Source: Fisher 1935, The design of experiments, section 21. Phipson and Smyth 2010 for the one
     that is added to both counts where signs are drawn.
+
+    Example:
+        >>> all_better = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+        >>> mixed = [0.1, -0.2, 0.3, -0.4, 0.5, -0.6]
+        >>> permutation_p_values(np.transpose([all_better, mixed])).tolist()
+        [0.03125, 0.84375]
     """
     differences = np.asarray(differences, dtype=np.float64)
     n, k = differences.shape
@@ -194,6 +218,10 @@ def holm(p_values: ArrayLike) -> Floats:
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian
     Journal of Statistics 6.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.06, 0.06]
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p_values, kind="stable")
@@ -211,6 +239,10 @@ def win_rates(values: ArrayLike) -> Floats:
 
     Returns:
         (m, m) row beats column; [i, j] + [j, i] = 1, so 0.5 on the diagonal. NaN without images.
+
+    Example:
+        >>> win_rates([[0.9, 0.1], [0.8, 0.2], [0.3, 0.3], [0.1, 0.7]]).tolist()
+        [[0.5, 0.625], [0.375, 0.5]]
     """
     values = np.asarray(values, dtype=np.float64)
     if not len(values):
@@ -223,6 +255,10 @@ def ranks(values: ArrayLike) -> Floats:
 
     Args:
         values: (n, m) higher is better.
+
+    Example:
+        >>> ranks([[0.9, 0.1, 0.5], [0.4, 0.4, 0.2]]).tolist()
+        [[1.0, 3.0, 2.0], [1.5, 1.5, 3.0]]
     """
     return stats.rankdata(-np.asarray(values, dtype=np.float64), axis=1).reshape(np.shape(values))
 
@@ -238,6 +274,10 @@ def friedman_p_value(values: ArrayLike) -> float:
         fewer than three methods or two images.
 
     Source: Friedman 1937, The use of ranks to avoid the assumption of normality, JASA 32.
+
+    Example:
+        >>> round(friedman_p_value([[0.9, 0.5, 0.1]] * 5), 4)  # five images that agree
+        0.0067
     """
     values = np.asarray(values, dtype=np.float64)
     n, m = values.shape
@@ -261,6 +301,10 @@ def critical_difference(num_methods: int, num_images: int, level: float = 0.05) 
 
     Source: Demsar 2006, Statistical comparisons of classifiers over multiple data sets, JMLR 7,
     section 3.2.2.
+
+    Example:
+        >>> round(critical_difference(num_methods=4, num_images=14), 3)
+        1.254
     """
     if num_methods < 2 or num_images < 2:
         return np.nan
@@ -283,6 +327,11 @@ def rank_biserial(differences: ArrayLike) -> Floats:
         (k,) in [-1, 1]; 0 where all differences are zero.
 
     Source: Kerby 2014, The simple difference formula, Comprehensive Psychology 3.
+
+    Example:
+        >>> differences = [[0.1], [0.2], [0.3], [-0.4]]  # of ranks 1, 2, 3 and 4
+        >>> rank_biserial(differences).tolist()  # (1 + 2 + 3 - 4) / 10
+        [0.2]
     """
     found = []
     for column in np.asarray(differences, dtype=np.float64).T:
@@ -318,6 +367,12 @@ def images_needed(
         A whole number; infinity for a difference of 0, NaN if one is NaN.
 
     Source: Cohen 1988, Statistical power analysis, chapter 2.
+
+    Example:
+        >>> images_needed(difference=0.05, deviation=0.1)
+        34.0
+        >>> images_needed(difference=0.05, deviation=0.1, efficiency=3 / np.pi)  # Wilcoxon's test
+        35.0
     """
     if np.isnan(difference) or np.isnan(deviation):
         return np.nan
@@ -361,6 +416,12 @@ def krippendorff_alpha(
 
     Source: Krippendorff 2011, Computing Krippendorff's alpha-reliability. For metrics of saliency
     maps: Tomsett et al. 2020, Sanity checks for saliency metrics, arXiv 1912.01451.
+
+    Example:
+        >>> krippendorff_alpha([[1, 2, 3], [1, 2, 3]])  # two images order three methods alike
+        1.0
+        >>> round(krippendorff_alpha([[1, 2, 3], [3, 2, 1]]), 3)
+        -0.667
     """
     values = np.asarray(values, dtype=np.float64)
     known = np.unique(values[~np.isnan(values)])
@@ -395,6 +456,10 @@ def letters(different: ArrayLike) -> list[str]:
 
     Source: Piepho 2004, An algorithm for a letter-based representation of all-pairwise
     comparisons, Journal of Computational and Graphical Statistics 13.
+
+    Example:
+        >>> letters([[0, 0, 1], [0, 0, 0], [1, 0, 0]])  # only the first and the last differ
+        ['a', 'ab', 'b']
     """
     different = np.asarray(different, dtype=bool)
     columns = {frozenset(range(len(different)))}

@@ -53,6 +53,15 @@ class Leaderboard:
             `bench.leaderboard.columns.reference_columns` names follow.
         titles: By run key, what tables for papers call the row.
         citations: By run key, what its method cites.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> runs = list(example_comparison().runs.values())
+        >>> board = leaderboard(runs, "example")
+        >>> [[statistic.name for statistic in each] for each in board.statistics.values()]
+        [['insertion', 'deletion', 'srg']]
+        >>> list(board.titles.values())
+        ['RISE', 'Grad-CAM', 'Random']
     """
 
     name: str
@@ -111,6 +120,19 @@ def leaderboard(
 
     Raises:
         BenchError: The test is not known.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> runs = list(example_comparison().runs.values())
+        >>> board = leaderboard(runs, "example", reference="random")
+        >>> columns = ["rank", "method", "insertion_auc", "insertion_letters"]
+        >>> for row in board.rows[columns].round(3).itertuples(index=False):
+        ...     print(*row)
+        1 rise 0.65 a
+        2 grad_cam 0.61 a
+        3 random 0.5 b
+        >>> board.rows["insertion_vs_reference"].round(3).tolist()
+        [0.15, 0.11, nan]
     """
     names = row_names(runs, name)
     measured = [_measured(run, names[run.key], name, auc) for run in runs]

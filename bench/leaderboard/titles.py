@@ -21,6 +21,12 @@ def row_titles(runs: Sequence[Run], name: str) -> dict[str, str]:
     Args:
         runs: The runs of a leaderboard.
         name: The leaderboard.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> runs = list(example_comparison().runs.values())
+        >>> list(row_titles(runs, "example").values())
+        ['RISE', 'Grad-CAM', 'Random']
     """
     names = row_names(runs, name)
     return {run.key: _title(run, run.label(name), names[run.key]) for run in runs}
