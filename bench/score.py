@@ -34,6 +34,7 @@ SCORES: dict[str, dict[str, str]] = {
         BINARY: "is_top",
     },
 }  # fmt: skip
+"""By score, how each kind of outputs gives it; a kind that is not listed cannot."""
 
 WITHOUT_GRADIENT = ("hit",)
 """Scores that are steps, which no gradient goes through."""

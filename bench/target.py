@@ -11,7 +11,9 @@ Target: TypeAlias = str | int
 """`label`, `prediction` or the number of a class."""
 
 LABEL = "label"
+"""The class that the data set gives an image."""
 PREDICTION = "prediction"
+"""The class that the network gives an image."""
 
 
 def require_target(name: str, value: object) -> None:

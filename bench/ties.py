@@ -33,6 +33,7 @@ SMALL = 16
 """Parts of so many elements are split no more."""
 
 Numbers = list[int] | NDArray[np.int64]
+"""Integers that are sorted in place."""
 Splitter = Callable[[Numbers, Numbers], None]
 """Keys, and the indices that they had, both changed in place."""
 

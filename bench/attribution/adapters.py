@@ -39,6 +39,7 @@ CHANNELS = {
 """Ways to make one map (B, H, W) of channels (B, C, H, W)."""
 
 UPSAMPLINGS = ("nearest-exact", "bilinear", "bicubic")
+"""Ways to enlarge maps that are smaller than the input."""
 
 
 class ClassScores(nn.Module):

@@ -25,7 +25,12 @@ from bench.attribution.scorer import Scorer
 
 
 class Change(NamedTuple):
-    """One thing that was left changed, as `training mode of` `layer1`."""
+    """One thing that was left changed, as `training mode of` `layer1`.
+
+    Attributes:
+        kind: What was changed.
+        name: Of which module, function or setting.
+    """
 
     kind: str
     name: str

@@ -36,7 +36,12 @@ class Batch:
 
 
 class Passes(NamedTuple):
-    """Passes through a network: how many images go forward, and how many gradients go back."""
+    """Passes through a network.
+
+    Attributes:
+        forward: How many images go forward.
+        backward: How many gradients go back.
+    """
 
     forward: int = 0
     backward: int = 0

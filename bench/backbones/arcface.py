@@ -10,7 +10,9 @@ from bench.backbones.checkpoint import CONTAINERS
 from bench.backbones.face import EmbeddingNetwork, HeadSettings, face_backbone
 
 EMBEDDING = 512
+"""Features of a face."""
 SIZE = 112
+"""Side of the input in pixels."""
 _EPSILON = 1e-5
 
 

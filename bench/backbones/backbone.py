@@ -23,6 +23,7 @@ from bench.errors import BenchError, require_integer, require_known, require_num
 from bench.score import OUTPUT_KINDS, class_kind, class_outputs
 
 PRECISIONS = ("fp32", "tf32", "bf16")
+"""What networks may compute in."""
 
 
 def _cv2_resize(

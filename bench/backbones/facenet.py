@@ -9,7 +9,9 @@ from bench.backbones.backbone import Backbone, Preprocessing
 from bench.backbones.face import EmbeddingNetwork, HeadSettings, face_backbone
 
 EMBEDDING = 512
+"""Features of a face."""
 SIZE = 160
+"""Side of the input in pixels."""
 
 
 def facenet(

@@ -18,6 +18,7 @@ from torch.nn import functional
 from bench.errors import BenchError, require_known
 
 Pair = tuple[int, int]
+"""Two numbers, of height and width."""
 
 
 class Layer:
@@ -511,7 +512,12 @@ def _batch_normalization(layer: Layer, x: Tensor) -> nn.Module:
 
 
 class Rescaling(nn.Module):
-    """Multiplies by `scale` and adds `offset`, both a number or one a channel."""
+    """Multiplies by a scale and adds an offset.
+
+    Attributes:
+        scale: A number, or one a channel.
+        offset: A number, or one a channel.
+    """
 
     scale: Tensor
     offset: Tensor
@@ -527,7 +533,12 @@ class Rescaling(nn.Module):
 
 
 class Normalization(nn.Module):
-    """Subtracts `mean`, divides by `std`, both a number or one a channel."""
+    """Subtracts a mean and divides by a standard deviation.
+
+    Attributes:
+        mean: A number, or one a channel.
+        std: A number, or one a channel.
+    """
 
     mean: Tensor
     std: Tensor

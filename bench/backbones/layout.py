@@ -16,9 +16,11 @@ convolutional networks the last convolution, as a rule Xplique's choice, of ViTs
 the last block. As `cam_layout` what the network says."""
 
 KINDS = ("bchw", "bhwc", "tokens")
+"""How a layer's maps may lie in its output: batch, channels, rows and columns, or tokens."""
 ASK = (
     "set backbone.cam_layout to bchw, bhwc or {kind: tokens, extra: NUMBER, grid: [ROWS, COLUMNS]}"
 )
+"""What to do where the layout cannot be found."""
 
 _EXTRA_TOKENS = re.compile(r"(^|[._])(cls|class|dist|distillation|reg|register)_tokens?$")
 """How the parameters are named that are put before the tokens of an image."""

@@ -15,7 +15,9 @@ from bench.backbones.loading import load_strictly
 from bench.errors import BenchError
 
 EMBEDDING = 128
+"""Features of a face."""
 SIZE = 112
+"""Side of the input in pixels."""
 _FILE = "models/face_recognition_sface_2021dec_int8bq.onnx"
 _SHA256 = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
 

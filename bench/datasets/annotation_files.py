@@ -24,6 +24,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom; see `Annotation.boxes`."""
 
 CSV_COLUMNS = ("image_id", "x", "y", "width", "height")
+"""The columns of a file of boxes."""
 _MASKS = frozenset(".bmp .png .tif .tiff".split())
 """Endings of masks. JPEG is none of them: it leaves grey around every edge."""
 

@@ -14,6 +14,7 @@ from bench.datasets.problems import Problems
 from bench.errors import BenchError, require_known
 
 SPLITS = ("train", "test", "all")
+"""The parts of the data set."""
 _FILES = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt", "images")
 
 

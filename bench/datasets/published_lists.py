@@ -95,6 +95,7 @@ PUBLISHED_LISTS = (
         "CUB_200_2011.tgz",
     ),
 )
+"""The lists of images behind published numbers."""
 
 
 def find_published(content: bytes) -> PublishedList | None:

@@ -9,6 +9,7 @@ from bench.datasets.dataset import Sample
 from bench.errors import require_integer, require_known
 
 SUBSETS = ("all", "correct", "misclassified")
+"""Images to choose by what the network says of them."""
 
 
 @dataclass(frozen=True)

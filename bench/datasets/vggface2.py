@@ -13,7 +13,9 @@ from bench.datasets.problems import Problems
 from bench.errors import BenchError, require_known
 
 SPLITS = ("train", "test")
+"""The parts of the data set."""
 IDENTITIES = {"train": 8_631, "test": 500}
+"""People in each part."""
 
 
 class VggFace2(Dataset):

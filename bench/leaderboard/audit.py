@@ -12,6 +12,7 @@ from bench.metrics.metric import QUESTIONS
 from bench.metrics.statistic import Statistic
 
 AGAINST_CONTROLS = ("Beats the controls", "Is it better than maps that know nothing?")
+"""The audit's first question, as a title and in words."""
 YES, PARTLY, NO, TOLD = "yes", "partly", "no", "see the numbers"
 
 FEWEST_IMAGES = 6

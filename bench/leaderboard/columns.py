@@ -30,11 +30,19 @@ from bench.metrics.statistic import Statistic
 Record = Mapping[str, Any]
 """A row of a table: by column, what is known; absent, None, NaN or empty where nothing is."""
 Kind = Literal["rank", "name", "text", "words", "number", "interval"]
+"""What a column holds."""
 Format = Literal["markdown", "latex", "terminal", "page"]
+"""What tables are written as."""
 
 
 class Ends(NamedTuple):
     """A mean with its interval, and the published value; NaN where there is none.
+
+    Attributes:
+        low: The interval's lower end.
+        mean: The mean.
+        high: The interval's upper end.
+        published: The published value.
 
     Example:
         >>> ends = Ends(low=0.61, mean=0.65, high=0.68, published=0.66)
@@ -103,6 +111,7 @@ class Column:
 
 
 GROUP_HINT = "Methods that share a letter cannot be told apart"
+"""What the letters beside means say."""
 
 _OF_ROWS = (
     "benchmark backbone protocol auc method control n_images n_missing clean_accuracy "

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+"""An array of float64."""
 
 LEVEL = 0.05
 """P-values below this are significant."""

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.errors import require_known
 
 Floats = NDArray[np.float64]
+"""An array of float64."""
 
 
 def trapezoid(curves: Floats, clean: Floats) -> Floats:

@@ -18,6 +18,7 @@ from bench.metrics.metric import Block, Maps, Metric
 from bench.metrics.statistic import Statistic
 
 SHARED_PASSES = "masked images"
+"""The passes through masked images, which metrics of this file share; see `Metric`."""
 
 
 def weights(maps: Tensor) -> Tensor:

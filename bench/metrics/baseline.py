@@ -130,6 +130,10 @@ class BlurBaseline(Baseline):
     The kernel is scipy's Gaussian filter of a unit impulse on a kernel_size x kernel_size grid.
     scipy reflects at the grid's border, so the tails fold back: for 11 and 5 it is nearly a box
     and not the truncated Gaussian of OpenCV or torchvision. The image is padded with zeros.
+
+    Attributes:
+        kernel_size: Side of the kernel in pixels, an odd number.
+        sigma: Standard deviation of the Gaussian in pixels.
     """
 
     kind: ClassVar[str] = "blur"
@@ -201,6 +205,7 @@ BASELINES: dict[str, type[Baseline]] = {
     kind.kind: kind
     for kind in (ZeroBaseline, ConstantBaseline, MeanBaseline, BlurBaseline, UniformBaseline)
 }
+"""The baselines that a protocol can name, by `kind`."""
 
 
 def make_baseline(kind: str, **settings: object) -> Baseline:

@@ -15,6 +15,7 @@ from bench.metrics.statistic import Statistic
 from bench.metrics.thresholded_boxes import ThresholdedBoxes
 
 CONTOURS = ("largest", "all")
+"""Which contours of a thresholded map become boxes."""
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,11 @@ class PixelCurve(Metric):
 
     uses_order: ClassVar[bool] = True
     starts_from_image: ClassVar[bool] = False
+    """Whether the curve leads from the image to the baseline; else the other way round."""
     pixels_are: ClassVar[str]
     """What happens to pixels along the curve, for the axis of a figure."""
     higher_is_better: ClassVar[bool]
+    """Whether a higher curve speaks for the map."""
     draws: ClassVar[bool] = False
 
     baseline: Baseline
@@ -145,6 +147,7 @@ class AreaUnderCurve(PixelCurve):
     """A curve whose area is what counts."""
 
     short: ClassVar[str]
+    """Its name where there is little room."""
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:

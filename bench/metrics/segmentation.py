@@ -15,6 +15,7 @@ from bench.metrics.metric import Block, Maps, Metric
 from bench.metrics.statistic import Statistic
 
 Floats = NDArray[np.float64]
+"""An array of float64."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,92 @@
+"""What the site adds to the pages that lie in docs/; mkdocs.yml names this file.
+
+The reference is made from code and configuration, the changelog from CHANGELOG.md, and files of the
+repository that pages lead to come along. A public name without a docstring stops the build.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parent))  # its own modules, also while pages are rendered
+
+import repository
+from reference.api import api_pages, undocumented
+from reference.commands import commands_page
+from reference.settings import settings_page
+
+ROOT = repository.ROOT
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/commands.md": commands_page,
+    "reference/settings.md": settings_page,
+}
+"""Pages that are one function each."""
+
+
+def on_config(*_: MkDocsConfig) -> None:
+    """Refuses to build a reference with holes."""
+    if names := undocumented():
+        listed = "\n".join(f"  {name}" for name in names)
+        raise PluginError(f"public names without a docstring:\n{listed}")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages that are made, and what pages lead to outside of docs/."""
+    made = {path: make() for path, make in PAGES.items()}
+    made |= {f"reference/api/{name}": text for name, text in api_pages().items()}
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    made["changelog.md"] = repository.with_links_of_site(changelog, "CHANGELOG.md", "changelog.md")
+    for path, text in made.items():
+        files.append(File.generated(config, path, content=text))
+    pages = [file.src_uri for file in files.documentation_pages() if not file.generated_by]
+    for path in repository.outside_files(f"docs/{page}" for page in pages if page.endswith(".md")):
+        files.append(_outside(path, config))
+    config.nav = with_folders(config.nav or [], [file.src_uri for file in files])
+    return files
+
+
+def with_folders(nav: list, pages: Sequence[str]) -> list:
+    """A navigation whose folders, as `reference/api/`, are lists of the pages that lie there.
+
+    Args:
+        nav: As mkdocs.yml has it.
+        pages: Paths of all pages of the site.
+    """
+    found: list = []
+    for entry in nav:
+        ((title, inner),) = entry.items() if isinstance(entry, dict) else (("", entry),)
+        if isinstance(inner, list):
+            inner = with_folders(inner, pages)
+        elif inner.endswith("/"):
+            index = f"{inner}index.md"
+            inner = [index, *(each for each in pages if is_in(inner, each) and each != index)]
+        found.append({title: inner} if title else inner)
+    return found
+
+
+def is_in(folder: str, page: str) -> bool:
+    """Whether a page lies in a folder itself."""
+    return page.endswith(".md") and page.rpartition("/")[0] == folder.rstrip("/")
+
+
+def _outside(path: str, config: MkDocsConfig) -> File:
+    """A file from outside of docs/, its links leading to where the site has their targets."""
+    place = repository.on_site(path)
+    if not path.endswith(".md"):
+        return File.generated(config, place, abs_src_path=str(ROOT / path))
+    text = repository.with_links_of_site((ROOT / path).read_text(encoding="utf-8"), path, place)
+    return File.generated(config, place, content=text, inclusion=InclusionLevel.NOT_IN_NAV)
+
+
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Lets links that lead out of docs/ lead to what the site has of it."""
+    if page.file.generated_by:
+        return markdown
+    place = page.file.src_uri
+    return repository.with_links_of_site(markdown, f"docs/{place}", place)

@@ -1,0 +1,1 @@
+"""Pages of the reference: each module makes one kind of page from the code or its configuration."""
