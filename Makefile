@@ -1,4 +1,4 @@
-.PHONY: help demo test browser lint notebook oracle rehearsal clean
+.PHONY: help demo test browser docs docs-serve lint notebook oracle rehearsal clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV ?= .venv
@@ -28,6 +28,15 @@ test: ## install what the tests need, run them
 browser: ## try the report's page in Chromium; needs chromium and chromedriver
 	@$(install) test
 	@BENCH_TEST_BROWSER=1 $(VENV)/bin/python -m pytest tests/report/test_page.py
+
+docs: ## build the documentation into build/site; fails on broken links and undocumented names
+	@$(install) docs
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
+	@echo "Documentation: build/site/index.html"
+
+docs-serve: ## show the documentation at http://127.0.0.1:8000, and again whenever it changes
+	@$(install) docs
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs serve --watch bench --watch conf --watch scripts/docs
 
 lint: ## check style, format, layers and types
 	@$(install) dev

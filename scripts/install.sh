@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: PYTHON=python3 VENV=.venv sh scripts/install.sh {demo|test|dev}
+# Usage: PYTHON=python3 VENV=.venv sh scripts/install.sh {demo|docs|test|dev}
 # Makes $VENV hold this package with the given extra. Does nothing where it already does; what an
 # interrupted installation left behind is completed, or made anew where it cannot be.
 set -eu
@@ -7,12 +7,13 @@ set -eu
 extra=$1
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
-# Each extra includes the ones before it, so a larger one that is installed serves a smaller one.
+# `test` includes `demo` and `docs`, and `dev` all: a larger one that is installed serves a smaller.
 case $extra in
     demo) serving="demo test dev" ;;
+    docs) serving="docs test dev" ;;
     test) serving="test dev" ;;
     dev) serving="dev" ;;
-    *) echo "install.sh: unknown extra '$extra': expected demo, test or dev" >&2; exit 2 ;;
+    *) echo "install.sh: unknown extra '$extra': expected demo, docs, test or dev" >&2; exit 2 ;;
 esac
 
 wanted="$(pwd) $(cksum < pyproject.toml)"

@@ -64,6 +64,12 @@ def test_each_works_first_or_after_the_other(install):
 def test_the_larger_extra_serves_the_smaller(install):
     assert install("test")[2] == ["venv", "test"]
     assert install("demo")[2] == []
+    assert install("docs")[2] == []
+
+
+def test_the_demo_does_not_serve_the_documentation(install):
+    assert install("demo")[2] == ["venv", "demo"]
+    assert install("docs")[2] == ["docs"]
 
 
 def test_changed_requirements_are_installed(install):

@@ -5,7 +5,7 @@ repository that pages lead to come along. A public name without a docstring stop
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -18,12 +18,23 @@ sys.path.insert(0, str(Path(__file__).parent))  # its own modules, also while pa
 import repository
 from reference.api import api_pages, undocumented
 from reference.commands import commands_page
+from reference.components import backbones_page, datasets_page
+from reference.experiments import experiments_page
+from reference.index import index_page
+from reference.methods import method_pages
+from reference.metrics import metrics_page, protocols_page
 from reference.settings import settings_page
 
 ROOT = repository.ROOT
 
 PAGES: dict[str, Callable[[], str]] = {
+    "reference/backbones.md": backbones_page,
     "reference/commands.md": commands_page,
+    "reference/datasets.md": datasets_page,
+    "reference/experiments.md": experiments_page,
+    "reference/index.md": index_page,
+    "reference/metrics.md": metrics_page,
+    "reference/protocols.md": protocols_page,
     "reference/settings.md": settings_page,
 }
 """Pages that are one function each."""
@@ -39,6 +50,7 @@ def on_config(*_: MkDocsConfig) -> None:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are made, and what pages lead to outside of docs/."""
     made = {path: make() for path, make in PAGES.items()}
+    made |= {f"reference/methods/{name}": text for name, text in method_pages().items()}
     made |= {f"reference/api/{name}": text for name, text in api_pages().items()}
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     made["changelog.md"] = repository.with_links_of_site(changelog, "CHANGELOG.md", "changelog.md")
@@ -52,21 +64,37 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def with_folders(nav: list, pages: Sequence[str]) -> list:
-    """A navigation whose folders, as `reference/api/`, are lists of the pages that lie there.
+    """A navigation with the pages of each folder in the place of its name, as `how-to/`.
+
+    Pages that have a place of their own in the navigation keep it.
 
     Args:
         nav: As mkdocs.yml has it.
         pages: Paths of all pages of the site.
     """
+    placed = set(placed_in(nav))
+    return _filled(nav, [each for each in pages if each not in placed])
+
+
+def placed_in(nav: list) -> Iterator[str]:
+    """The paths that a navigation names."""
+    for entry in nav:
+        for inner in entry.values() if isinstance(entry, dict) else [entry]:
+            yield from placed_in(inner) if isinstance(inner, list) else [inner]
+
+
+def _filled(nav: list, pages: Sequence[str]) -> list:
     found: list = []
     for entry in nav:
-        ((title, inner),) = entry.items() if isinstance(entry, dict) else (("", entry),)
-        if isinstance(inner, list):
-            inner = with_folders(inner, pages)
-        elif inner.endswith("/"):
-            index = f"{inner}index.md"
-            inner = [index, *(each for each in pages if is_in(inner, each) and each != index)]
-        found.append({title: inner} if title else inner)
+        if isinstance(entry, dict):
+            found += [
+                {title: _filled(inner, pages) if isinstance(inner, list) else inner}
+                for title, inner in entry.items()
+            ]
+        elif entry.endswith("/"):
+            found += [each for each in pages if is_in(entry, each)]
+        else:
+            found.append(entry)
     return found
 
 

@@ -1,13 +1,11 @@
 """Pages of the Python API, one a package, and the check that nothing there is without a word."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import griffe
 
+from reference.docstrings import ROOT, fields_of, of
 from reference.markdown import code, page, table
-
-ROOT = Path(__file__).parents[3]
 
 PACKAGES = {
     "attribution": "Methods, the score that they explain, and the contract of a method",
@@ -92,20 +90,19 @@ def undocumented(names: list[str] | None = None) -> list[str]:
     Args:
         names: Dotted paths to begin at; all that the pages show, if None.
     """
-    package = griffe.load("bench", search_paths=[ROOT], docstring_parser="google")
     found = []
     for name in names if names is not None else public_names():
-        start = package[name.removeprefix("bench.")]
+        start = of(name)
         found += [each.path for each in [start, *_public(start)] if not _is_told(each)]
     return found
 
 
-def _public(of: griffe.Object) -> Iterator[griffe.Object]:
+def _public(inside: griffe.Object) -> Iterator[griffe.Object]:
     """What a module or class defines for others, and what that defines in turn."""
-    for name, member in of.members.items():
+    for name, member in inside.members.items():
         if name.startswith("_") or member.is_alias:
             continue
-        if member.is_attribute and of.is_class and member.annotation is None:
+        if member.is_attribute and inside.is_class and member.annotation is None:
             continue  # what `__init__` keeps, and what a contract's class says of itself
         yield member
         if member.is_class:
@@ -121,13 +118,6 @@ def _is_told(member: griffe.Object) -> bool:
     told = [owner, *owner.mro()]
     return any(
         (member.name in each.members and each[member.name].has_docstring)
-        or member.name in _told_fields(each)
+        or member.name in dict(fields_of(each))
         for each in told
     )
-
-
-def _told_fields(of: griffe.Object) -> set[str]:
-    """The fields that a class's docstring tells of."""
-    sections = of.docstring.parsed if of.docstring else ()
-    kinds = (griffe.DocstringSectionKind.attributes, griffe.DocstringSectionKind.parameters)
-    return {each.name for section in sections if section.kind in kinds for each in section.value}

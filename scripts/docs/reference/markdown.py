@@ -31,6 +31,12 @@ def block(text: str, language: str) -> str:
     return f"```{language}\n{text.rstrip()}\n```\n"
 
 
+def folded(title: str, text: str) -> str:
+    """What is shown when its title is clicked."""
+    inner = "\n".join(f"    {line}".rstrip() for line in text.splitlines())
+    return f'??? note "{title}"\n\n{inner}\n'
+
+
 def page(*parts: str) -> str:
     """Parts that are not empty, with a line between."""
     return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
