@@ -41,22 +41,6 @@ WITH_EXAMPLES = sorted(
 
 NOT_YET = {
     "bench.arrays",
-    "bench.attribution.adapters",
-    "bench.attribution.attention",
-    "bench.attribution.cam",
-    "bench.attribution.control",
-    "bench.attribution.gradient",
-    "bench.attribution.guard",
-    "bench.attribution.maps",
-    "bench.attribution.masking",
-    "bench.attribution.method",
-    "bench.attribution.regions",
-    "bench.attribution.relevance",
-    "bench.attribution.scorer",
-    "bench.attribution.sensitivity",
-    "bench.attribution.stored",
-    "bench.attribution.submodular",
-    "bench.attribution.surrogate",
     "bench.backbones.arcface",
     "bench.backbones.attention",
     "bench.backbones.backbone",
@@ -147,6 +131,10 @@ NOT_YET = {
 """Modules whose public functions and classes are still to get an example."""
 
 
+WRAPPED = doctest.NORMALIZE_WHITESPACE
+"""Messages longer than a line of code may go on in the next."""
+
+
 def namespace(module):
     """What an example need not import: `np`, `torch` and what its module defines."""
     defined = {
@@ -163,10 +151,10 @@ def test_examples_give_what_they_show(name, tmp_path, monkeypatch):
     module = import_module(name)
     monkeypatch.chdir(tmp_path)  # files that they write
     monkeypatch.setattr("bench.ties._compiled", lambda: None)  # compiling takes seconds
-    report, failed = [], 0
+    report, failed, runner = [], 0, doctest.DocTestRunner(optionflags=WRAPPED)
     with torch.random.fork_rng(devices=[]):
         for test in doctest.DocTestFinder().find(module, globs=namespace(module)):
-            failed += doctest.DocTestRunner(verbose=False).run(test, out=report.append).failed
+            failed += runner.run(test, out=report.append).failed
     assert failed == 0, "".join(report)
 
 

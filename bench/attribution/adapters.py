@@ -46,6 +46,16 @@ class ClassScores(nn.Module):
     """A scorer as a module: inputs (B, C, H, W) to the scores (B, K) of all classes.
 
     The network is a submodule, for those who put hooks on layers. Passes are counted.
+
+    Example:
+        >>> from bench.attribution.scorer import Scorer
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]])
+        >>> backbone = Backbone("toy", net, Preprocessing(2, mean=0, std=255), "logits")
+        >>> model = ClassScores(Scorer(backbone, "logit", batch_size=16))
+        >>> model(torch.ones(1, 1, 2, 2)).tolist()
+        [[10.0, 0.0]]
     """
 
     def __init__(self, scorer: Scorer) -> None:
@@ -178,11 +188,21 @@ class Captum(_Adapter):
         arguments: For its constructor, besides the network and the layer.
         attribute: For its method `attribute`, besides inputs and target; lists become tuples.
         layer: Name of the submodule for those that want one; None: the backbone's CAM layer.
-        **settings: See `_Adapter`.
+        **settings: `batched`, `channels`, `upsampling`, `forward_passes`, `backward_passes` and
+            `citation`, as `Function` has them.
 
     Raises:
-        BenchError: Captum is not installed, the class is none of its attributions, or see
-            `_Adapter`.
+        BenchError: Captum is not installed, the class is none of its attributions, or a setting
+            is unknown.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> method = Captum("captum.attr.IntegratedGradients", attribute={"n_steps": 8})
+        >>> maps = explain(method, net, torch.tensor([[[[4.0, 3.0], [2.0, 1.0]]]]), [1])
+        >>> maps.astype(float).round(2).tolist()
+        [[[4.0, -6.0], [6.0, 0.0]]]
     """
 
     citation = "Kokhlikyan et al. 2020, arXiv 2009.07896"
@@ -241,10 +261,27 @@ class GradCamPackage(_Adapter):
             layer's layout where the channels do not come first.
         call: For the call that makes the maps, as `{eigen_smooth: true}`.
         layer: Name of the submodule; None: the backbone's CAM layer.
-        **settings: See `_Adapter`.
+        **settings: `batched`, `channels`, `upsampling`, `forward_passes`, `backward_passes` and
+            `citation`, as `Function` has them.
 
     Raises:
-        BenchError: The package is not installed, the path leads to no class, or see `_Adapter`.
+        BenchError: The package is not installed, the path leads to no class, or a setting is
+            unknown.
+
+    Example:
+        >>> class FirstChannel:  # stands for "pytorch_grad_cam.EigenCAM"
+        ...     def __init__(self, model, target_layers):
+        ...         self.model, self.layer = model, target_layers[0]
+        ...     def __call__(self, input_tensor, targets):
+        ...         found = []
+        ...         self.layer.register_forward_hook(lambda *call: found.append(call[2]))
+        ...         self.model(input_tensor)
+        ...         return found[0][:, 0].detach().numpy()
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5)).eval()
+        >>> explain(GradCamPackage(FirstChannel, layer="0"), net, torch.rand(2, 3, 8, 8)).shape
+        (2, 8, 8)
     """
 
     citation = "Gildenblat et al. 2021, github.com/jacobgil/pytorch-grad-cam"
@@ -297,10 +334,26 @@ class Function(_Adapter):
     Args:
         function: Its dotted path, as "my_module.my_maps", or itself.
         settings: Its keyword arguments.
-        **others: See `_Adapter`.
+        **others: `batched`: explain as many images at once as a batch holds, not one at a time;
+            faster, and right for code that explains each image as if it were alone; draws then go
+            by the place in the batch. `channels`: how channels become one map, a key of
+            `CHANNELS`. `upsampling`: how maps of another size than the input are resized, one of
+            `UPSAMPLINGS`. `forward_passes` and `backward_passes` for one image, for the estimate
+            of a run; None: not known. `citation`: where the method comes from.
 
     Raises:
-        BenchError: See `_Adapter`.
+        BenchError: A setting is unknown, or the path leads nowhere.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> def times_gradient(model, x, targets):
+        ...     x = x.requires_grad_()
+        ...     (gradients,) = torch.autograd.grad(model(x)[:, targets].sum(), x)
+        ...     return x * gradients
+        >>> explain(Function(times_gradient), net, torch.ones(1, 1, 2, 2), [1]).tolist()
+        [[[1.0, -2.0], [3.0, 0.0]]]
     """
 
     def __init__(

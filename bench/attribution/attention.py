@@ -56,6 +56,17 @@ class AttentionRollout(_AttentionMethod):
     Abnar and Zuidema 2020, arXiv 2005.00928, equation 1, over the mean of the heads; the row of the
     class token, or the mean row where the network pools all places. It looks at no class: all
     targets have one map.
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> from bench import explain
+        >>> sizes = {"embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 3}
+        >>> net = VisionTransformer(img_size=8, patch_size=4, **sizes).eval()
+        >>> for block in net.blocks:  # of 5 tokens each attends to all alike
+        ...     block.attn.qkv.weight.data = torch.zeros(24, 8)
+        >>> maps = explain(AttentionRollout(), net, torch.rand(1, 3, 8, 8))
+        >>> maps.shape, round(maps.min().item(), 4), round(maps.max().item(), 4)  # 3 / 4 of 1 / 5
+        ((1, 8, 8), 0.15, 0.15)
     """
 
     citation = "Abnar and Zuidema 2020, arXiv 2005.00928"
@@ -79,6 +90,15 @@ class AttentionGradCAM(_AttentionMethod):
     As Chefer et al. 2021, arXiv 2012.09838, define their baseline (`generate_cam_attn`): the class
     token's attention to the places of the image stands for the channels' maps; the negative part is
     cut. Where the network pools all places, each of them is such a row.
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> from bench import explain
+        >>> sizes = {"embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 3}
+        >>> net = VisionTransformer(img_size=8, patch_size=4, **sizes).eval()
+        >>> maps = explain(AttentionGradCAM(), net, torch.rand(2, 3, 8, 8), [0, 2])
+        >>> maps.shape, bool((maps >= 0).all())
+        ((2, 8, 8), True)
     """
 
     citation = "Chefer et al. 2021, arXiv 2012.09838"
@@ -98,6 +118,15 @@ class GradientRollout(_AttentionMethod):
     Chefer et al. 2021, arXiv 2103.15679, equations 5 and 6: R = 1, then R = R + E(relu(dA * A)) R,
     with the mean E over heads; the row of the class token, or the mean row where the network pools
     all places.
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> from bench import explain
+        >>> sizes = {"embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 3}
+        >>> net = VisionTransformer(img_size=8, patch_size=4, **sizes).eval()
+        >>> maps = explain(GradientRollout(), net, torch.rand(2, 3, 8, 8), [0, 2])
+        >>> maps.shape, bool((maps >= 0).all())
+        ((2, 8, 8), True)
     """
 
     citation = "Chefer et al. 2021, arXiv 2103.15679"
@@ -119,6 +148,15 @@ class TransformerAttribution(_AttentionMethod):
     relevance of attention weights in the place of the weights themselves. The relevance starts at
     the class's logit, the gradient at the score that is explained. The rules divide by numbers near
     zero, so that float32 keeps two or three digits of a map.
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> from bench import explain
+        >>> sizes = {"embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 3}
+        >>> net = VisionTransformer(img_size=8, patch_size=4, **sizes).eval()
+        >>> maps = explain(TransformerAttribution(), net, torch.rand(2, 3, 8, 8), [0, 2])
+        >>> maps.shape, bool((maps >= 0).all())
+        ((2, 8, 8), True)
     """
 
     citation = "Chefer et al. 2021, arXiv 2012.09838"
@@ -154,6 +192,15 @@ class LeGrad(_AttentionMethod):
 
     Raises:
         BenchError: It is no number of layers.
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> from bench import explain
+        >>> sizes = {"embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 3}
+        >>> net = VisionTransformer(img_size=8, patch_size=4, **sizes).eval()
+        >>> maps = explain(LeGrad(layers=1), net, torch.rand(2, 3, 8, 8), [0, 2])
+        >>> maps.shape, bool((maps >= 0).all())
+        ((2, 8, 8), True)
     """
 
     citation = "Bousselham et al. 2024, arXiv 2404.03214"

@@ -16,6 +16,16 @@ class GradCAM(Method):
 
     Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2. Upsampled with a bicubic kernel,
     as Xplique 1.1.0 does (OpenCV's INTER_CUBIC, which torch's bicubic equals).
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> layers = nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(8, 1, bias=False)
+        >>> net = nn.Sequential(*layers).eval()
+        >>> nn.utils.vector_to_parameters(torch.arange(1.0, 11.0), net.parameters())
+        >>> x = torch.tensor([[[[1.0, 2.0], [0.0, -1.0]]]])
+        >>> explain(GradCAM(), net, x, [1], cam_layer="0").tolist()
+        [[[21.5, 43.0], [0.0, 0.0]]]
     """
 
     citation = "Selvaraju et al. 2017, arXiv 1610.02391"
@@ -44,6 +54,16 @@ class GradCAMPlusPlus(GradCAM):
 
     Chattopadhay et al. 2018, arXiv 1710.11063, equations 11 and 19 in the form that Xplique gives
     them: the mean over pixels, of gradients and activations, in place of the sum.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> layers = nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(8, 1, bias=False)
+        >>> net = nn.Sequential(*layers).eval()
+        >>> nn.utils.vector_to_parameters(torch.arange(1.0, 11.0), net.parameters())
+        >>> x = torch.tensor([[[[1.0, 2.0], [0.0, -1.0]]]])
+        >>> explain(GradCAMPlusPlus(), net, x, [1], cam_layer="0").astype(float).round(2).tolist()
+        [[[2.66, 5.31], [0.0, 0.0]]]
     """
 
     citation = "Chattopadhay et al. 2018, arXiv 1710.11063"
@@ -61,6 +81,16 @@ class LayerCAM(GradCAM):
     """LayerCAM: each place of a channel weighted by its own positive gradient.
 
     Jiang et al. 2021 (IEEE Transactions on Image Processing 30), equations 6 and 7.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> layers = nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(8, 1, bias=False)
+        >>> net = nn.Sequential(*layers).eval()
+        >>> nn.utils.vector_to_parameters(torch.arange(1.0, 11.0), net.parameters())
+        >>> x = torch.tensor([[[[1.0, 2.0], [0.0, -1.0]]]])
+        >>> explain(LayerCAM(), net, x, [1], cam_layer="0").tolist()
+        [[[17.0, 40.0], [0.0, 0.0]]]
     """
 
     citation = "Jiang et al. 2021, doi 10.1109/TIP.2021.3089943"
@@ -74,6 +104,16 @@ class XGradCAM(GradCAM):
 
     Fu et al. 2020, arXiv 2008.02312, equation 8. A channel whose activations sum to zero has the
     authors' 1e-7 for the sum.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> layers = nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(8, 1, bias=False)
+        >>> net = nn.Sequential(*layers).eval()
+        >>> nn.utils.vector_to_parameters(torch.arange(1.0, 11.0), net.parameters())
+        >>> x = torch.tensor([[[[1.0, 2.0], [0.0, -1.0]]]])
+        >>> explain(XGradCAM(), net, x, [1], cam_layer="0").tolist()
+        [[[15.5, 31.0], [0.0, 0.0]]]
     """
 
     citation = "Fu et al. 2020, arXiv 2008.02312"
@@ -90,6 +130,16 @@ class EigenCAM(Method):
     the package grad-cam does. It looks at no class: all targets have one map. A component has no
     sign of its own: it is taken so that places of large activations are positive; then the negative
     part is cut.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> layers = nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(8, 1, bias=False)
+        >>> net = nn.Sequential(*layers).eval()
+        >>> nn.utils.vector_to_parameters(torch.arange(1.0, 11.0), net.parameters())
+        >>> x = torch.tensor([[[[1.0, 2.0], [0.0, -1.0]]]])
+        >>> explain(EigenCAM(), net, x, [1], cam_layer="0").astype(float).round(2).tolist()
+        [[[1.12, 3.35], [0.0, 0.0]]]
     """
 
     citation = "Muhammad and Yeasin 2020, arXiv 2008.00299"
@@ -123,6 +173,16 @@ class AblationCAM(Method):
     Desai and Ramaswamy 2020 (WACV), equation 4, without its division by the score: that changes no
     order where the score is positive, and turns the map round where it is not. A channel is set to
     zero at all places; extra tokens keep it.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> layers = nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(8, 1, bias=False)
+        >>> net = nn.Sequential(*layers).eval()
+        >>> nn.utils.vector_to_parameters(torch.arange(1.0, 11.0), net.parameters())
+        >>> x = torch.tensor([[[[1.0, 2.0], [0.0, -1.0]]]])
+        >>> explain(AblationCAM(), net, x, [1], cam_layer="0").tolist()
+        [[[57.0, 114.0], [0.0, 0.0]]]
     """
 
     citation = "Desai and Ramaswamy 2020, doi 10.1109/WACV45572.2020.9093360"
@@ -186,6 +246,16 @@ class ScoreCAM(Method):
 
     Raises:
         BenchError: An argument is unknown.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> layers = nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(8, 1, bias=False)
+        >>> net = nn.Sequential(*layers).eval()
+        >>> nn.utils.vector_to_parameters(torch.arange(1.0, 11.0), net.parameters())
+        >>> x = torch.tensor([[[[1.0, 2.0], [0.0, -1.0]]]])
+        >>> explain(ScoreCAM(), net, x, [1], cam_layer="0").astype(float).round(2).tolist()
+        [[[154.0, 308.0], [0.0, 0.0]]]
     """
 
     citation = "Wang et al. 2020, arXiv 1910.01279"

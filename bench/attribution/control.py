@@ -14,7 +14,16 @@ from bench.seeding import generator
 
 
 class Random(Method):
-    """Uniform noise, keyed by seed and image."""
+    """Uniform noise, keyed by seed and image.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)).eval()
+        >>> maps = explain(Random(), net, torch.zeros(2, 1, 2, 2), seed=1)
+        >>> again = explain(Random(), net, torch.ones(2, 1, 2, 2), seed=1)
+        >>> maps.shape, (maps == again).tolist()[0]
+        ((2, 2, 2), [[True, True], [True, True]])
+    """
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
@@ -34,6 +43,13 @@ class Center(Method):
 
     Raises:
         BenchError: `sigma` is not in (0, 10].
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(9, 2)).eval()
+        >>> maps = explain(Center(sigma=0.5), net, torch.rand(1, 1, 3, 3))
+        >>> maps[0].astype(float).round(2).tolist()
+        [[0.64, 0.8, 0.64], [0.8, 1.0, 0.8], [0.64, 0.8, 0.64]]
     """
 
     draws = False
@@ -53,7 +69,14 @@ class Center(Method):
 
 
 class Constant(Method):
-    """The same value everywhere: all order comes from the tie rule."""
+    """The same value everywhere: all order comes from the tie rule.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)).eval()
+        >>> explain(Constant(), net, torch.rand(1, 1, 2, 2)).tolist()
+        [[[0.0, 0.0], [0.0, 0.0]]]
+    """
 
     draws = False
 
@@ -93,11 +116,20 @@ class Blurred(_Changed):
     """Another method's maps, blurred: does it know more than where the object is, roughly?
 
     Args:
-        of: See `_Changed`.
+        of: The other method; in YAML its name, or {method: NAME} with its settings.
         sigma: Standard deviation of the Gaussian as a fraction of the shorter side.
 
     Raises:
         BenchError: `of` is no method, or `sigma` is not in (0, 0.25].
+
+    Example:
+        >>> from bench import explain
+        >>> from bench.attribution.gradient import Saliency
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(25, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.eye(25)[12:13]  # the pixel in the middle alone
+        >>> maps = explain(Blurred(Saliency(), sigma=0.1), net, torch.ones(1, 1, 5, 5), [1])
+        >>> maps.astype(float).round(2)[0, 1:4, 1:4].tolist()
+        [[0.01, 0.08, 0.01], [0.08, 0.62, 0.08], [0.01, 0.08, 0.01]]
     """
 
     def __init__(self, of: Method, sigma: float = 0.05) -> None:
@@ -121,7 +153,15 @@ class Inverted(_Changed):
     """Another method's maps, negated: a method that beats itself upside down has the order right.
 
     Args:
-        of: See `_Changed`.
+        of: The other method; in YAML its name, or {method: NAME} with its settings.
+
+    Example:
+        >>> from bench import explain
+        >>> from bench.attribution.gradient import Saliency
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 4.0]])
+        >>> explain(Inverted(Saliency()), net, torch.ones(1, 1, 2, 2), [1]).tolist()
+        [[[-1.0, -2.0], [-3.0, -4.0]]]
     """
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
@@ -130,7 +170,15 @@ class Inverted(_Changed):
 
 
 class Edge(Method):
-    """Sobel gradient magnitude of the mean over the input's channels."""
+    """Sobel gradient magnitude of the mean over the input's channels.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2)).eval()
+        >>> step = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 3, 4)
+        >>> explain(Edge(), net, step)[0].tolist()
+        [[0.0, 0.5, 0.5, 0.0], [0.0, 0.5, 0.5, 0.0], [0.0, 0.5, 0.5, 0.0]]
+    """
 
     draws = False
 

@@ -19,6 +19,13 @@ class Saliency(Method):
     """Absolute gradient of the score, maximum over channels.
 
     Simonyan et al. 2014, arXiv 1312.6034, section 3.1; as in Xplique's `Saliency`.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> explain(Saliency(), net, torch.ones(1, 1, 2, 2), [1]).tolist()
+        [[[1.0, 2.0], [3.0, 0.0]]]
     """
 
     citation = "Simonyan et al. 2014, arXiv 1312.6034"
@@ -36,6 +43,13 @@ class GradientInput(Method):
 
     Shrikumar et al. 2017, arXiv 1605.01713. Xplique's `GradientInput` keeps the three channels
     and its metrics take their mean, so the ranking is the same.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> explain(GradientInput(), net, torch.tensor([[[[4.0, 3.0], [2.0, 1.0]]]]), [1]).tolist()
+        [[[4.0, -6.0], [6.0, 0.0]]]
     """
 
     citation = "Shrikumar et al. 2017, arXiv 1605.01713"
@@ -53,6 +67,17 @@ class GuidedBackprop(Method):
 
     Springenberg et al. 2015, arXiv 1412.6806. As in Xplique, activations other than ReLU and
     ReLU6 keep their gradient; where a network has none of the two, this is the plain gradient.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> net = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(4, 1)).eval()
+        >>> net[2].weight.data = torch.tensor([[1.0, -2.0, 3.0, 4.0]])
+        >>> x = torch.tensor([[[[1.0, 1.0], [-1.0, 1.0]]]])
+        >>> explain(GuidedBackprop(), net, x, [1]).tolist()
+        [[[1.0, 0.0], [0.0, 4.0]]]
+        >>> explain("saliency", net, x, [1]).tolist()
+        [[[1.0, 2.0], [0.0, 4.0]]]
     """
 
     citation = "Springenberg et al. 2015, arXiv 1412.6806"
@@ -76,6 +101,15 @@ class IntegratedGradients(Method):
 
     Raises:
         BenchError: `steps` is less than 2.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> x = torch.tensor([[[[4.0, 3.0], [2.0, 1.0]]]])
+        >>> maps = explain(IntegratedGradients(steps=5), net, x, [1])
+        >>> maps.tolist(), maps.sum().item() == net(x).item()  # it is complete
+        ([[[4.0, -6.0], [6.0, 0.0]]], True)
     """
 
     citation = "Sundararajan et al. 2017, arXiv 1703.01365"
@@ -147,7 +181,21 @@ class _NoisyGradients(Method):
 class SmoothGrad(_NoisyGradients):
     """Mean gradient under Gaussian noise; signed, mean over channels.
 
-    Smilkov et al. 2017, arXiv 1706.03825, as in Xplique; see `_NoisyGradients`.
+    Smilkov et al. 2017, arXiv 1706.03825, as in Xplique.
+
+    Args:
+        num_samples: Noisy copies of each image, so forward and backward passes for it.
+        noise: Standard deviation of the noise, in units of the network's input.
+
+    Raises:
+        BenchError: An argument is out of range.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> explain(SmoothGrad(num_samples=4), net, torch.ones(1, 1, 2, 2), [1]).tolist()
+        [[[1.0, -2.0], [3.0, 0.0]]]
     """
 
     citation = "Smilkov et al. 2017, arXiv 1706.03825"
@@ -159,7 +207,21 @@ class SmoothGrad(_NoisyGradients):
 class SquareGrad(_NoisyGradients):
     """Mean squared gradient under Gaussian noise; mean over channels.
 
-    Hooker et al. 2019, arXiv 1806.10758, as in Xplique; see `_NoisyGradients`.
+    Hooker et al. 2019, arXiv 1806.10758, as in Xplique.
+
+    Args:
+        num_samples: Noisy copies of each image, so forward and backward passes for it.
+        noise: Standard deviation of the noise, in units of the network's input.
+
+    Raises:
+        BenchError: An argument is out of range.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> explain(SquareGrad(num_samples=4), net, torch.ones(1, 1, 2, 2), [1]).tolist()
+        [[[1.0, 4.0], [9.0, 0.0]]]
     """
 
     citation = "Hooker et al. 2019, arXiv 1806.10758"
@@ -171,8 +233,24 @@ class SquareGrad(_NoisyGradients):
 class VarGrad(_NoisyGradients):
     """Variance of the gradient under Gaussian noise; mean over channels.
 
-    Adebayo et al. 2018, arXiv 1810.03307, as in Xplique (divided by the number of samples); see
-    `_NoisyGradients`.
+    Adebayo et al. 2018, arXiv 1810.03307, as in Xplique (divided by the number of samples).
+
+    Args:
+        num_samples: Noisy copies of each image, so forward and backward passes for it.
+        noise: Standard deviation of the noise, in units of the network's input.
+
+    Raises:
+        BenchError: An argument is out of range.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> net = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(4, 1)).eval()
+        >>> noisy = SmoothGrad(num_samples=8), SquareGrad(num_samples=8), VarGrad(num_samples=8)
+        >>> x = torch.zeros(1, 1, 2, 2)
+        >>> mean, square, variance = (explain(method, net, x, [1]) for method in noisy)
+        >>> np.allclose(variance, square - mean**2)
+        True
     """
 
     citation = "Adebayo et al. 2018, arXiv 1810.03307"

@@ -30,6 +30,11 @@ class Change(NamedTuple):
     Attributes:
         kind: What was changed.
         name: Of which module, function or setting.
+
+    Example:
+        >>> kind, name = Change("training mode of", "layer1")
+        >>> print(kind, name)
+        training mode of layer1
     """
 
     kind: str
@@ -72,6 +77,19 @@ def guarded(
         report_changes: Called, when everything is back, with what was changed, in words.
         report_hooks: Called if nothing but hooks was left, with where they were, in words.
         networks: Other networks to watch.
+
+    Example:
+        >>> from bench.attribution.scorer import Scorer
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]])
+        >>> backbone = Backbone("toy", net, Preprocessing(2, mean=0, std=255), "logits")
+        >>> scorer, x = Scorer(backbone, "logit", 16), torch.ones(1, 1, 2, 2)
+        >>> with guarded(scorer, x, report_changes=print):
+        ...     net[1].weight.data += 1
+        parameter 1.weight
+        >>> net[1].weight.tolist()[0]
+        [1.0, 2.0, 3.0, 4.0]
     """
     if _found.get() is not None:
         yield
@@ -104,6 +122,21 @@ class Isolation:
 
     Args:
         scorer: What the calls are given.
+
+    Example:
+        >>> from bench.attribution.scorer import Scorer
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]])
+        >>> backbone = Backbone("toy", net, Preprocessing(2, mean=0, std=255), "logits")
+        >>> scorer = Scorer(backbone, "logit", 16)
+        >>> isolated = Isolation(scorer)
+        >>> with guarded(scorer, torch.ones(1, 1, 2, 2), report_changes=print):
+        ...     with isolated():
+        ...         _ = net.train()
+        ...     print(net.training)
+        False
+        training mode of Sequential, 0, 1
     """
 
     def __init__(self, scorer: Scorer) -> None:

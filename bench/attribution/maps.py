@@ -24,6 +24,12 @@ def exact_floats(maps: Tensor) -> Tensor:
 
     Raises:
         BenchError: Complex numbers, or integers from 2**53 on.
+
+    Example:
+        >>> exact_floats(torch.tensor([[[2**24 + 1]]])).dtype
+        torch.float64
+        >>> exact_floats(torch.tensor([[[True]]])).dtype
+        torch.float32
     """
     if maps.dtype in (torch.float32, torch.float64):
         return maps
@@ -55,6 +61,16 @@ def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> T
     Raises:
         BenchError: No tensor, another shape, a value that is not finite, complex numbers, or
             integers from 2**53 on.
+
+    Example:
+        >>> x = torch.rand(1, 3, 2, 2)
+        >>> check_maps("mine", torch.ones(1, 2, 2).int(), x, ["bird.jpg"]).dtype
+        torch.float64
+        >>> check_maps("mine", torch.ones(1, 3, 2, 2), x, ["bird.jpg"])
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: method 'mine': expected maps of shape (images, height,
+        width) = (1, 2, 2), found (1, 3, 2, 2)
     """
     expected = (len(x), *x.shape[2:])
     found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__

@@ -29,6 +29,14 @@ class Rise(Method):
 
     Raises:
         BenchError: An argument is out of range.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> maps = explain(Rise(num_masks=500, grid_size=2), net, torch.ones(1, 1, 2, 2), [1])
+        >>> maps.shape, (-maps).ravel().argsort().tolist()  # the weights' order
+        ((1, 2, 2), [2, 0, 3, 1])
     """
 
     citation = "Petsiuk et al. 2018, arXiv 1806.07421"
@@ -89,6 +97,16 @@ class OriginalRise(Rise):
     masks is divided by num_masks * probability, so pixels that many masks happen to show gain. A
     cell is a whole number of pixels, ceil(side / grid_size); the grid is enlarged to
     grid_size + 1 cells, mirrored at its border, and cropped at a random offset within a cell.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 1)).eval()
+        >>> net[1].weight.data = torch.zeros(1, 16)
+        >>> net[1].bias.data = torch.ones(1)  # the score is 1 whatever is hidden
+        >>> methods = Rise(num_masks=50), OriginalRise(num_masks=50)
+        >>> maps = [explain(method, net, torch.rand(1, 1, 4, 4), [1]) for method in methods]
+        >>> [np.allclose(of_method, 1, atol=1e-3) for of_method in maps]
+        [True, False]
     """
 
     def _masks(self, seed: int, shape: tuple[int, int], device: torch.device) -> "_Masks":
@@ -111,6 +129,14 @@ class Occlusion(Method):
 
     Raises:
         BenchError: An argument is out of range, or a patch is larger than the image.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> x = torch.tensor([[[[4.0, 3.0], [2.0, 1.0]]]])
+        >>> explain(Occlusion(patch_size=1, stride=1), net, x, [1]).tolist()
+        [[[4.0, -6.0], [6.0, 0.0]]]
     """
 
     citation = "Zeiler and Fergus 2014, arXiv 1311.2901"

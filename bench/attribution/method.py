@@ -26,6 +26,13 @@ class Batch:
         seed: The run's seed. Draws come from `bench.seeding.generator(seed, name)` if all images
             share them and from `generator(seed, name, image_id)` if not, so that a map does not
             depend on what else is in the batch.
+
+    Example:
+        >>> from bench.attribution.control import Center
+        >>> x, targets = torch.rand(2, 3, 8, 8), torch.tensor([4, 7])
+        >>> batch = Batch(x, targets, image_ids=["a.jpg", "b.jpg"], images=[])
+        >>> Center()(None, batch).shape
+        torch.Size([2, 8, 8])
     """
 
     x: Tensor
@@ -41,6 +48,12 @@ class Passes(NamedTuple):
     Attributes:
         forward: How many images go forward.
         backward: How many gradients go back.
+
+    Example:
+        >>> Passes(forward=80, backward=80)
+        Passes(forward=80, backward=80)
+        >>> Passes(forward=4000).backward
+        0
     """
 
     forward: int = 0
@@ -62,6 +75,16 @@ class Method(ABC):
             false if it only looks up what was made before.
         draws: Whether its maps may depend on the run's seed; false only where it draws nothing.
             What the methods do that it calls is theirs to say; see `may_draw`.
+
+    Example:
+        >>> from bench import explain
+        >>> class Brightness(Method):
+        ...     def __call__(self, scorer, batch):
+        ...         return batch.x.mean(dim=1)
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5)).eval()
+        >>> x = torch.tensor([[3.0, 0.0], [0.0, 6.0]]).expand(1, 3, 2, 2)
+        >>> explain(Brightness(), net, x).tolist()
+        [[[3.0, 0.0], [0.0, 6.0]]]
     """
 
     version: int = 1
@@ -154,6 +177,15 @@ def require_declared(name: str, method: Method) -> None:
 
     Raises:
         BenchError: `version`, passes, `draws` or `citation` are not of the types that `Method` has.
+
+    Example:
+        >>> from bench.attribution.control import Random
+        >>> method = Random()
+        >>> method.version = "1.0"
+        >>> require_declared("method.mine", method)
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: method.mine.version: expected an integer >= 0, found '1.0'
     """
     require_integer(f"{name}.version", method.version, 0)
     for key in ("forward_passes", "backward_passes"):

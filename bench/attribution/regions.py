@@ -26,6 +26,11 @@ def region_map(
 
     Returns:
         (H, W), or of `shape`: count - rank, so 0 where there is no region; the channels' mean.
+
+    Example:
+        >>> ranks = np.array([[[0], [1]], [[2], [3]]])  # the last pixel is in none of 3 regions
+        >>> region_map(ranks, count=3).tolist()
+        [[3.0, 2.0], [1.0, 0.0]]
     """
     counts: NDArray[np.integer] = count - ranks
     if smooth is not None:

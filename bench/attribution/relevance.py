@@ -24,6 +24,15 @@ class Seen:
     Attributes:
         inputs: By layer, (B, tokens, D).
         outputs: By layer, (B, tokens, D).
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> sizes = {"embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 3}
+        >>> net = VisionTransformer(img_size=8, patch_size=4, **sizes).eval()
+        >>> with recording_blocks(net) as (first, second):
+        ...     outputs = net(torch.rand(1, 3, 8, 8))
+        >>> first.inputs["mlp.fc1"].shape, first.outputs["mlp.fc1"].shape
+        (torch.Size([1, 5, 8]), torch.Size([1, 5, 32]))
     """
 
     inputs: dict[str, Tensor] = field(default_factory=dict)
@@ -41,6 +50,16 @@ def require_known_blocks(backbone: Backbone) -> None:
 
     Raises:
         BenchError: It is not a class token, plain blocks and one linear classifier.
+
+    Example:
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+        >>> require_known_blocks(Backbone("toy", net, Preprocessing(2, mean=0, std=255), "logits"))
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: backbone 'toy': transformer_attribution carries relevance
+        through a class token, plain blocks (qkv, proj, fc1, fc2) and one linear classifier:
+        expected a ViT, DeiT or CLIP of timm; gradient_rollout explains other transformers
     """
     module: Any = backbone.module
     blocks = list(getattr(module, "blocks", ()))
@@ -72,6 +91,15 @@ def recording_blocks(module: Any) -> Iterator[list[Seen]]:
 
     Yields:
         One for each block, filled by the pass.
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> sizes = {"embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 3}
+        >>> net = VisionTransformer(img_size=8, patch_size=4, **sizes).eval()
+        >>> with recording_blocks(net) as records:
+        ...     outputs = net(torch.rand(1, 3, 8, 8))
+        >>> len(records), tuple(records[0].outputs["attn.qkv"].shape)  # queries, keys and values
+        (2, (1, 5, 24))
     """
     records = [Seen() for _ in module.blocks]
     handles = [
@@ -107,6 +135,19 @@ def attention_relevance(
 
     Returns:
         (B, heads, tokens, tokens), the first block's first.
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> from bench.backbones.attention import attention_of
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> sizes = {"embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 3}
+        >>> net = VisionTransformer(img_size=8, patch_size=4, **sizes)
+        >>> backbone = Backbone("toy", net, Preprocessing(8, (0, 0, 0), (255, 255, 255)), "logits")
+        >>> with recording_blocks(net) as records, attention_of(backbone).recording() as weights:
+        ...     outputs = net(torch.rand(1, 3, 8, 8))
+        >>> found = attention_relevance(net, records, list(weights.values()), torch.tensor([2]))
+        >>> [tuple(relevance.shape) for relevance in found]
+        [(1, 2, 5, 5), (1, 2, 5, 5)]
     """
     last = records[-1]
     tokens = module.norm(last.inputs["norm2"] + last.outputs["drop_path2"])

@@ -30,6 +30,15 @@ class OutputScorer:
 
     Raises:
         BenchError: The network's outputs cannot give the score.
+
+    Example:
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]])
+        >>> backbone = Backbone("toy", net, Preprocessing(2, mean=0, std=255), "logits")
+        >>> scorer = OutputScorer(backbone, "logit", batch_size=16)
+        >>> scorer(torch.ones(2, 1, 2, 2), torch.tensor([0, 1])).tolist()
+        [10.0, 0.0]
     """
 
     backbone: Network
@@ -109,6 +118,15 @@ class Scorer(OutputScorer):
 
     Raises:
         BenchError: The backbone's outputs cannot give the score.
+
+    Example:
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]])
+        >>> backbone = Backbone("toy", net, Preprocessing(2, mean=0, std=255), "logits")
+        >>> scorer = Scorer(backbone, "logit", batch_size=16)
+        >>> scorer.input_gradients(torch.ones(2, 1, 2, 2), torch.tensor([0, 1])).tolist()
+        [[[[1.0, 2.0], [3.0, 4.0]]], [[[0.0, 0.0], [0.0, 0.0]]]]
     """
 
     backbone: Backbone

@@ -74,6 +74,15 @@ class Sobol(_GridSensitivity):
 
     Raises:
         BenchError: An argument is out of range.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> method = Sobol(grid_size=2, num_designs=256)
+        >>> maps = explain(method, net, torch.ones(1, 1, 2, 2), [1])
+        >>> maps.astype(float).round(2).tolist()  # the squared weights' shares of their sum, 14
+        [[[0.07, 0.29], [0.64, 0.0]]]
     """
 
     citation = "Fel et al. 2021, arXiv 2111.04138"
@@ -116,6 +125,14 @@ class Hsic(_GridSensitivity):
 
     Raises:
         BenchError: An argument is out of range.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
+        >>> maps = explain(Hsic(grid_size=2, num_designs=100), net, torch.ones(1, 1, 2, 2), [1])
+        >>> maps.shape, (-maps).ravel().argsort().tolist()
+        ((1, 2, 2), [2, 1, 0, 3])
     """
 
     citation = "Novello et al. 2022, arXiv 2206.06219"

@@ -35,6 +35,13 @@ class Stored(Method):
 
     Raises:
         BenchError: The folder is missing, or a setting is unknown.
+
+    Example:
+        >>> from bench.attribution.method import Batch
+        >>> np.save("bird.npy", np.array([[1.0, 2.0], [3.0, 4.0]], np.float32))
+        >>> batch = Batch(torch.rand(1, 3, 2, 2), torch.tensor([0]), ["bird.jpg"], images=[])
+        >>> Stored(".")(None, batch).tolist()
+        [[[1.0, 2.0], [3.0, 4.0]]]
     """
 
     version = 2  # float64 maps are no longer rounded to float32

@@ -70,6 +70,14 @@ class Smdl(Method):
 
     Raises:
         BenchError: An argument is out of range, or contradicts another one.
+
+    Example:
+        >>> from bench import explain
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 4.0, 0.5, 2.0] * 3])
+        >>> method = Smdl(None, grid_size=2, set_size=1, effectiveness=0)
+        >>> explain(method, net, torch.ones(1, 3, 2, 2), [1], mean=0.0, std=1.0).tolist()
+        [[[1.0, 3.0], [0.0, 2.0]]]
     """
 
     version = 2  # equal cells in numpy 1.23's order; angles in float32

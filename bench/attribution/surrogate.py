@@ -133,7 +133,7 @@ class Lime(_Surrogate):
 
     Ribeiro et al. 2016, arXiv 1602.04938, as in Xplique 1.1.0: a sample weighs
     exp(-distance^2 / kernel_width^2), with the Euclidean distance between image and sample in units
-    of the network's input. See `_Surrogate`.
+    of the network's input. Segments are quickshift's; a pixel has its segment's signed coefficient.
 
     Where all weights of an image underflow in float32, as they do for every photo in caffe's units,
     Xplique raises ZeroDivisionError. Here all its samples weigh the same then, as with a wide
@@ -141,17 +141,29 @@ class Lime(_Surrogate):
     weighs less by hundreds of orders of magnitude, and the map would be flat.
 
     Args:
-        num_samples: See `_Surrogate`.
+        num_samples: Samples, so forward passes for each image.
         probability: Chance that a segment is shown.
         kernel_width: Distance at which a sample's weight is 1 / e.
         alpha: Penalty on the sum of squared coefficients.
-        fill: See `_Surrogate`.
-        quickshift_ratio: See `_Surrogate`.
-        quickshift_kernel_size: See `_Surrogate`.
-        quickshift_max_dist: See `_Surrogate`.
+        fill: What hidden pixels become, in units of the network's input.
+        quickshift_ratio: Weight of colour against distance in the image, in (0, 1].
+        quickshift_kernel_size: Width of the kernel that smooths the density; wider, fewer segments.
+        quickshift_max_dist: Pixels farther apart than this are not joined.
 
     Raises:
         BenchError: An argument is out of range.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(243, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.ones(1, 243)
+        >>> x = torch.zeros(1, 3, 9, 9)
+        >>> for channel, value in enumerate((1.0, 0.75, 0.5)):  # a red, a green and a blue stripe
+        ...     x[0, channel, :, 3 * channel : 3 * channel + 3] = value
+        >>> maps = explain(Lime(num_samples=100, fill=0.0), net, x, [1])
+        >>> maps.shape, maps.astype(float).round(1)[0, 0, ::3].tolist()  # shrunk by `alpha`
+        ((1, 9, 9), [25.0, 19.0, 12.4])
     """
 
     citation = "Ribeiro et al. 2016, arXiv 1602.04938"
@@ -195,18 +207,30 @@ class KernelShap(_Surrogate):
 
     Lundberg and Lee 2017, arXiv 1705.07874, as in Xplique 1.1.0: samples with nothing or everything
     shown are never drawn, so that coefficients need not add up to the difference of their scores;
-    where there are more segments than samples, the solution of least norm is taken. See
-    `_Surrogate`.
+    where there are more segments than samples, the solution of least norm is taken. Segments are
+    quickshift's; a pixel has its segment's signed coefficient.
 
     Args:
-        num_samples: See `_Surrogate`.
-        fill: See `_Surrogate`.
-        quickshift_ratio: See `_Surrogate`.
-        quickshift_kernel_size: See `_Surrogate`.
-        quickshift_max_dist: See `_Surrogate`.
+        num_samples: Samples, so forward passes for each image.
+        fill: What hidden pixels become, in units of the network's input.
+        quickshift_ratio: Weight of colour against distance in the image, in (0, 1].
+        quickshift_kernel_size: Width of the kernel that smooths the density; wider, fewer segments.
+        quickshift_max_dist: Pixels farther apart than this are not joined.
 
     Raises:
         BenchError: An argument is out of range.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import explain
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(243, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.ones(1, 243)
+        >>> x = torch.zeros(1, 3, 9, 9)
+        >>> for channel, value in enumerate((1.0, 0.75, 0.5)):  # a red, a green and a blue stripe
+        ...     x[0, channel, :, 3 * channel : 3 * channel + 3] = value
+        >>> maps = explain(KernelShap(num_samples=100, fill=0.0), net, x, [1])
+        >>> maps.shape, maps.astype(float).round(2)[0, 0, ::3].tolist()  # what each stripe adds
+        ((1, 9, 9), [27.0, 20.25, 13.5])
     """
 
     citation = "Lundberg and Lee 2017, arXiv 1705.07874"
@@ -225,8 +249,19 @@ def lime_draws(
 ) -> Tensor:
     """LIME's samples: each segment is shown with the same probability, whatever the others are.
 
+    Args:
+        num_samples: n.
+        num_segments: M.
+        probability: Chance that a segment is shown.
+        draws: A generator on the CPU.
+
     Returns:
-        (num_samples, num_segments) bool.
+        (n, M) bool, whether a sample shows a segment.
+
+    Example:
+        >>> draws = lime_draws(1000, 3, probability=0.5, draws=torch.Generator().manual_seed(0))
+        >>> draws.shape, [round(share, 1) for share in draws.double().mean(dim=0).tolist()]
+        (torch.Size([1000, 3]), [0.5, 0.5, 0.5])
     """
     blocks = _uniform(num_samples, num_segments, draws)
     return torch.cat([block < probability for block in blocks])
@@ -238,8 +273,18 @@ def kernel_shap_draws(num_samples: int, num_segments: int, draws: torch.Generato
     Of M segments, k are shown with p(k) ~ (M - 1) / (k (M - k)), any k of them alike. One segment
     has no such k and is always shown.
 
+    Args:
+        num_samples: n.
+        num_segments: M.
+        draws: A generator on the CPU.
+
     Returns:
-        (num_samples, num_segments) bool.
+        (n, M) bool, whether a sample shows a segment.
+
+    Example:
+        >>> draws = kernel_shap_draws(1000, 4, torch.Generator().manual_seed(0))
+        >>> draws.shape, draws.sum(dim=1).unique().tolist()  # never none and never all
+        (torch.Size([1000, 4]), [1, 2, 3])
     """
     if num_segments == 1:
         return torch.ones(num_samples, 1, dtype=torch.bool)
@@ -264,6 +309,12 @@ def lime_weights(draws: Tensor, costs: Tensor, kernel_width: float) -> Tensor:
 
     Returns:
         (n,) float64.
+
+    Example:
+        >>> draws = torch.tensor([[True, True], [False, True], [False, False]])
+        >>> weights = lime_weights(draws, torch.tensor([4.0, 12.0]).double(), kernel_width=2.0)
+        >>> weights.log().tolist()
+        [0.0, -1.0, -4.0]
     """
     weights = torch.exp(-((~draws).double() @ costs) / kernel_width**2)
     # TensorFlow takes what is below float32's smallest normal number for 0.
@@ -285,6 +336,14 @@ def lime_coefficients(draws: Tensor, scores: Tensor, weights: Tensor, alpha: flo
 
     Returns:
         Coefficients c (M,) float64.
+
+    Example:
+        >>> draws = torch.tensor([[True, True], [False, True], [True, False], [False, False]])
+        >>> scores = draws.double() @ torch.tensor([2.0, -1.0]).double() + 5
+        >>> same = torch.ones(4, dtype=torch.float64)
+        >>> found = [lime_coefficients(draws, scores, same, alpha) for alpha in (0, 1)]
+        >>> [[round(value, 6) for value in coefficients.tolist()] for coefficients in found]
+        [[2.0, -1.0], [1.0, -0.5]]
     """
     roots, total = weights.sqrt(), weights.sum()
 
@@ -314,6 +373,13 @@ def kernel_shap_coefficients(draws: Tensor, scores: Tensor) -> Tensor:
 
     Returns:
         Coefficients (M,) float64.
+
+    Example:
+        >>> alone = torch.eye(3, dtype=torch.bool)
+        >>> draws = torch.cat([alone, ~alone])
+        >>> scores = draws.double() @ torch.tensor([2.0, -1.0, 0.5]).double() + 5
+        >>> [round(value, 6) for value in kernel_shap_coefficients(draws, scores).tolist()]
+        [2.0, -1.0, 0.5]
     """
     return lime_coefficients(draws, scores, torch.ones_like(scores), alpha=0)
 
