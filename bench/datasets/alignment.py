@@ -61,6 +61,12 @@ def similarity_transform(
 
     Raises:
         BenchError: The source's points all coincide.
+
+    Example:
+        >>> eyes = np.array([[10.0, 20.0], [30.0, 20.0]])
+        >>> matrix = similarity_transform(eyes, target=2 * eyes + [5, 0])
+        >>> matrix.round(6).tolist()  # twice as large, and 5 pixels to the right
+        [[2.0, -0.0, 5.0], [0.0, 2.0, 0.0]]
     """
     z, w = (points[:, 0] + 1j * points[:, 1] for points in (source, target))
     centred = z - z.mean()
@@ -85,6 +91,14 @@ def align_face(
 
     Returns:
         (size, size, 3), by bilinear interpolation.
+
+    Example:
+        >>> face = np.zeros((60, 60, 3), np.uint8)
+        >>> landmarks = TEMPLATES["arcface"] * 30 + 15  # a face of 30 pixels
+        >>> face[15:45, 15:45] = 255
+        >>> crop = align_face(face, landmarks, "arcface", size=30)
+        >>> crop.shape, int(crop.min())  # the face alone
+        ((30, 30, 3), 255)
     """
     matrix = similarity_transform(landmarks, TEMPLATES[template] * size)
     crop = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=0)
@@ -99,6 +113,11 @@ def mtcnn(device: torch.device) -> Detect:
 
     Args:
         device: Where its networks run.
+
+    Example:
+        >>> detect = mtcnn(torch.device("cpu"))
+        >>> print(detect(np.zeros((64, 64, 3), np.uint8)))  # no face
+        None
     """
     from facenet_pytorch import MTCNN  # late: it loads torchvision
 
@@ -129,6 +148,14 @@ class Alignment:
 
     Raises:
         BenchError: A setting is out of range.
+
+    Example:
+        >>> Alignment().size
+        112
+        >>> Alignment(template="mtcnn")
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: template: unknown name 'mtcnn'. Known: arcface, stretched
     """
 
     template: str = "arcface"
@@ -171,6 +198,20 @@ def align_samples(
     Raises:
         BenchError: The folder holds crops with other settings, images cannot be read or written,
             or faces are missing and that is an error. It is raised at the end, after all others.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from bench.datasets.dataset import Sample
+        >>> Image.new("RGB", (64, 48)).save("face.png")
+        >>> sample = Sample("face.png", Path("face.png"), target=7)
+        >>> def detect(image):
+        ...     return 40 * TEMPLATES["arcface"], 0.99  # landmarks, and their probability
+        >>> done = align_samples([sample], detect, Path("aligned"), Alignment(size=112))
+        >>> done["face.png"]["probability"], Image.open("aligned/face.png").size
+        (0.99, (112, 112))
+        >>> Path("aligned/list.txt").read_text()
+        'face.png 7'
     """
     crops = _Crops(output, alignment, missing)
     problems = Problems(f"align into '{output}'")
@@ -287,7 +328,13 @@ def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def spread(done: Mapping[str, Mapping[str, Any]], count: int) -> Iterator[str]:
-    """Ids for a contact sheet: images without a face first, then others, spread evenly."""
+    """Ids for a contact sheet: images without a face first, then others, spread evenly.
+
+    Example:
+        >>> done = {f"{number}.jpg": {"found": number != 4} for number in range(8)}
+        >>> list(spread(done, count=4))  # the one without a face first
+        ['4.jpg', '0.jpg', '3.jpg', '7.jpg']
+    """
     lost = _without_a_face(done)[: count // 3]
     found = [image_id for image_id, record in done.items() if record["found"]]
     yield from lost

@@ -23,6 +23,10 @@ def without(need: str) -> str:
 
     Args:
         need: A key of `NEEDS`.
+
+    Example:
+        >>> without("mask").partition(":")[0]
+        'no image has a mask, which is needed'
     """
     settings = "dataset.masks=FOLDER gives masks"
     if need != "mask":
@@ -105,6 +109,13 @@ class MaskFile:
         path: The file. Of a palette the index counts, of colours the brightest channel; alpha does
             not count.
         above: The grey level.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Image.fromarray(np.array([[0, 100, 200]], np.uint8)).save("mask.png")
+        >>> MaskFile(Path("mask.png"), above=127)((1, 3)).tolist()
+        [[False, False, True]]
     """
 
     path: Path
@@ -145,6 +156,11 @@ class Outlines:
         runs: Lengths of runs of pixels outside and inside by turns, column by column, each with the
             height and width that it is of (COCO's uncompressed run-length code).
         source: Where they were read, for messages.
+
+    Example:
+        >>> triangle = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+        >>> Outlines([triangle])((4, 4)).sum(axis=1).tolist()  # pixels of each row
+        [3, 2, 1, 0]
     """
 
     polygons: Sequence[NDArray[np.float64]] = ()

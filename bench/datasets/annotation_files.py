@@ -39,6 +39,14 @@ class Mark:
         box: Its box, if it has one.
         category: What the file calls the object's class, if it does.
         outlines: Its mask, if it has one.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.problems import Problems
+        >>> _ = Path("boxes.csv").write_text("wren.jpg,2,3,10,20")
+        >>> [mark] = read_csv(Path("boxes.csv"), Problems("boxes"))
+        >>> mark.image, mark.box, mark.source
+        ('wren.jpg', (2.0, 3.0, 12.0, 23.0), "'boxes.csv', line 1")
     """
 
     image: str
@@ -55,6 +63,11 @@ class ImageNames:
 
     Args:
         names: Of the images.
+
+    Example:
+        >>> names = ImageNames(["val/17.jpg", "val/18.jpg", "train/18.jpg"])
+        >>> names.find("17.xml"), names.find("18"), names.find("train/18.png")
+        (0, None, 2)
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -104,6 +117,15 @@ def annotated(
     Raises:
         BenchError: A file cannot be read, boxes in it are none (all of them are told at once), or
             no image has any.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.dataset import Sample
+        >>> _ = Path("of_wren.csv").write_text("wren.jpg,2,3,10,20")
+        >>> wren = Sample("wren.jpg", Path("wren.jpg"), target=0)
+        >>> [found], notes = annotated([wren], boxes="of_wren.csv")
+        >>> found.annotation.boxes.tolist(), notes
+        ([[2.0, 3.0, 12.0, 23.0]], ["Boxes: 1 in 1 of 1 images, from 'of_wren.csv'"])
     """
     names = [sample.image_id for sample in samples]
     notes = []
@@ -132,7 +154,7 @@ def _require_pixels(place: str, marks: Sequence[Mark]) -> None:
 
 
 def read_boxes(place: str, problems: Problems) -> list[Mark]:
-    """All objects that a file or folder marks.
+    r"""All objects that a file or folder marks.
 
     Args:
         place: A CSV, a JSON file, an XML file or a folder of XML files.
@@ -140,6 +162,13 @@ def read_boxes(place: str, problems: Problems) -> list[Mark]:
 
     Raises:
         BenchError: It is missing, cannot be read, or is of another kind.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.problems import Problems
+        >>> _ = Path("two.csv").write_text("wren.jpg,2,3,10,20\nowl.jpg,0,0,5,5\n")
+        >>> [mark.box for mark in read_boxes("two.csv", Problems("two.csv"))]
+        [(2.0, 3.0, 12.0, 23.0), (0.0, 0.0, 5.0, 5.0)]
     """
     path = Path(place).expanduser()
     readers = {".csv": read_csv, ".json": read_coco, ".xml": read_voc}
@@ -164,6 +193,14 @@ def read_csv(path: Path, problems: Problems) -> list[Mark]:
 
     Raises:
         BenchError: The file cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.problems import Problems
+        >>> problems = Problems("empty.csv")
+        >>> _ = Path("empty.csv").write_text("wren.jpg,2,3,0,20")
+        >>> read_csv(Path("empty.csv"), problems), problems.lines()
+        ([], ["boxes that are empty (1): line 1: ['2', '3', '0', '20']"])
     """
     marks: list[Mark] = []
     reader = csv.reader(io.StringIO(_read_text(path), newline=""))
@@ -194,6 +231,16 @@ def read_coco(path: Path, problems: Problems) -> list[Mark]:
 
     Raises:
         BenchError: The file cannot be read, or is no such JSON.
+
+    Example:
+        >>> import json
+        >>> from pathlib import Path
+        >>> from bench.datasets.problems import Problems
+        >>> image = {"id": 1, "file_name": "wren.jpg"}
+        >>> content = {"images": [image], "annotations": [{"image_id": 1, "bbox": [2, 3, 10, 20]}]}
+        >>> _ = Path("coco.json").write_text(json.dumps(content))
+        >>> read_coco(Path("coco.json"), Problems("coco.json"))[0].box
+        (2.0, 3.0, 12.0, 23.0)
     """
     try:
         content = json.loads(_read_text(path))
@@ -241,6 +288,16 @@ def read_voc_folder(folder: Path, problems: Problems) -> list[Mark]:
 
     Raises:
         BenchError: There is no XML file, or one cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.problems import Problems
+        >>> edges = "<xmin>2</xmin><ymin>3</ymin><xmax>12</xmax><ymax>23</ymax>"
+        >>> Path("voc/val").mkdir(parents=True)
+        >>> object_ = f"<object><name>wren</name><bndbox>{edges}</bndbox></object>"
+        >>> _ = Path("voc/val/17.xml").write_text(f"<annotation>{object_}</annotation>")
+        >>> [mark.image for mark in read_voc_folder(Path("voc"), Problems("voc"))]
+        ['val/17.xml']
     """
     files = sorted(path for path in folder.rglob("*.xml") if not is_hidden(path.name))
     if not files:
@@ -264,6 +321,16 @@ def read_voc(path: Path, problems: Problems) -> list[Mark]:
     Raises:
         BenchError: The file cannot be read, is no XML, or declares a document type: nothing outside
             it is read, and nothing in it is expanded.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.problems import Problems
+        >>> edges = "<xmin>2</xmin><ymin>3</ymin><xmax>12</xmax><ymax>23</ymax>"
+        >>> wren = f"<object><name>wren</name><bndbox>{edges}</bndbox></object>"
+        >>> _ = Path("17.xml").write_text(f"<annotation>{wren}</annotation>")
+        >>> [mark] = read_voc(Path("17.xml"), Problems("17.xml"))
+        >>> mark.category, mark.box
+        ('wren', (2.0, 3.0, 12.0, 23.0))
     """
     marks = []
     for number, (category, values) in enumerate(_objects(path), start=1):
@@ -338,6 +405,16 @@ def with_marks(
 
     Raises:
         BenchError: No object is one of these images'.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.dataset import Sample
+        >>> names = ["wren.jpg", "owl.jpg"]
+        >>> samples = [Sample(name, Path(name), label) for label, name in enumerate(names)]
+        >>> marks = [Mark("owl", "line 1", box=(0, 0, 5, 5))]
+        >>> found, note = with_marks(samples, names, marks, "'boxes.csv'")
+        >>> [sample.annotation is not None for sample in found], note
+        ([False, True], "Boxes: 1 in 1 of 2 images, from 'boxes.csv'")
     """
     known = ImageNames(names)
     theirs = {mark.category for mark in marks if mark.category}
@@ -388,6 +465,19 @@ def with_masks(
 
     Raises:
         BenchError: The folder is missing, or has a mask of none of the images, or an image has two.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from bench.datasets.dataset import Sample
+        >>> Path("masks").mkdir()
+        >>> Image.new("L", (3, 2), 255).save("masks/wren.png")
+        >>> wren = Sample("wren.jpg", Path("wren.jpg"), target=0)
+        >>> [found], note = with_masks([wren], ["wren.jpg"], Path("masks"), above=0)
+        >>> found.annotation.mask((2, 3)).tolist()
+        [[True, True, True], [True, True, True]]
+        >>> note
+        "Masks: of 1 of 1 images, from 'masks' (above 0)"
     """
     require_integer("dataset.mask_above", above, 0)
     if not folder.is_dir():
@@ -440,7 +530,12 @@ def _annotation(marks: Sequence[Mark]) -> Annotation:
 
 
 def box_of_size(values: Sequence[Any]) -> Box | None:
-    """The box of a left upper corner, a width and a height; None if they are no box."""
+    """The box of a left upper corner, a width and a height; None if they are no box.
+
+    Example:
+        >>> box_of_size(["60.0", "27.0", "325.0", "304.0"]), box_of_size([0, 0, 0, 5])
+        ((60.0, 27.0, 385.0, 331.0), None)
+    """
     return _told_box(values, sized=True)[0]
 
 

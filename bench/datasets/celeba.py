@@ -38,6 +38,17 @@ class CelebA(Dataset):
     Raises:
         BenchError: The root is not the official one, its tables contradict each other, or lines
             of the list cannot be used; all of them are reported at once.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Path("celeba/img_align_celeba").mkdir(parents=True)
+        >>> Image.new("RGB", (178, 218)).save("celeba/img_align_celeba/000001.jpg")
+        >>> _ = Path("celeba/identity_CelebA.txt").write_text("000001.jpg 2880")
+        >>> _ = Path("celeba/list_eval_partition.txt").write_text("000001.jpg 2")
+        >>> [face] = CelebA("celeba", "celeba", split="test").samples
+        >>> face.image_id, face.target
+        ('000001.jpg', 2879)
     """
 
     # As torchvision.datasets.CelebA has them.

@@ -41,6 +41,19 @@ class Cub200(Dataset):
     Raises:
         BenchError: The root is not the official one, its tables contradict each other, or lines
             of the list, boxes or masks cannot be used; all of them are reported at once.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("cub/images/001.Wren").mkdir(parents=True)
+        >>> files = {"images": "1 001.Wren/a.jpg", "image_class_labels": "1 1"}
+        >>> files |= {"train_test_split": "1 0", "classes": "1 001.Wren"}
+        >>> for name, text in files.items():
+        ...     _ = Path(f"cub/{name}.txt").write_text(text)
+        >>> birds = Cub200("cub", "cub", split="test")
+        >>> birds.samples[0].image_id, birds.class_names
+        ('001.Wren/a.jpg', ['001.Wren'])
+        >>> birds.figures()["test images"]  # those found, and those of the whole data set
+        (1, 5794)
     """
 
     checksums: ClassVar[dict[str, str]] = {

@@ -49,6 +49,18 @@ def find_damage(content: bytes, opened: Image.Image) -> str | None:
 
     Raises:
         OSError: Pillow finds damage; as do its other errors, such as SyntaxError.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.linear_gradient("L").save(file, "JPEG")
+        >>> whole = file.getvalue()
+        >>> print(find_damage(whole, Image.open(file)))
+        None
+        >>> cut = whole[: len(whole) // 2]
+        >>> find_damage(cut, Image.open(io.BytesIO(cut)))
+        'Premature end of JPEG file'
     """
     if opened.format not in _JPEG:
         opened.load()
@@ -77,6 +89,19 @@ def find_hole(content: bytes, opened: Image.Image, image: NDArray[np.uint8]) -> 
 
     Returns:
         What is wrong, or None.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+        >>> file = io.BytesIO()
+        >>> Image.fromarray(noise).save(file, "JPEG")
+        >>> whole = file.getvalue()
+        >>> print(find_hole(whole, Image.open(file), noise))
+        None
+        >>> holed = whole[:2000] + b"a" + bytes(1022) + b"a" + whole[3024:]
+        >>> find_hole(holed, Image.open(file), noise)
+        '1022 zero bytes within its pixels, from byte 2001 on'
     """
     if bytes(_HOLE) not in content:
         return None

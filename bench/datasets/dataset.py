@@ -25,6 +25,14 @@ class Sample:
         path: The file.
         target: Class index.
         annotation: What people marked in it; None: nothing.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Image.new("RGB", (6, 4), "red").save("wren.png")
+        >>> wren = Sample("wren.png", Path("wren.png"), target=3)
+        >>> wren.read().shape, wren.read()[0, 0].tolist()
+        ((4, 6, 3), [255, 0, 0])
     """
 
     image_id: str
@@ -64,6 +72,18 @@ class Dataset:
 
     Raises:
         BenchError: No samples, image ids twice, or `max_images` out of range.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> samples = []
+        >>> for label, colour in enumerate(["red", "blue"]):
+        ...     Image.new("RGB", (6, 4), colour).save(f"{colour}.png")
+        ...     samples.append(Sample(f"{colour}.png", Path(f"{colour}.png"), label))
+        >>> colours = Dataset("colours", samples, class_names=["red", "blue"])
+        >>> colours.check_targets(num_classes=2)  # a network of one class would be refused
+        >>> colours.identity()["num_images"], len(colours.pixel_hashes())
+        (2, 2)
     """
 
     citation: str = ""

@@ -32,6 +32,16 @@ class ClassFolders(Dataset):
     Raises:
         BenchError: The root is missing, or it holds no class folders but those of splits, or one
             that holds the classes; or boxes or masks cannot be used.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> for name in ("owl", "wren"):
+        ...     Path("birds", name).mkdir(parents=True)
+        ...     Image.new("RGB", (6, 4)).save(f"birds/{name}/1.png")
+        >>> birds = ClassFolders("birds", "birds")
+        >>> birds.class_names, [(sample.image_id, sample.target) for sample in birds.samples]
+        (['owl', 'wren'], [('owl/1.png', 0), ('wren/1.png', 1)])
     """
 
     def __init__(

@@ -24,6 +24,12 @@ class LeftOut:
         folders: Hidden folders and those of the system, and links to folders within a class.
         hidden: Hidden files, such as `._photo.jpg`.
         kinds: Ending of other files -> how many.
+
+    Example:
+        >>> left_out = LeftOut(hidden=1)
+        >>> left_out.kinds[".txt"] += 3
+        >>> left_out.note
+        'Left out: files that are no images to us (3 .txt, 1 hidden)'
     """
 
     folders: list[str] = field(default_factory=list)
@@ -43,17 +49,33 @@ class LeftOut:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden, or a folder of the system."""
+    """Whether a file or folder is hidden, or a folder of the system.
+
+    Example:
+        >>> is_hidden("._photo.jpg"), is_hidden("__MACOSX"), is_hidden("photo.jpg")
+        (True, True, False)
+    """
     return name.startswith(".") or name.casefold() in _SYSTEM
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is taken for an image, by its name."""
+    """Whether a file is taken for an image, by its name.
+
+    Example:
+        >>> is_image("photo.JPG"), is_image("labels.txt"), is_image("._photo.jpg")
+        (True, False, False)
+    """
     return not is_hidden(name) and Path(name).suffix.lower() in SUFFIXES
 
 
 def composed(name: str) -> str:
-    """A name with its accents composed (NFC): some systems keep them apart from their letters."""
+    r"""A name with its accents composed (NFC): some systems keep them apart from their letters.
+
+    Example:
+        >>> apart = "e\u0301"  # the letter, and its accent
+        >>> len(apart), len(composed(apart)), composed(apart)
+        (2, 1, 'é')
+    """
     return unicodedata.normalize("NFC", name)
 
 
@@ -63,6 +85,13 @@ def subfolders(folder: Path, left_out: LeftOut | None = None) -> list[str]:
     Args:
         folder: Where to look.
         left_out: Where those are noted.
+
+    Example:
+        >>> from pathlib import Path
+        >>> for name in ("wren", "owl", ".cache"):
+        ...     Path("birds", name).mkdir(parents=True)
+        >>> subfolders(Path("birds"))
+        ['owl', 'wren']
     """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_dir()]
@@ -77,6 +106,17 @@ def image_files(folder: Path, left_out: LeftOut | None = None) -> list[str]:
     Args:
         folder: Where to look; one that is missing has none.
         left_out: Where the other files and folders are noted.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("photos/wren").mkdir(parents=True)
+        >>> for name in ("b.jpg", "wren/a.png", "labels.txt"):
+        ...     Path("photos", name).touch()
+        >>> left_out = LeftOut()
+        >>> image_files(Path("photos"), left_out)
+        ['b.jpg', 'wren/a.png']
+        >>> left_out.note
+        'Left out: files that are no images to us (1 .txt)'
     """
     left_out = LeftOut() if left_out is None else left_out
     found = []
@@ -96,6 +136,12 @@ def unnested(folder: Path) -> Path:
     """The folder of the same name within a folder that has nothing else to show, or the folder.
 
     Archives that are unpacked into a folder of the archive's name look like this.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("images/images/wren").mkdir(parents=True)
+        >>> unnested(Path("images")).as_posix()
+        'images/images'
     """
     inner = folder / folder.name
     if not inner.is_dir():

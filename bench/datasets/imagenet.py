@@ -7,6 +7,11 @@ def imagenet_class_names() -> list[str]:
     """The first name of each class's synset; numbers tell classes of one name apart.
 
     Two names stand for two classes each: crane (134, 517) and maillot (638, 639).
+
+    Example:
+        >>> names = imagenet_class_names()
+        >>> len(names), names[0], names[999]
+        (1000, 'tench', 'toilet tissue')
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm's, in notebooks without widgets

@@ -35,6 +35,10 @@ class Entry:
         image_id: The path as it stands there, without `./` and doubled slashes, relative to the
             root.
         target: The label.
+
+    Example:
+        >>> str(Entry(number=3, image_id="wren/1.jpg", target=7))
+        "line 3: 'wren/1.jpg 7'"
     """
 
     number: int
@@ -60,6 +64,16 @@ class ListFile:
         published: Which published list it is, or None.
         entries: Its lines, in their order.
         header: Its first line, where that names columns; else None.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.problems import Problems
+        >>> _ = Path("eval.txt").write_text("wren/1.jpg 7")
+        >>> listing = read_list("eval.txt", Problems("eval.txt"))
+        >>> len(listing.entries), listing.published
+        (1, None)
+        >>> listing.note.partition(";")[0]
+        'List: eval.txt: 1 lines, none of the published lists'
     """
 
     path: Path
@@ -91,6 +105,16 @@ class ImageList(Dataset):
     Raises:
         BenchError: The root or the list is missing, or lines of it, boxes or masks cannot be used;
             all of them are reported at once.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Path("birds/wren").mkdir(parents=True)
+        >>> Image.new("RGB", (6, 4)).save("birds/wren/1.png")
+        >>> _ = Path("birds.txt").write_text("wren/1.png 7")
+        >>> data = ImageList("birds", root="birds", list="birds.txt")
+        >>> [(sample.image_id, sample.target) for sample in data.samples]
+        [('wren/1.png', 7)]
     """
 
     def __init__(
@@ -117,7 +141,7 @@ class ImageList(Dataset):
 def read_list(
     file: str | Path, problems: Problems, key: str = "list", root: Path | None = None
 ) -> ListFile:
-    """Reads a list: `relative/path label` a line, split at the last space, tab, `,` or `;`.
+    r"""Reads a list: `relative/path label` a line, split at the last space, tab, `,` or `;`.
 
     Args:
         file: UTF-8; empty lines and a header such as `path,label` are skipped, line ends and a
@@ -128,6 +152,17 @@ def read_list(
 
     Raises:
         BenchError: The file cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.problems import Problems
+        >>> _ = Path("list.csv").write_text("path,label\nwren/1.jpg,7\nowl.jpg,x\n")
+        >>> problems = Problems("list.csv")
+        >>> listing = read_list("list.csv", problems)
+        >>> listing.header, [(entry.image_id, entry.target) for entry in listing.entries]
+        ('path,label', [('wren/1.jpg', 7)])
+        >>> problems.lines()[0].rpartition(": ")[2]
+        "'owl.jpg,x'"
     """
     file = Path(file).expanduser()
     content, text = _read_text(file, key)
@@ -179,6 +214,17 @@ def find_listed(
     Raises:
         BenchError: The list cannot be read, or lines of it cannot be used: no path and label, or
             an image that is unknown, missing, listed twice or has another label. All are listed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("found").mkdir()
+        >>> Path("found/owl.jpg").touch()
+        >>> _ = Path("owls.txt").write_text("owl.jpg 7")
+        >>> def find(entry):
+        ...     return Path("found", entry.image_id), 7  # the file, and its label in the data set
+        >>> listing, samples = find_listed("owls", "owls.txt", find, root=Path("found"))
+        >>> [(sample.image_id, sample.path.as_posix(), sample.target) for sample in samples]
+        [('owl.jpg', 'found/owl.jpg', 7)]
     """
     problems = Problems(f"dataset '{name}', list '{file}'")
     listing = read_list(file, problems, root=root)

@@ -34,6 +34,14 @@ def locate(
     Raises:
         BenchError: The root is no folder or something is missing; says what was looked for, and
             the nearest thing that is there.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("cub/images").mkdir(parents=True)
+        >>> Path("cub/images.txt").touch()
+        >>> found = locate("cub", ["images.txt", "images"], download="CUB-200-2011")
+        >>> {name: path.as_posix() for name, path in found.items()}
+        {'images.txt': 'cub/images.txt', 'images': 'cub/images'}
     """
     root = Path(root).expanduser()
     found = _found_in(root, names, folders)
@@ -66,6 +74,12 @@ def read_table(path: Path, columns: Mapping[str, type[int] | type[str]]) -> pd.D
 
     Raises:
         BenchError: The file cannot be read, or lines have other columns; names the first.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("images.txt").write_text("1 wren/1.jpg")
+        >>> read_table(Path("images.txt"), {"image": int, "path": str}).to_dict("records")
+        [{'image': 1, 'path': 'wren/1.jpg'}]
     """
     settings: dict[str, Any] = {
         "sep": r"\s+",
@@ -120,6 +134,15 @@ def same_keys(tables: dict[str, pd.DataFrame], key: str, problems: Problems) -> 
         tables: File name -> table; the first one is the measure of the others.
         key: The column that names things.
         problems: Gets the keys that are there twice, or in one file and not in another.
+
+    Example:
+        >>> import pandas as pd
+        >>> from bench.datasets.problems import Problems
+        >>> images = pd.DataFrame({"image": [1, 2]})
+        >>> problems = Problems("tables")
+        >>> same_keys({"images.txt": images, "labels.txt": images[:1]}, "image", problems)
+        >>> problems.lines()
+        ["entries of images.txt that labels.txt lacks (1): '2'"]
     """
     measure, *others = tables
     known = tables[measure][key]
@@ -137,7 +160,16 @@ def same_keys(tables: dict[str, pd.DataFrame], key: str, problems: Problems) -> 
 
 
 def count_files(folder: Path) -> int:
-    """Number of images in a folder and below."""
+    """Number of images in a folder and below.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("photos/wren").mkdir(parents=True)
+        >>> for name in ("wren/1.jpg", "wren/2.jpg", "labels.txt"):
+        ...     Path("photos", name).touch()
+        >>> count_files(Path("photos"))
+        2
+    """
     return len(image_files(folder))
 
 

@@ -18,6 +18,12 @@ class Photos(Dataset):
 
     Raises:
         BenchError: foolbox is not installed.
+
+    Example:
+        >>> photos = Photos()
+        >>> first = photos.samples[0]
+        >>> len(photos), first.image_id, photos.class_names[first.target]
+        (20, 'imagenet_00_243.jpg', 'bull mastiff')
     """
 
     def __init__(self, name: str = "photos", max_images: int | None = None) -> None:

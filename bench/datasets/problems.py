@@ -11,6 +11,15 @@ class Problems:
 
     Args:
         about: What they are problems of; the message begins with it.
+
+    Example:
+        >>> problems = Problems("dataset 'birds'")
+        >>> problems.add("images that are missing", "'wren.jpg'")
+        >>> problems.add("images that are missing", "'owl.jpg'")
+        >>> problems.raise_any()
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: dataset 'birds': images that are missing (2): 'wren.jpg'; 'owl.jpg'
     """
 
     def __init__(self, about: str) -> None:

@@ -18,6 +18,13 @@ class PublishedList:
         entries_sha256: The sha256 of its entries in their order, as `Dataset.identity` hashes a
             list.
         repository: Where the file is.
+
+    Example:
+        >>> published = PUBLISHED_LISTS[2]
+        >>> published.name, published.num_images
+        ('cub200/eval-resnet', 587)
+        >>> published.source
+        'github.com/RuoyuChen10/SMDL-Attribution, datasets/CUB/eval-resnet.txt'
     """
 
     name: str
@@ -104,6 +111,10 @@ def find_published(content: bytes) -> PublishedList | None:
     Args:
         content: The bytes of the file. Line ends at its end, or in the manner of Windows, do not
             count: git and editors change them, and they name no other images.
+
+    Example:
+        >>> print(find_published(b"wren/1.jpg 7"))  # none of them
+        None
     """
     lines = content.replace(b"\r\n", b"\n").rstrip(b"\n")
     digest = hashlib.sha256(lines).hexdigest()

@@ -32,6 +32,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         BenchError: The file is missing, no image, damaged (`damage.py`: OpenCV fills what is
             lacking and says nothing), or of a kind OpenCV cannot decode.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Image.new("RGB", (6, 4), "red").save("red.png")
+        >>> pixels = read_image(Path("red.png"))
+        >>> pixels.shape, pixels.dtype, pixels[0, 0].tolist()
+        ((4, 6, 3), dtype('uint8'), [255, 0, 0])
     """
     content = _read_bytes(path)
     try:
@@ -78,7 +86,14 @@ def _damaged(path: Path, finding: str) -> BenchError:
 
 
 def pixels_sha256(image: NDArray[np.uint8]) -> str:
-    """Hash over an image's shape and pixels, whatever file it comes from."""
+    """Hash over an image's shape and pixels, whatever file it comes from.
+
+    Example:
+        >>> pixels_sha256(np.zeros((4, 6, 3), np.uint8))[:12]
+        'b15797b93cc7'
+        >>> pixels_sha256(np.zeros((6, 4, 3), np.uint8))[:12]  # another shape
+        '152a6ed8ab01'
+    """
     digest = hashlib.sha256(str(image.shape).encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
@@ -99,6 +114,12 @@ def read_ahead(
 
     Yields:
         For each of `reads`, in their order, the image, or the `BenchError` that it raised.
+
+    Example:
+        >>> def read():
+        ...     return np.ones((4, 6, 3), np.uint8)
+        >>> [image.shape for image in read_ahead([read, read], workers=2, ahead=1)]
+        [(4, 6, 3), (4, 6, 3)]
     """
     require_integer("workers", workers, 1)
     waiting: deque[Future[NDArray[np.uint8]]] = deque()

@@ -25,6 +25,16 @@ class Selection:
 
     Raises:
         BenchError: A setting is out of range.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.dataset import Sample
+        >>> samples = [Sample(f"{label}.jpg", Path(f"{label}.jpg"), label) for label in range(6)]
+        >>> chosen = Selection("correct").choose(samples, predictions=[0, 1, 1, 1, 4, 0])
+        >>> [sample.image_id for sample in chosen]
+        ['0.jpg', '1.jpg', '4.jpg']
+        >>> [sample.image_id for sample in Selection(max_images=2, seed=0).choose(samples)]
+        ['2.jpg', '5.jpg']
     """
 
     subset: str = "all"
@@ -93,5 +103,12 @@ class Selection:
 
 
 def to_list(samples: Sequence[Sample]) -> bytes:
-    """A list file as the published ones are written: no line end after the last line."""
+    """A list file as the published ones are written: no line end after the last line.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.dataset import Sample
+        >>> to_list([Sample("wren/1.jpg", Path("wren/1.jpg"), 7)])
+        b'wren/1.jpg 7'
+    """
     return "\n".join(f"{sample.image_id} {sample.target}" for sample in samples).encode()

@@ -19,6 +19,13 @@ class Shard:
     Attributes:
         number: From 1.
         count: The count of all shares.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.datasets.dataset import Sample
+        >>> samples = [Sample(f"{label}.jpg", Path(f"{label}.jpg"), label) for label in range(5)]
+        >>> [sample.image_id for sample in Shard(number=2, count=3).choose(samples)]
+        ['1.jpg', '4.jpg']
     """
 
     number: int = 1
@@ -37,6 +44,14 @@ def read_shard(value: object) -> Shard:
 
     Raises:
         BenchError: It is no `k/n` with 1 <= k <= n.
+
+    Example:
+        >>> read_shard("3/8"), read_shard(None)
+        (Shard(number=3, count=8), Shard(number=1, count=1))
+        >>> read_shard("9/8")
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: shard: expected k/n with 1 <= k <= n, as in shard=3/8, found '9/8'
     """
     if value is None:
         return Shard()

@@ -41,6 +41,15 @@ class VggFace2(Dataset):
     Raises:
         BenchError: The root is not the official one, the folders are not complete, or lines of
             the list or the labels cannot be used; all of them are reported at once.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("vgg/train/n000002").mkdir(parents=True)
+        >>> Path("vgg/train/n000002/0001_01.jpg").touch()
+        >>> _ = Path("labels.txt").write_text("n000002 0")
+        >>> faces = VggFace2("vggface2", "vgg", labels="labels.txt")
+        >>> [(sample.image_id, sample.target) for sample in faces.samples]
+        [('n000002/0001_01.jpg', 0)]
     """
 
     checksums: ClassVar[dict[str, str]] = {
