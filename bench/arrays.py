@@ -23,6 +23,14 @@ def as_tensor(name: str, value: Any, device: torch.device | None = None) -> Tens
 
     Raises:
         BenchError: It holds something else than numbers, or rows of different lengths.
+
+    Example:
+        >>> as_tensor("maps", [[1.0, 2.0], [3.0, 4.0]]).shape
+        torch.Size([2, 2])
+        >>> as_tensor("maps", [[1.0, 2.0], [3.0]])
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: maps: expected rows of one length, found different ones
     """
     if isinstance(value, list | tuple) and value and isinstance(value[0], Tensor):
         value = _stacked(name, value)
@@ -67,6 +75,15 @@ def as_inputs(value: Any, device: torch.device | None = None) -> Tensor:
 
     Raises:
         BenchError: They have another shape or dtype, or a number is not finite.
+
+    Example:
+        >>> as_inputs(np.zeros((2, 3, 8, 8), np.float32)).shape
+        torch.Size([2, 3, 8, 8])
+        >>> as_inputs(np.zeros((3, 8, 8), np.float32))
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: x: expected (N, C, H, W) with N >= 1, found (3, 8, 8): give
+        x[None]
     """
     x = as_tensor("x", value, device)
     if x.ndim != 4 or len(x) == 0:
@@ -96,6 +113,14 @@ def as_classes(value: Any, count: int, device: torch.device | None = None) -> Te
 
     Raises:
         BenchError: They are none, or another number of them.
+
+    Example:
+        >>> as_classes([3, 7], count=2)
+        tensor([3, 7])
+        >>> as_classes([3.0, 7.0], count=2)
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: targets: expected integers, found torch.float64
     """
     targets = as_tensor("targets", value, device)
     if targets.shape != (count,):
@@ -111,5 +136,10 @@ def as_classes(value: Any, count: int, device: torch.device | None = None) -> Te
 
 
 def as_integer(value: Any) -> Any:
-    """A Python integer of one of numpy's; anything else as it is."""
+    """A Python integer of one of numpy's; anything else as it is.
+
+    Example:
+        >>> as_integer(np.int64(3)), as_integer("auto")
+        (3, 'auto')
+    """
     return value.item() if isinstance(value, np.integer) else value

@@ -24,6 +24,10 @@ def fitted_batch_size(count: int, batch_size: int) -> int:
 
     Returns:
         At most `batch_size`.
+
+    Example:
+        >>> fitted_batch_size(18, 64), fitted_batch_size(100, 64), fitted_batch_size(3, 10)
+        (20, 64, 10)
     """
     if batch_size % 4:
         return batch_size
@@ -47,6 +51,10 @@ def fixed_batches(
     Yields:
         Indices (batch_size,) int64 and the slice of items that they stand for; entries past the
         end of the slice are fill.
+
+    Example:
+        >>> [(index.tolist(), items) for index, items in fixed_batches(5, batch_size=3)]
+        [([0, 1, 2], slice(0, 3, None)), ([3, 4, 4], slice(3, 5, None))]
     """
     for start in range(0, count, batch_size):
         index = torch.arange(start, start + batch_size, device=device).clamp_(max=count - 1)
@@ -72,6 +80,14 @@ def score_in_batches(
 
     Returns:
         Scores (count,) float32.
+
+    Example:
+        >>> def total(x, targets):  # a score
+        ...     return x.sum(dim=(1, 2, 3))
+        >>> def build(jobs):  # input number k is k everywhere
+        ...     return jobs.view(-1, 1, 1, 1).expand(-1, 3, 2, 2).float(), jobs
+        >>> score_in_batches(total, build, count=5, batch_size=2).tolist()
+        [0.0, 12.0, 24.0, 36.0, 48.0]
     """
     scores = torch.empty(count, dtype=torch.float32, device=device)
     for index, items in fixed_batches(count, batch_size, device):

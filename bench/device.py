@@ -41,7 +41,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def devices() -> list[str]:
-    """Names of the devices that torch offers on this machine, the CPU first."""
+    """Names of the devices that torch offers on this machine, the CPU first.
+
+    Example:
+        >>> devices()[0]
+        'cpu'
+    """
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if accelerator is None:
         return ["cpu"]
@@ -50,7 +55,12 @@ def devices() -> list[str]:
 
 
 def device_name(device: torch.device) -> str:
-    """What the driver calls a device; where torch does not ask it, the type (`cpu`, `mps`)."""
+    """What the driver calls a device; where torch does not ask it, the type (`cpu`, `mps`).
+
+    Example:
+        >>> device_name(torch.device("cpu"))
+        'cpu'
+    """
     if device.type == "cpu":
         return device.type
     get_name = getattr(torch.get_device_module(device), "get_device_name", None)
@@ -58,7 +68,14 @@ def device_name(device: torch.device) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until a device has done what it was given; a CPU has."""
+    """Waits until a device has done what it was given; a CPU has.
+
+    Example:
+        >>> total = torch.ones(2, 2).sum()
+        >>> synchronize(total.device)  # on a GPU, only now is it computed for sure
+        >>> total.item()
+        4.0
+    """
     if device.type == "cpu":
         return
     accelerator = torch.accelerator.current_accelerator()
@@ -71,6 +88,15 @@ def resolve_batch_size(batch_size: int | str, device: torch.device) -> int:
 
     Raises:
         BenchError: Neither `auto` nor a positive integer.
+
+    Example:
+        >>> cpu, gpu = torch.device("cpu"), torch.device("cuda")
+        >>> resolve_batch_size("auto", cpu), resolve_batch_size("auto", gpu)
+        (16, 64)
+        >>> resolve_batch_size(0, cpu)
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: batch_size: expected an integer >= 1, found 0
     """
     if batch_size == "auto":
         return _BATCH_SIZE_OF_CPU if device.type == "cpu" else _BATCH_SIZE_OF_OTHERS
@@ -83,6 +109,13 @@ def keep_freed_memory() -> None:
 
     By default it returns them to the kernel at once and every activation of every batch is mapped
     and zeroed anew: up to half of a forward pass on a CPU. Other C libraries are left as they are.
+
+    Example:
+        >>> net, x = torch.nn.Linear(4, 2), torch.ones(3, 4)
+        >>> before = net(x)
+        >>> keep_freed_memory()
+        >>> torch.equal(net(x), before)  # time changes, and no number
+        True
     """
     if not sys.platform.startswith("linux"):
         return

@@ -18,6 +18,14 @@ class BenchError(Exception):
     Of a data set, in one line for each kind of problem (`bench.datasets.problems`).
 
     The command line prints the message without a traceback and exits with a non-zero code.
+
+    Example:
+        >>> from bench.metrics.protocol import load_protocol
+        >>> try:
+        ...     load_protocol("xpliqe")
+        ... except BenchError as error:
+        ...     print(str(error).partition(" Known")[0])
+        protocol: unknown name 'xpliqe'. Did you mean 'xplique'?
     """
 
 
@@ -30,6 +38,12 @@ class BrokenFileError(BenchError):
     Attributes:
         path: The file.
         reason: What is wrong with it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> error = BrokenFileError(Path("rows.parquet"), "no footer")
+        >>> print(error)
+        'rows.parquet' is broken (no footer)
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -43,28 +57,66 @@ _LOST = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF}
 
 
 def is_lost_output(error: OSError) -> bool:
-    """Whether writing the standard output failed: what writes files names the file."""
+    """Whether writing the standard output failed: what writes files names the file.
+
+    Example:
+        >>> import errno
+        >>> is_lost_output(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+        True
+        >>> is_lost_output(OSError(errno.ENOSPC, "No space left on device", "rows.parquet"))
+        False
+    """
     return error.filename is None and error.errno in _LOST
 
 
 class BenchWarning(UserWarning):
-    """Something was left out or could not be kept, and everything else went on."""
+    """Something was left out or could not be kept, and everything else went on.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always", BenchWarning)
+        ...     warn("2 images have no boxes: left out")
+        >>> [(found.category.__name__, str(found.message)) for found in caught]
+        [('BenchWarning', '2 images have no boxes: left out')]
+    """
 
 
 def warn(message: str) -> None:
-    """Warns in one line; what calls for it goes on."""
+    """Warns in one line; what calls for it goes on.
+
+    Example:
+        >>> with tell_warnings(print):
+        ...     warn("2 images have no boxes: left out")
+        2 images have no boxes: left out
+    """
     warnings.warn(message, BenchWarning, stacklevel=3)
 
 
 def warn_left_out(error: BenchError) -> None:
-    """Warns that a stored file is left out, for what reads results and changes nothing."""
+    """Warns that a stored file is left out, for what reads results and changes nothing.
+
+    Example:
+        >>> from pathlib import Path
+        >>> with tell_warnings(print):
+        ...     warn_left_out(BrokenFileError(Path("rows.parquet"), "it is empty"))
+        'rows.parquet' is broken (it is empty): left out; `bench run` sets it aside and
+        makes it again
+    """
     mend = "; `bench run` sets it aside and makes it again"
     warn(f"{error}: left out{mend if isinstance(error, BrokenFileError) else ''}")
 
 
 @contextmanager
 def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
-    """Hands the text of each `BenchWarning` in a `with` block on, and none of them twice."""
+    """Hands the text of each `BenchWarning` in a `with` block on, and none of them twice.
+
+    Example:
+        >>> with tell_warnings(print):
+        ...     for _ in range(2):
+        ...         warn("2 images have no boxes: left out")
+        2 images have no boxes: left out
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("always", BenchWarning)
         show_others = warnings.showwarning
@@ -89,7 +141,15 @@ def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
 
 
 def require_integer(name: str, value: object, minimum: int, maximum: int = LARGEST) -> None:
-    """Raises `BenchError` unless `value` is an integer (not a bool) in minimum..maximum."""
+    """Raises `BenchError` unless `value` is an integer (not a bool) in minimum..maximum.
+
+    Example:
+        >>> require_integer("batch_size", 64, minimum=1)
+        >>> require_integer("batch_size", 0, minimum=1)
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: batch_size: expected an integer >= 1, found 0
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise BenchError(f"{name}: expected an integer >= {minimum}, found {value!r}")
     if value > maximum:
@@ -97,34 +157,70 @@ def require_integer(name: str, value: object, minimum: int, maximum: int = LARGE
 
 
 def require_number(name: str, value: object, low: float, high: float) -> None:
-    """Raises `BenchError` unless `value` is a number with low < value <= high."""
+    """Raises `BenchError` unless `value` is a number with low < value <= high.
+
+    Example:
+        >>> require_number("sigma", 0.25, low=0, high=10)
+        >>> require_number("sigma", 0, low=0, high=10)
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: sigma: expected a number in (0, 10], found 0
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low < value <= high:
         raise BenchError(f"{name}: expected a number in ({low}, {high}], found {value!r}")
 
 
 def require_text(name: str, value: object) -> None:
-    """Raises `BenchError` unless `value` is text that is not empty."""
+    """Raises `BenchError` unless `value` is text that is not empty.
+
+    Example:
+        >>> require_text("name", "")
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: name: expected text, found ''
+    """
     if not isinstance(value, str) or not value:
         raise BenchError(f"{name}: expected text, found {value!r}")
 
 
 def require_unicode(name: str, value: object) -> None:
-    """Raises `BenchError` if `value` is text that no file of results can hold.
+    r"""Raises `BenchError` if `value` is text that no file of results can hold.
 
     Bytes of a command line that are no UTF-8 become such text.
+
+    Example:
+        >>> require_unicode("name", b"caf\xe9".decode(errors="surrogateescape"))
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: name: expected text in UTF-8, found 'caf\udce9'
     """
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise BenchError(f"{name}: expected text in UTF-8, found {value!r}")
 
 
 def require_settings(name: str, value: object) -> None:
-    """Raises `BenchError` unless `value` is a mapping of settings."""
+    """Raises `BenchError` unless `value` is a mapping of settings.
+
+    Example:
+        >>> require_settings("baseline", "zero")
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: baseline: expected settings, found 'zero'
+    """
     if not isinstance(value, Mapping):
         raise BenchError(f"{name}: expected settings, found {value!r}")
 
 
 def require_known(name: str, value: str, known: Collection[str]) -> None:
-    """Raises `BenchError` with known names and the nearest one unless `value` is known."""
+    """Raises `BenchError` with known names and the nearest one unless `value` is known.
+
+    Example:
+        >>> require_known("auc", "trapezium", ["mean", "trapezoid"])
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: auc: unknown name 'trapezium'. Did you mean 'trapezoid'?
+        Known: mean, trapezoid
+    """
     if isinstance(value, str) and value in known:
         return
     nearest = get_close_matches(str(value), known, n=1, cutoff=0.5)

@@ -46,6 +46,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises:
         BenchError: The file system refuses; what stood there before still stands.
+
+    Example:
+        >>> from pathlib import Path
+        >>> write_atomically(Path("new/rows.json"), b"[1, 2]")
+        >>> [path.name for path in Path("new").iterdir()]
+        ['rows.json']
     """
     temporary = path.parent / f".{uuid4().hex}{path.suffix}"
     try:
@@ -73,6 +79,16 @@ def read_whole(path: Path) -> bytes:
     Raises:
         BrokenFileError: It is a folder.
         BenchError: The system does not let us read it; that says nothing of its content.
+
+    Example:
+        >>> from pathlib import Path
+        >>> written = Path("rows.json").write_text("[1, 2]")
+        >>> read_whole(Path("rows.json"))
+        b'[1, 2]'
+        >>> read_whole(Path("others.json"))
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: 'others.json' cannot be read: No such file or directory
     """
     try:
         return path.read_bytes()
@@ -88,6 +104,15 @@ def read_json(path: Path) -> Any:
     Raises:
         BrokenFileError: It holds no JSON.
         BenchError: The system does not let us read it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> written = Path("rows.json").write_text("[1, 2")
+        >>> read_json(Path("rows.json"))
+        Traceback (most recent call last):
+            ...
+        bench.errors.BrokenFileError: 'rows.json' is broken (Expecting ',' delimiter: line 1
+        column 6 (char 5))
     """
     try:
         return json.loads(read_whole(path).decode())
@@ -96,7 +121,12 @@ def read_json(path: Path) -> Any:
 
 
 def checksum(content: bytes) -> str:
-    """Sixteen hexadecimal digits of a content's sha256."""
+    """Sixteen hexadecimal digits of a content's sha256.
+
+    Example:
+        >>> checksum(b"abc")
+        'ba7816bf8f01cfea'
+    """
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -109,6 +139,15 @@ def set_aside(broken: BrokenFileError) -> str:
 
     Raises:
         BenchError: The folder cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.errors import BrokenFileError
+        >>> written = Path("rows.json").write_text("[1, 2")
+        >>> set_aside(BrokenFileError(Path("rows.json"), "no JSON"))
+        'Broken, set aside, to be computed again: broken-rows.json (no JSON)'
+        >>> Path("broken-rows.json").read_text()
+        '[1, 2'
     """
     path = broken.path
     name, number = f"broken-{path.name}", 1
@@ -126,7 +165,13 @@ def set_aside(broken: BrokenFileError) -> str:
 
 
 def expand_user(folder: Path, name: str) -> Path:
-    """A folder with `~` replaced; raises `BenchError`, naming the setting, if it can be none."""
+    """A folder with `~` replaced; raises `BenchError`, naming the setting, if it can be none.
+
+    Example:
+        >>> from pathlib import Path
+        >>> expand_user(Path("~"), "results_dir") == Path.home()
+        True
+    """
     try:
         expanded = folder.expanduser()
         expanded.exists()
@@ -139,6 +184,12 @@ def check_writable(folder: Path) -> None:
     """Raises `BenchError` unless the folder can be written, or be made where it is missing.
 
     Nothing stays behind: only its nearest existing parent is tried.
+
+    Example:
+        >>> from pathlib import Path
+        >>> check_writable(Path("results/demo"))
+        >>> Path("results").exists()
+        False
     """
     existing = expand_user(folder, "results_dir").absolute()
     try:
@@ -157,6 +208,12 @@ def file_name(name: str) -> str:
     """A name reduced to letters, digits and `._+-`, fit for a file.
 
     A name of more than `LONGEST_NAME` bytes is cut, and ends with digits of its hash.
+
+    Example:
+        >>> file_name("ResNet-50 (timm)/a1")
+        'ResNet-50-timm-a1'
+        >>> len(file_name(100 * "long"))
+        80
     """
     reduced = re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "unnamed"
     if len(reduced.encode()) <= LONGEST_NAME:

@@ -41,7 +41,16 @@ WITHOUT_GRADIENT = ("hit",)
 
 
 def check_score(score: str, output_kind: str) -> None:
-    """Raises `BenchError` if outputs of this kind cannot give this score."""
+    """Raises `BenchError` if outputs of this kind cannot give this score.
+
+    Example:
+        >>> check_score("probability", "logits")
+        >>> check_score("probability", "cosines")
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: score: 'probability' cannot be read off cosines; expected
+        one of output, hit: choose a protocol that scores one of these
+    """
     require_known("score", score, SCORES)
     require_known("outputs", output_kind, (*OUTPUT_KINDS, BINARY))
     if output_kind not in SCORES[score]:
@@ -61,6 +70,10 @@ def score_to_explain(score: str) -> str:
 
     Args:
         score: A key of `SCORES`.
+
+    Example:
+        >>> score_to_explain("probability"), score_to_explain("hit")
+        ('probability', 'output')
     """
     return "output" if score == "hit" else score
 
@@ -77,6 +90,10 @@ def class_kind(output_kind: str, num_outputs: int) -> str:
 
     Raises:
         BenchError: It is a single cosine, which says nothing of a second class.
+
+    Example:
+        >>> class_kind("logits", num_outputs=1000), class_kind("logits", num_outputs=1)
+        ('logits', 'binary')
     """
     if num_outputs != 1:
         return output_kind
@@ -102,6 +119,12 @@ def class_outputs(outputs: Tensor, output_kind: str) -> Tensor:
 
     Returns:
         (B, max(K, 2)) float32, or float64 if the outputs are; differentiable.
+
+    Example:
+        >>> class_outputs(torch.tensor([[2.0], [-1.0]]), "logits").tolist()
+        [[-2.0, 2.0], [1.0, -1.0]]
+        >>> class_outputs(torch.tensor([[0.25]]), "probabilities").tolist()
+        [[0.75, 0.25]]
     """
     if outputs.dtype in (torch.float16, torch.bfloat16):
         outputs = outputs.float()
@@ -126,6 +149,13 @@ def target_scores(outputs: Tensor, targets: Tensor, score: str, output_kind: str
     Raises:
         BenchError: The score cannot be read off outputs of this kind, or has no gradient and one
             is wanted.
+
+    Example:
+        >>> outputs, targets = torch.tensor([[0.0, 1.0]]), torch.tensor([1])
+        >>> scores = ("output", "probability", "log_probability", "hit")
+        >>> found = {score: target_scores(outputs, targets, score, "logits") for score in scores}
+        >>> {score: round(found[score].item(), 4) for score in scores}
+        {'output': 1.0, 'probability': 0.7311, 'log_probability': -0.3133, 'hit': 1.0}
     """
     check_score(score, output_kind)
     _refuse_gradient(score, outputs)
@@ -161,6 +191,11 @@ def class_scores(outputs: Tensor, score: str, output_kind: str) -> Tensor:
     Raises:
         BenchError: The score cannot be read off outputs of this kind, or has no gradient and one
             is wanted.
+
+    Example:
+        >>> scores = class_scores(torch.tensor([[0.0, 1.0]]), "probability", "logits")
+        >>> [round(score, 4) for score in scores[0].tolist()]
+        [0.2689, 0.7311]
     """
     check_score(score, output_kind)
     _refuse_gradient(score, outputs)
@@ -211,6 +246,14 @@ def predicted_classes(outputs: Tensor, labels: Tensor, output_kind: str) -> Tens
 
     Returns:
         (B,) int64.
+
+    Example:
+        >>> outputs = torch.tensor([[2.0, 1.0, -1.0], [-1.0, -2.0, -3.0]])
+        >>> labels = torch.tensor([1, 0])
+        >>> predicted_classes(outputs, labels, "logits").tolist()
+        [0, 0]
+        >>> predicted_classes(outputs, labels, "multilabel").tolist()
+        [1, -1]
     """
     top = outputs.argmax(dim=1)
     if output_kind != "multilabel":
@@ -220,7 +263,12 @@ def predicted_classes(outputs: Tensor, labels: Tensor, output_kind: str) -> Tens
 
 
 def accuracy_is(output_kind: str) -> str:
-    """What an image that counts as right is, in words."""
+    """What an image that counts as right is, in words.
+
+    Example:
+        >>> accuracy_is("logits"), accuracy_is("multilabel")
+        ('top-1 right', "target's probability above 1/2")
+    """
     return "target's probability above 1/2" if output_kind == "multilabel" else "top-1 right"
 
 
@@ -237,6 +285,13 @@ def check_outputs(outputs: Tensor, score: str, output_kind: str, dtype: torch.dt
 
     Raises:
         BenchError: Probabilities leave 0..1, or logits are softmax probabilities.
+
+    Example:
+        >>> check_outputs(torch.tensor([[0.2, 0.8]]), "probability", "logits", torch.float32)
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: the model's outputs are said to be logits, but sum to 1: if
+        they are softmax probabilities already, say output_kind=probabilities
     """
     outputs = outputs[outputs.isfinite().all(dim=1)]
     if not len(outputs):

@@ -14,6 +14,13 @@ def generator(seed: int, *names: str) -> torch.Generator:
     Args:
         seed: The run's seed.
         *names: What the draw belongs to.
+
+    Example:
+        >>> first, again, other = (
+        ...     torch.rand(3, generator=generator(0, "Random", image_id)) for image_id in "aab"
+        ... )
+        >>> torch.equal(first, again), torch.equal(first, other)
+        (True, False)
     """
     digest = hashlib.sha256("\x1f".join([str(seed), *names]).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

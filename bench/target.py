@@ -17,7 +17,15 @@ PREDICTION = "prediction"
 
 
 def require_target(name: str, value: object) -> None:
-    """Raises `BenchError` unless `value` is `label`, `prediction` or an integer >= 0."""
+    """Raises `BenchError` unless `value` is `label`, `prediction` or an integer >= 0.
+
+    Example:
+        >>> require_target("target", "predicted")
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: target: expected 'label', 'prediction' or the number of a
+        class (0, 1, ...), found 'predicted'
+    """
     if isinstance(value, str) and value in (LABEL, PREDICTION):
         return
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
@@ -28,7 +36,14 @@ def require_target(name: str, value: object) -> None:
 
 
 def require_class(name: str, target: Target, num_classes: int) -> None:
-    """Raises `BenchError` if `target` is the number of a class that a network does not have."""
+    """Raises `BenchError` if `target` is the number of a class that a network does not have.
+
+    Example:
+        >>> require_class("target", 1000, num_classes=1000)
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: target: expected a class of the network, 0..999, found 1000
+    """
     if isinstance(target, int) and target >= num_classes:
         raise BenchError(
             f"{name}: expected a class of the network, 0..{num_classes - 1}, found {target}"
@@ -45,6 +60,12 @@ def target_classes(target: Target, labels: "Tensor", outputs: "Tensor | None") -
 
     Returns:
         (B,) int64.
+
+    Example:
+        >>> labels, outputs = torch.tensor([2, 0]), torch.tensor([[1.0, 3.0, 2.0], [5.0, 4.0, 6.0]])
+        >>> targets = ("label", "prediction", 1)
+        >>> [target_classes(target, labels, outputs).tolist() for target in targets]
+        [[2, 0], [1, 2], [1, 1]]
     """
     if isinstance(target, int):
         return labels.new_full(labels.shape, target)
@@ -55,6 +76,11 @@ def target_classes(target: Target, labels: "Tensor", outputs: "Tensor | None") -
 
 
 def target_in_words(target: Target) -> str:
-    """What a sentence calls the class; its number may be written out, as identities have it."""
+    """What a sentence calls the class; its number may be written out, as identities have it.
+
+    Example:
+        >>> target_in_words("prediction"), target_in_words(281)
+        ('the predicted class', 'class 281')
+    """
     words = {LABEL: "the label", PREDICTION: "the predicted class"}
     return words[target] if isinstance(target, str) and target in words else f"class {target}"

@@ -63,6 +63,12 @@ def argsort_ranks(ranks: Tensor) -> Tensor:
 
     Returns:
         (N, n) int64 indices, ascending.
+
+    Example:
+        >>> argsort_ranks(torch.zeros(1, 20, dtype=torch.int64))[0, :5].tolist()
+        [0, 17, 16, 15, 14]
+        >>> argsort_ranks(torch.tensor([[2, 0, 1, 0]])).tolist()
+        [[1, 3, 2, 0]]
     """
     split = _compiled()
     if split is None:

@@ -40,7 +40,6 @@ WITH_EXAMPLES = sorted(
 )
 
 NOT_YET = {
-    "bench.arrays",
     "bench.backbones.arcface",
     "bench.backbones.attention",
     "bench.backbones.backbone",
@@ -68,10 +67,6 @@ NOT_YET = {
     "bench.backbones.timm_network",
     "bench.backbones.torch_module",
     "bench.backbones.torchvision_network",
-    "bench.batching",
-    "bench.device",
-    "bench.errors",
-    "bench.files",
     "bench.metrics.adcc",
     "bench.metrics.auc",
     "bench.metrics.average_drop",
@@ -103,11 +98,7 @@ NOT_YET = {
     "bench.notebook.packages",
     "bench.notebook.progress",
     "bench.notebook.result",
-    "bench.score",
-    "bench.seeding",
     "bench.storage.load",
-    "bench.target",
-    "bench.ties",
 }
 """Modules whose public functions and classes are still to get an example."""
 
