@@ -34,6 +34,12 @@ def arcface_r100(
 
     Raises:
         BenchError: The weights do not fit, or there are no class vectors.
+
+    Example:
+        >>> arcface_r100("backbone.pth", head="head.pth")  # insightface's, where you have them
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: weights: 'backbone.pth' is missing
     """
     preprocessing = Preprocessing(SIZE, mean=(127.5,) * 3, std=(128.0,) * 3)
     return face_backbone(
@@ -59,6 +65,12 @@ def edl_r100(weights: str, sha256: str | None = None) -> Backbone:
 
     Raises:
         BenchError: The weights do not fit, or hold no linear head.
+
+    Example:
+        >>> edl_r100("edl-101-10177.pth")  # the authors' file, where you have it
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: weights: 'edl-101-10177.pth' is missing
     """
     preprocessing = Preprocessing(SIZE, (127.5,) * 3, (127.5,) * 3, resize="pil_bilinear")
     return face_backbone(
@@ -79,6 +91,13 @@ class IResNet(nn.Module):
         blocks: Residual blocks in each of the four stages; (3, 13, 30, 3) is iResNet-100.
         width: Channels of the first stage; they double from stage to stage.
         size: Side of the input, a multiple of 16.
+
+    Example:
+        >>> small = IResNet(blocks=(1, 1), width=4, size=16).eval()
+        >>> small(torch.zeros(2, 3, 16, 16)).shape
+        torch.Size([2, 512])
+        >>> [name for name, _ in small.layer2.named_children()]
+        ['0']
     """
 
     def __init__(

@@ -32,6 +32,19 @@ class Attention:
 
     Raises:
         BenchError: It has no such attention, or some that cannot be read.
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> from bench.backbones.torch_module import torch_module
+        >>> vit = VisionTransformer(32, patch_size=8, embed_dim=24, depth=2, num_heads=3)
+        >>> prepared = {"size": 32, "mean": (127.5,) * 3, "std": (127.5,) * 3}
+        >>> attention = Attention(torch_module(vit, "vit", prepared, "logits"))
+        >>> attention.names, str(attention.layout)
+        (['blocks.0.attn', 'blocks.1.attn'], 'tokens, 1 + 4 x 4')
+        >>> with attention.recording() as weights:
+        ...     _ = vit(torch.zeros(1, 3, 32, 32))
+        >>> [tuple(each.shape) for each in weights.values()]
+        [(1, 3, 17, 17), (1, 3, 17, 17)]
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -111,6 +124,17 @@ def attention_of(backbone: Backbone) -> Attention:
 
     Raises:
         BenchError: See `Attention`.
+
+    Example:
+        >>> from timm.models.vision_transformer import VisionTransformer
+        >>> from bench.backbones.torch_module import torch_module
+        >>> vit = VisionTransformer(32, patch_size=8, embed_dim=24, depth=1, num_heads=3)
+        >>> prepared = {"size": 32, "mean": (127.5,) * 3, "std": (127.5,) * 3}
+        >>> network = torch_module(vit, "vit", prepared, "logits")
+        >>> attention_of(network).queries  # the class token
+        range(0, 1)
+        >>> attention_of(network) is attention_of(network)
+        True
     """
     if backbone not in _KNOWN:
         _KNOWN[backbone] = Attention(backbone)

@@ -205,6 +205,10 @@ def height_and_width(name: str, given: int | Sequence[int]) -> tuple[int, int]:
 
     Raises:
         BenchError: They are neither.
+
+    Example:
+        >>> height_and_width("img_size", 224), height_and_width("img_size", [112, 96])
+        ((224, 224), (112, 96))
     """
     sides: Sequence[Any] = given if isinstance(given, list | tuple) else [given] * 2
     if len(sides) != 2:
@@ -267,6 +271,15 @@ class Backbone:
         precision: `fp32`, `tf32` or `bf16`; see `set_speed`.
         citation: Where it comes from, as "Author et al. 2020, arXiv 2001.00001".
         code: Hash over what its code does, where weights and settings do not tell that; or None.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5))
+        >>> prepared = Preprocessing(size=8, mean=(127.5,) * 3, std=(127.5,) * 3)
+        >>> network = Backbone("tiny", net, prepared, "logits", cam_layer="0")
+        >>> x = network.preprocess([np.zeros((20, 30, 3), np.uint8)])
+        >>> x.shape, network.outputs(x).shape, network.num_classes
+        (torch.Size([1, 3, 8, 8]), torch.Size([1, 5]), 5)
     """
 
     citation: str = ""
@@ -286,7 +299,7 @@ class Backbone:
         file_sha256: str | None = None,
     ) -> None:
         require_known("backbone.output_kind", output_kind, OUTPUT_KINDS)
-        submodules = submodule_names(module)
+        submodules = _submodule_names(module)
         for key, layer in (("cam_layer", cam_layer), ("feature_layer", feature_layer)):
             if layer is not None:
                 require_known(f"backbone.{key}", layer, submodules)
@@ -513,7 +526,7 @@ class Backbone:
                 f"backbone '{self.name}' names no CAM layer{reason}: set backbone.cam_layer to one "
                 "of its submodules, or leave out the CAM methods"
             )
-        require_known(setting, name, submodule_names(self.module))
+        require_known(setting, name, _submodule_names(self.module))
         if not any_shape:
             self._checked_layout(setting, name)
         return self.module.get_submodule(name)
@@ -585,17 +598,34 @@ class Backbone:
 
 
 def convolutions(module: nn.Module) -> list[str]:
-    """Names of the convolutions in the order of registration; Xplique takes the last for CAMs."""
+    """Names of the convolutions in the order of registration; Xplique takes the last for CAMs.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten())
+        >>> convolutions(net)
+        ['0', '2']
+    """
     return [name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
 
 
-def submodule_names(module: nn.Module) -> set[str]:
+def _submodule_names(module: nn.Module) -> set[str]:
     """Names of all submodules, as `get_submodule` takes them."""
     return {name for name, _ in module.named_modules() if name}
 
 
 def state_sha256(module: nn.Module) -> str:
-    """Hash over names and values of parameters and buffers, whatever file they came from."""
+    """Hash over names and values of parameters and buffers, whatever file they came from.
+
+    Example:
+        >>> from torch import nn
+        >>> net, other = nn.Linear(2, 2), nn.Linear(2, 2)
+        >>> state_sha256(net) == state_sha256(other)
+        False
+        >>> _ = other.load_state_dict(net.state_dict())
+        >>> state_sha256(net) == state_sha256(other)
+        True
+    """
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -28,6 +28,13 @@ class BareModel:
 
     Raises:
         BenchError: It is no module or in training mode, or the kind is unknown.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(192, 1), nn.Sigmoid()).eval()
+        >>> outputs = BareModel(net, "probabilities").outputs(torch.zeros(2, 3, 8, 8))
+        >>> outputs.shape, outputs.sum(dim=1).tolist()  # of classes 0 and 1: 1 - p and p
+        (torch.Size([2, 2]), [1.0, 1.0])
     """
 
     def __init__(self, module: nn.Module, output_kind: str) -> None:
@@ -96,7 +103,14 @@ _FIXED = (
 
 
 def is_training(module: nn.Module) -> bool:
-    """Whether any part is in training mode, as far as it can be."""
+    """Whether any part is in training mode, as far as it can be.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+        >>> is_training(net), is_training(net.eval())
+        (True, False)
+    """
     if isinstance(module, fx.GraphModule) and "eval" in vars(module):
         return False  # torch.export has fixed the mode, and says True whatever it was
     # Frozen TorchScript has no `training` any more: only modules in eval mode can be frozen.

@@ -18,7 +18,7 @@ as one block of a transformer and a head with attention have."""
 
 
 @dataclass(frozen=True)
-class LayerOutput:
+class _LayerOutput:
     """What a submodule gave in one call.
 
     Attributes:
@@ -34,7 +34,7 @@ class LayerOutput:
 
 
 @dataclass(frozen=True)
-class Partner:
+class _Partner:
     """A tensor that a layer's output, or what became of it, is joined with.
 
     Attributes:
@@ -55,12 +55,21 @@ class LayerTrace:
         module: In eval mode: inputs (B, C, H, W) to outputs (B, K).
         x: One input (1, C, H, W).
         setting: What is known of the layouts of its layers.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+        >>> trace = LayerTrace(net.eval(), torch.rand(1, 3, 8, 8))
+        >>> trace.find(convolutions=["0"])
+        ('0', '')
+        >>> trace.shape("0"), trace.refusal("3").partition(":")[0]
+        ((4, 6, 6), '3 gives (5,) for one image')
     """
 
     def __init__(self, module: nn.Module, x: Tensor, setting: LayoutSetting | None = None) -> None:
         self._reader = LayoutReader(module, (x.shape[-2], x.shape[-1]), setting)
         self._modules = {name: layer for name, layer in module.named_modules() if name}
-        self._calls: dict[str, list[LayerOutput]] = {name: [] for name in self._modules}
+        self._calls: dict[str, list[_LayerOutput]] = {name: [] for name in self._modules}
         self._in_order: list[str] = []
         handles = [
             layer.register_forward_hook(
@@ -80,11 +89,11 @@ class LayerTrace:
         self._graph = _Graph(getattr(outputs, "grad_fn", None), leaf)
 
     def _record(self, name: str, inputs: tuple[object, ...], output: object) -> None:
-        found = LayerOutput(None, None)
+        found = _LayerOutput(None, None)
         if isinstance(output, Tensor):
             shape = tuple(output.shape[1:]) if output.shape[:1] == (1,) else None
             source = inputs[0].grad_fn if inputs and isinstance(inputs[0], Tensor) else None
-            found = LayerOutput(shape, output.grad_fn, source)
+            found = _LayerOutput(shape, output.grad_fn, source)
         self._calls[name].append(found)
         self._in_order.append(name)
 
@@ -339,7 +348,7 @@ class _Graph:
             left += new
         return found
 
-    def partners(self, node: Node) -> list[Partner]:
+    def partners(self, node: Node) -> list[_Partner]:
         """What a node's descendants are joined with that is none of them."""
         ours = self.descendants(node) | {node}
         found = []
@@ -349,7 +358,7 @@ class _Graph:
             here = max(self._depths[parent] for parent in parents if parent in ours)
             for other in (parent for parent in parents if parent not in ours):
                 depth = self._depths[other]
-                found += [Partner(join, depth > here, depth == here) for join in joins]
+                found += [_Partner(join, depth > here, depth == here) for join in joins]
         return found
 
 

@@ -67,6 +67,12 @@ def file_sha256(path: Path) -> str:
 
     Raises:
         BenchError: It is missing or cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("weights.pth").write_bytes(b"abc")
+        >>> file_sha256(Path("weights.pth"))[:16]
+        'ba7816bf8f01cfea'
     """
     try:
         with path.open("rb") as file:
@@ -82,6 +88,13 @@ def verify(path: Path, sha256: str | None) -> str:
 
     Raises:
         BenchError: The file cannot be read, or is another one.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("downloaded.pth").write_bytes(b"abc")
+        >>> found = verify(Path("downloaded.pth"), sha256=None)
+        >>> verify(Path("downloaded.pth"), sha256=found.upper()) == found
+        True
     """
     found = file_sha256(path)
     if sha256 is not None and found != str(sha256).lower():
@@ -109,6 +122,14 @@ def read_state(
     Raises:
         BenchError: The file is missing, broken, of another format, holds code, or no state dict,
             or several.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from torch import nn
+        >>> net = nn.DataParallel(nn.Linear(2, 3))
+        >>> torch.save({"state_dict": net.state_dict(), "epoch": 7}, "training.pth")
+        >>> {name: tuple(values.shape) for name, values in read_state(Path("training.pth")).items()}
+        {'weight': (3, 2), 'bias': (3,)}
     """
     try:
         with path.open("rb") as file:
@@ -126,15 +147,15 @@ def read_state(
         raise BenchError(f"weights: '{path}' holds no state dict, but {what}")
     if key is not None:
         return _entry(path, content, containers, key)
-    return without_wrappers(_only_entry(path, content, containers))
+    return _without_wrappers(_only_entry(path, content, containers))
 
 
-def without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Takes `module.` and `_orig_mod.` off, where all names have it (but SWA's counter)."""
     names = [name for name in state if name != AVERAGED]
     for prefix in _WRAPPERS:
         if names and all(name.startswith(prefix) for name in names):
-            return without_wrappers(
+            return _without_wrappers(
                 {name.removeprefix(prefix): tensor for name, tensor in state.items()}
             )
     return dict(state)
@@ -251,7 +272,7 @@ def _only_entry(
 
 
 def _names(state: Mapping[str, Tensor]) -> set[str]:
-    return set(without_wrappers(state)) - {AVERAGED}
+    return set(_without_wrappers(state)) - {AVERAGED}
 
 
 def _entry(
@@ -260,14 +281,14 @@ def _entry(
     """The state dict under a key, or what begins with it in the state dict that is meant."""
     entries = {"": content} if _is_state(content) else dict(_entries(content))
     if key in entries:
-        return without_wrappers(entries[key])
+        return _without_wrappers(entries[key])
     candidates = [*entries]
     for outer in sorted(entries, key=lambda name: name not in containers):
-        state = without_wrappers(entries[outer])
+        state = _without_wrappers(entries[outer])
         start = f"{key.removeprefix(f'{outer}.')}."
         inside = {name.removeprefix(start): state[name] for name in state if name.startswith(start)}
         if inside:
-            return without_wrappers(inside)
+            return _without_wrappers(inside)
         candidates += dict.fromkeys(name.partition(".")[0] for name in state)
     raise BenchError(
         f"weights: '{path}' has nothing under backbone.key={key}: expected one of "

@@ -29,6 +29,10 @@ def declared(
 
     Raises:
         BenchError: The filter is not one of `RESIZES`.
+
+    Example:
+        >>> declared((224, 224), [0.5], [0.25], filter_="bicubic", resized=256)
+        {'size': 224, 'mean': (127.5,), 'std': (63.75,), 'resize': 'pil_bicubic', 'crop': 0.875}
     """
     resize = f"pil_{filter_}"
     if resize not in RESIZES:
@@ -52,11 +56,21 @@ def chosen(declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     Args:
         declared: Settings of `Preprocessing`.
         given: The user's, of which `crop` may be `squash`.
+
+    Example:
+        >>> chosen({"size": 224, "crop": 0.875}, {"size": 112, "crop": SQUASH, "mean": None})
+        {'size': 112, 'crop': None}
     """
     settings = dict(declared) | {key: value for key, value in given.items() if value is not None}
     return settings | {"crop": None if settings.get("crop") == SQUASH else settings.get("crop")}
 
 
 def are_complete(given: Mapping[str, Any]) -> bool:
-    """Whether a user gives all that decides the input, so that nothing has to be declared."""
+    """Whether a user gives all that decides the input, so that nothing has to be declared.
+
+    Example:
+        >>> given = {"size": 224, "mean": 127.5, "std": 127.5, "crop": "squash"}
+        >>> are_complete(given), are_complete(given | {"resize": "pil_bicubic"})
+        (False, True)
+    """
     return all(given.get(key) is not None for key in ("size", "mean", "std", "crop", "resize"))

@@ -20,6 +20,11 @@ def efficientnet_lite0() -> Backbone:
 
     Raises:
         BenchError: The package with the weights is not installed.
+
+    Example:
+        >>> network = efficientnet_lite0()
+        >>> network.num_classes, network.preprocessing.shape, network.cam_layer
+        (1000, (224, 224), 'conv_head')
     """
     spec = find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:

@@ -16,6 +16,14 @@ def import_extra(package: str, backbone: str, extra: str) -> Any:
 
     Raises:
         BenchError: It is not installed.
+
+    Example:
+        >>> import_extra("json", "huggingface", "hf").dumps([1])
+        '[1]'
+        >>> import_extra("quux", "hf", "hf")
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: backbone=hf needs the package quux: pip install 'insdel-bench[hf]'
     """
     try:
         return import_module(package)

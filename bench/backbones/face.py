@@ -30,6 +30,12 @@ class CosineHead(nn.Module):
     Args:
         vectors: (K, D) class vectors, of any length.
         scale: What the cosines are multiplied with; 1 leaves them.
+
+    Example:
+        >>> head = CosineHead(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+        >>> head(torch.tensor([[5.0, 0.0], [3.0, 4.0]]))
+        tensor([[1.0000, 0.0000],
+                [0.6000, 0.8000]])
     """
 
     vectors: Tensor
@@ -51,6 +57,12 @@ class FaceNetwork(nn.Module):
     Args:
         embedding: Inputs (B, C, H, W) to embeddings (B, D).
         head: Embeddings to outputs (B, K).
+
+    Example:
+        >>> from torch import nn
+        >>> network = FaceNetwork(nn.Flatten(), CosineHead(torch.eye(12)[:4]))
+        >>> network(torch.ones(2, 3, 2, 2)).shape
+        torch.Size([2, 4])
     """
 
     def __init__(self, embedding: nn.Module, head: nn.Module) -> None:
@@ -72,6 +84,16 @@ class EmbeddingNetwork:
         module: Inputs (B, C, H, W) to embeddings (B, features).
         preprocessing: Images to inputs.
         features: Length of the embeddings.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> module = nn.Sequential(nn.Conv2d(3, 8, 4), nn.Flatten()).eval()
+        >>> prepared = Preprocessing(size=4, mean=(127.5,) * 3, std=(128.0,) * 3)
+        >>> network = EmbeddingNetwork("toy", module, prepared, features=8)
+        >>> faces = network.with_head(CosineHead(torch.rand(6, 8)), 6, "cosines", file_sha256=None)
+        >>> faces.num_classes, faces.cam_layer, faces.features(torch.zeros(2, 3, 4, 4)).shape
+        (6, 'embedding.0', torch.Size([2, 8]))
     """
 
     name: str
@@ -111,6 +133,16 @@ class HeadSettings(TypedDict, total=False):
         scale: What the cosines are multiplied with. 1: the outputs are cosines; else logits.
         cache: Folder of prototypes that were made before.
         device: `auto`, `cpu`, `cuda`, ...; for prototypes.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> module = nn.Sequential(nn.Conv2d(3, 8, 4), nn.Flatten())
+        >>> prepared = Preprocessing(size=4, mean=(127.5,) * 3, std=(128.0,) * 3)
+        >>> torch.save({"weight": torch.rand(6, 8)}, "scaled.pth")
+        >>> settings: HeadSettings = {"head": "scaled.pth", "scale": 64.0}
+        >>> cosine_backbone(EmbeddingNetwork("toy", module, prepared, 8), **settings).output_kind
+        'logits'
     """
 
     head: str | Sequence[str] | None
@@ -144,6 +176,18 @@ def face_backbone(
 
     Raises:
         BenchError: The weights do not fit, or there are no class vectors.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> module = nn.Sequential(nn.Conv2d(3, 8, 4), nn.Flatten())
+        >>> classifier = {"fc.weight": torch.rand(6, 8), "fc.bias": torch.rand(6)}
+        >>> torch.save(module.state_dict() | classifier, "faces.pth")
+        >>> prepared = Preprocessing(size=4, mean=(127.5,) * 3, std=(128.0,) * 3)
+        >>> network = EmbeddingNetwork("toy", module, prepared, features=8)
+        >>> faces = face_backbone(network, weights="faces.pth", sha256=None, classifier="fc")
+        >>> faces.num_classes, faces.output_kind
+        (6, 'logits')
     """
     path = Path(weights).expanduser()
     digest = verify(path, sha256)
@@ -184,6 +228,16 @@ def cosine_backbone(
 
     Raises:
         BenchError: Not exactly one of `head` and `gallery` is given, or it cannot be used.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> module = nn.Sequential(nn.Conv2d(3, 8, 4), nn.Flatten())
+        >>> prepared = Preprocessing(size=4, mean=(127.5,) * 3, std=(128.0,) * 3)
+        >>> torch.save({"weight": torch.rand(6, 8)}, "head.pth")
+        >>> faces = cosine_backbone(EmbeddingNetwork("toy", module, prepared, 8), head="head.pth")
+        >>> faces.num_classes, faces.output_kind
+        (6, 'cosines')
     """
     require_number("scale", scale, 0, 1e6)
     network.module.eval().requires_grad_(False)
@@ -231,6 +285,13 @@ def read_class_vectors(files: str | Sequence[str], features: int) -> Tensor:
 
     Raises:
         BenchError: A file cannot be read, or holds something else.
+
+    Example:
+        >>> torch.save({"weight": torch.zeros(6, 8)}, "first.pth")
+        >>> torch.save({"weight": torch.ones(4, 8)}, "second.pth")
+        >>> vectors = read_class_vectors(["first.pth", "second.pth"], features=8)
+        >>> vectors.shape, vectors[:, 0].tolist()
+        (torch.Size([10, 8]), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
     """
     files = [files] if isinstance(files, str) else files
     parts = []

@@ -31,6 +31,12 @@ def facenet(
 
     Raises:
         BenchError: The weights do not fit, or there are no class vectors.
+
+    Example:
+        >>> facenet("20180402-114759-vggface2.pt")  # facenet-pytorch's file, where you have it
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: weights: '20180402-114759-vggface2.pt' is missing
     """
     embedding = InceptionResnetV1(classify=True, num_classes=1)
     embedding.logits = nn.Identity()  # embeddings as they are: without it they come normalised

@@ -25,6 +25,20 @@ class Enrolment:
         gallery: The images.
         cache: Folder of prototypes that were made before.
         device: `auto`, `cpu`, `cuda`, ...
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from torch import nn
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> from bench.datasets.folder import ClassFolders
+        >>> for name, colour in (("owl", "red"), ("wren", "lime")):
+        ...     Path("birds", name).mkdir(parents=True)
+        ...     Image.new("RGB", (2, 2), colour).save(f"birds/{name}/1.png")
+        >>> enrolment = Enrolment(ClassFolders("birds", "birds"), cache="cache", device="cpu")
+        >>> prepared = Preprocessing(size=1, mean=(0.0,) * 3, std=(255.0,) * 3)
+        >>> enrolment.prototypes(nn.Flatten(), prepared).vectors.tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
 
     gallery: Dataset
@@ -66,6 +80,21 @@ def prototype_network(
 
     Raises:
         BenchError: It has several classifiers, the weights do not fit, or a class has no image.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import timm
+        >>> from PIL import Image
+        >>> from bench.datasets.folder import ClassFolders
+        >>> for name, colour in (("finch", "red"), ("robin", "lime")):
+        ...     Path("gallery", name).mkdir(parents=True)
+        ...     Image.new("RGB", (32, 32), colour).save(f"gallery/{name}/1.png")
+        >>> module = timm.create_model("test_resnet", num_classes=0)
+        >>> prepared = {"size": 32, "mean": (127.5,) * 3, "std": (127.5,) * 3}
+        >>> enrolment = Enrolment(ClassFolders("gallery", "gallery"), cache="cache", device="cpu")
+        >>> network = prototype_network(module, "test_resnet", prepared, enrolment)
+        >>> network.class_names, network.output_kind
+        (['finch', 'robin'], 'cosines')
     """
     classifier = cast(Any, module).pretrained_cfg["classifier"]
     if not isinstance(classifier, str):

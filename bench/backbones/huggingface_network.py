@@ -33,6 +33,15 @@ class LogitsOnly(nn.Module):
 
     Args:
         model: Called with pixel values, gives something with `logits`.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from torch import nn
+        >>> class Classifier(nn.Module):
+        ...     def forward(self, pixel_values):
+        ...         return SimpleNamespace(logits=pixel_values.mean(dim=(2, 3)), loss=None)
+        >>> LogitsOnly(Classifier())(torch.ones(2, 3, 8, 8)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -69,6 +78,17 @@ def huggingface_network(
     Raises:
         BenchError: The network or its weights cannot be had, it has no head, or it declares a
             preprocessing that cannot be repeated.
+
+    Example:
+        >>> from transformers import ViTConfig
+        >>> sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+        >>> sizes |= {"intermediate_size": 8, "image_size": 16, "patch_size": 4}
+        >>> ViTConfig(**sizes, num_labels=5).save_pretrained("tiny-vit")
+        >>> prepared = {"size": 16, "mean": (127.5,) * 3, "std": (127.5,) * 3}
+        >>> prepared |= {"resize": "pil_bilinear", "crop": "squash"}
+        >>> network = huggingface_network("tiny-vit", prepared, weights="random")
+        >>> network.name, network.num_classes, network.output_kind
+        ('tiny-vit', 5, 'logits')
     """
     transformers = import_extra("transformers", "huggingface", "hf")
     file = checkpoint_file(weights, ("pretrained", "random"))
@@ -193,6 +213,13 @@ def declared_by(processor: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         BenchError: They say something that no `Preprocessing` does.
+
+    Example:
+        >>> processor = {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}
+        >>> processor |= {"do_center_crop": True, "do_rescale": True, "resample": 3}
+        >>> found = declared_by(processor)
+        >>> found["size"], found["crop"], found["resize"], found["std"]
+        (224, 0.875, 'pil_bicubic', (255.0, 255.0, 255.0))
     """
     size, resized = _size(processor)
     scale = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale") else 1

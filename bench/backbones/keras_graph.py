@@ -46,6 +46,11 @@ class Call:
         layer: The layer's name.
         inputs: What it takes.
         output: What it gives.
+
+    Example:
+        >>> plan = read_plan([{"class_name": "ReLU", "config": {"name": "relu"}}])
+        >>> plan.calls[0] == Call("relu", inputs=(("", 0),), output=("relu", 0))
+        True
     """
 
     layer: str
@@ -61,6 +66,12 @@ class Plan:
         inputs: The tensors that the model is given.
         calls: One after the other.
         output: The tensor that it gives.
+
+    Example:
+        >>> first = Call("relu", (("x", 0),), ("relu", 0))
+        >>> second = Call("add", (("x", 0), ("relu", 0)), ("add", 0))
+        >>> Plan((("x", 0),), (first, second), ("add", 0)).last_uses()
+        [[], [('x', 0), ('relu', 0)]]
     """
 
     inputs: tuple[Key, ...]
@@ -86,6 +97,15 @@ class Arrays:
     Args:
         groups: The outermost layer's name -> an array's name, such as `conv/kernel:0` -> array.
         group: If given, stands for the inside of this layer.
+
+    Example:
+        >>> arrays = Arrays({"conv": {"conv/kernel:0": np.zeros((3, 3, 3, 8), np.float32)}})
+        >>> arrays.left()
+        ['conv: conv/kernel:0']
+        >>> {name: array.shape for name, array in arrays.of("conv").items()}
+        {'kernel': (3, 3, 3, 8)}
+        >>> arrays.left()
+        []
     """
 
     def __init__(
@@ -117,12 +137,12 @@ class Arrays:
         return [f"{group}: {path}" for group, arrays in self._groups.items() for path in arrays]
 
 
-def layer_specs(config: Config) -> list[Mapping[str, Any]]:
+def _layer_specs(config: Config) -> list[Mapping[str, Any]]:
     """The layers of a model; the oldest Sequential models are nothing but these."""
     return config if isinstance(config, list) else config["layers"]
 
 
-def layer_name(spec: Mapping[str, Any]) -> str:
+def _layer_name(spec: Mapping[str, Any]) -> str:
     """A layer's name, which Sequential models have in the layer's settings alone."""
     return spec.get("name") or spec["config"]["name"]
 
@@ -132,8 +152,13 @@ def input_shape(config: Config) -> Sequence[int | None]:
 
     Raises:
         BenchError: The file does not say.
+
+    Example:
+        >>> settings = {"name": "photo", "batch_input_shape": [None, 224, 224, 3]}
+        >>> input_shape({"layers": [{"class_name": "InputLayer", "config": settings}]})
+        [224, 224, 3]
     """
-    specs = layer_specs(config)
+    specs = _layer_specs(config)
     first = next((spec for spec in specs if spec["class_name"] == "InputLayer"), specs[0])
     for key in ("batch_input_shape", "batch_shape"):
         if first["config"].get(key):
@@ -152,12 +177,18 @@ def read_plan(config: Config) -> Plan:
     Raises:
         BenchError: The model has several outputs or a layer has, a layer is called with something
             else than tensors, or the calls do not fit together.
+
+    Example:
+        >>> names = ["first", "second"]
+        >>> layers = [{"class_name": "ReLU", "config": {"name": name}} for name in names]
+        >>> [(call.inputs[0], call.output) for call in read_plan({"layers": layers}).calls]
+        [(('', 0), ('first', 0)), (('first', 0), ('second', 0))]
     """
-    specs = layer_specs(config)
+    specs = _layer_specs(config)
     if isinstance(config, list) or "input_layers" not in config:
-        return _chain([layer_name(spec) for spec in specs], specs[0]["class_name"] == "InputLayer")
+        return _chain([_layer_name(spec) for spec in specs], specs[0]["class_name"] == "InputLayer")
     calls = {
-        layer_name(spec): [_arguments(node, layer_name(spec)) for node in spec["inbound_nodes"]]
+        _layer_name(spec): [_arguments(node, _layer_name(spec)) for node in spec["inbound_nodes"]]
         for spec in specs
         if spec["class_name"] != "InputLayer"
     }
@@ -166,7 +197,7 @@ def read_plan(config: Config) -> Plan:
         names = ", ".join(name for name, _ in outputs)
         raise BenchError(f"expected a model with one output, found {len(outputs)}: {names}")
     used = {key for nodes in calls.values() for keys in nodes for key in keys} | {*outputs}
-    models = {layer_name(spec) for spec in specs if spec["class_name"] in GRAPHS}
+    models = {_layer_name(spec) for spec in specs if spec["class_name"] in GRAPHS}
     found: dict[Key, Call] = {}
     for name, nodes in calls.items():
         # Keras 2 counts the calls of a nested model from 1: 0 is its own input.
@@ -235,11 +266,18 @@ class KerasGraph(nn.Module):
 
     Raises:
         BenchError: Something in the graph is not supported or does not fit together.
+
+    Example:
+        >>> pool = {"class_name": "GlobalAveragePooling2D", "config": {"name": "pool"}}
+        >>> softmax = {"class_name": "Softmax", "config": {"name": "scores"}}
+        >>> graph = KerasGraph({"layers": [pool, softmax]}, Arrays({}), [torch.zeros(1, 3, 4, 4)])
+        >>> graph(torch.ones(2, 3, 4, 4)).shape, graph.output_kind()
+        (torch.Size([2, 3]), 'probabilities')
     """
 
     def __init__(self, config: Config, arrays: Arrays, examples: Sequence[Tensor]) -> None:
         super().__init__()
-        specs = {layer_name(spec): spec for spec in layer_specs(config)}
+        specs = {_layer_name(spec): spec for spec in _layer_specs(config)}
         self._plan = read_plan(config)
         self._last_uses = self._plan.last_uses()
         self._submodules: dict[str, str] = {}
@@ -328,7 +366,7 @@ class KerasGraph(nn.Module):
 
 def _build(spec: Mapping[str, Any], arrays: Arrays, inputs: Sequence[Tensor]) -> nn.Module:
     """Builds a layer, or a nested model."""
-    name, kind = layer_name(spec), spec["class_name"]
+    name, kind = _layer_name(spec), spec["class_name"]
     if kind not in GRAPHS:
         return build_layer(Layer(name, kind, spec["config"], arrays.of(name)), inputs)
     try:

@@ -58,6 +58,19 @@ def keras_h5(
     Raises:
         BenchError: The file cannot be read, holds no model, or one with something that is not
             supported; or a setting is missing or contradicts the file.
+
+    Example:
+        >>> import json
+        >>> import h5py
+        >>> first = {"name": "mean", "batch_input_shape": [None, 8, 8, 3]}
+        >>> layers = [{"class_name": "GlobalAveragePooling2D", "config": first}]
+        >>> model = {"class_name": "Sequential", "config": {"layers": layers}}
+        >>> with h5py.File("colours.h5", "w") as file:  # what model.save("colours.h5") writes
+        ...     file.attrs["model_config"] = json.dumps(model)
+        ...     file.create_group("model_weights").attrs["layer_names"] = []
+        >>> network = keras_h5("colours.h5", "tf", output_kind="logits", cam_layer=None)
+        >>> network.name, network.outputs(torch.ones(1, 3, 8, 8)).tolist()
+        ('colours', [[1.0, 1.0, 1.0]])
     """
     path = Path(weights).expanduser()
     digest = verify(path, sha256)  # first: HDF5 can hang on a file that is damaged in some places
@@ -86,7 +99,7 @@ def _read_network(
     path: Path, input_size: int | Sequence[int] | None
 ) -> tuple[KerasGraph, int, tuple[int, int, int]]:
     """A file's network, the number of its classes, and its input: height, width, channels."""
-    model, groups = read_h5(path)
+    model, groups = _read_h5(path)
     try:
         *fixed, channels = _fixed_input(model)
         height, width = _input_size(fixed, input_size)
@@ -103,7 +116,7 @@ def _read_network(
         ) from error
 
 
-def read_h5(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, NDArray[np.generic]]]]:
+def _read_h5(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, NDArray[np.generic]]]]:
     """Reads a file into memory.
 
     Args:

@@ -37,6 +37,15 @@ class Layer:
 
     Raises:
         BenchError: The layer computes in a precision that we do not have.
+
+    Example:
+        >>> layer = Layer("conv", "Conv2D", {"kernel_size": 3, "filters": 8, "groups": 2}, {})
+        >>> layer.pair("kernel_size"), layer.require("filters"), layer.read("use_bias", True)
+        ((3, 3), 8, True)
+        >>> layer.finish()  # nobody has read `groups`
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: layer 'conv' (Conv2D): setting groups=2 is not supported
     """
 
     _HARMLESS = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
@@ -53,7 +62,7 @@ class Layer:
         self.kind = kind
         self._config = dict(config)
         self._arrays = dict(arrays)
-        check_dtype(self.error, config.get("dtype"))
+        _check_dtype(self.error, config.get("dtype"))
 
     def error(self, message: str) -> BenchError:
         """An error that names the layer."""
@@ -132,7 +141,7 @@ class Layer:
             )
 
 
-def check_dtype(error: Callable[[str], BenchError], policy: object) -> None:
+def _check_dtype(error: Callable[[str], BenchError], policy: object) -> None:
     """Raises `error` unless a layer's weights are float32.
 
     Mixed precision keeps float32 weights; here it computes in float32, too.
@@ -142,7 +151,7 @@ def check_dtype(error: Callable[[str], BenchError], policy: object) -> None:
         raise error(f"dtype: expected float32 or a mixed precision, found {name!r}")
 
 
-def torch_axis(axis: int | Sequence[int], rank: int) -> int:
+def _torch_axis(axis: int | Sequence[int], rank: int) -> int:
     """Our number of the axis that Keras numbers `axis`, in a tensor of this rank."""
     if not isinstance(axis, int):
         (axis,) = axis
@@ -150,12 +159,22 @@ def torch_axis(axis: int | Sequence[int], rank: int) -> int:
 
 
 def to_keras(x: Tensor) -> Tensor:
-    """One of our tensors in Keras's order of axes, a view."""
+    """One of our tensors in Keras's order of axes, a view.
+
+    Example:
+        >>> to_keras(torch.zeros(2, 3, 5, 7)).shape, to_keras(torch.zeros(2, 3)).shape
+        (torch.Size([2, 5, 7, 3]), torch.Size([2, 3]))
+    """
     return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
 
 
 def from_keras(x: Tensor) -> Tensor:
-    """One of Keras's tensors in our order of axes, a view."""
+    """One of Keras's tensors in our order of axes, a view.
+
+    Example:
+        >>> from_keras(torch.zeros(2, 5, 7, 3)).shape, from_keras(torch.zeros(2, 3)).shape
+        (torch.Size([2, 3, 5, 7]), torch.Size([2, 3]))
+    """
     return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
 
 
@@ -184,7 +203,13 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class BentReLU(nn.Module):
-    """Keras's ReLU in full: x above `threshold`, cut at `top`; `slope` * (x - threshold) below."""
+    """Keras's ReLU in full: x above `threshold`, cut at `top`; `slope` * (x - threshold) below.
+
+    Example:
+        >>> bent = BentReLU(slope=0.5, threshold=1.0, top=6.0)
+        >>> bent(torch.tensor([-1.0, 0.5, 2.0, 9.0])).tolist()
+        [-1.0, -0.25, 2.0, 6.0]
+    """
 
     def __init__(self, slope: float, threshold: float, top: float | None) -> None:
         super().__init__()
@@ -198,7 +223,12 @@ class BentReLU(nn.Module):
 
 
 class PReLU(nn.Module):
-    """A slope for each element, as Keras has it without `shared_axes`."""
+    """A slope for each element, as Keras has it without `shared_axes`.
+
+    Example:
+        >>> PReLU(torch.tensor([0.5, 0.1]))(torch.tensor([[-2.0, 3.0], [4.0, -10.0]])).tolist()
+        [[-1.0, 3.0], [4.0, -1.0]]
+    """
 
     def __init__(self, alpha: Tensor) -> None:
         super().__init__()
@@ -211,7 +241,7 @@ class PReLU(nn.Module):
 
 def _activation_named(layer: Layer, name: object, rank: int) -> nn.Module:
     if name == "softmax":
-        return nn.Softmax(torch_axis(-1, rank))
+        return nn.Softmax(_torch_axis(-1, rank))
     if name is None:
         return nn.Identity()
     key = name if isinstance(name, str) else repr(name)
@@ -227,7 +257,7 @@ def _activation(layer: Layer, x: Tensor) -> nn.Module:
 
 
 def _softmax(layer: Layer, x: Tensor) -> nn.Module:
-    return nn.Softmax(torch_axis(layer.read("axis", -1), x.dim()))
+    return nn.Softmax(_torch_axis(layer.read("axis", -1), x.dim()))
 
 
 def _relu(layer: Layer, x: Tensor) -> nn.Module:
@@ -260,7 +290,12 @@ def _prelu(layer: Layer, x: Tensor) -> nn.Module:
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> Pair:
-    """Zeros before and after one axis under TensorFlow's padding 'same'; odd ones go after."""
+    """Zeros before and after one axis under TensorFlow's padding 'same'; odd ones go after.
+
+    Example:
+        >>> same_padding(size=224, kernel=3, stride=2), same_padding(size=224, kernel=3, stride=1)
+        ((0, 1), (1, 1))
+    """
     steps = -(-size // stride) - 1
     total = max(steps * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2
@@ -275,6 +310,14 @@ class Window:
         stride: Its steps.
         dilation: Its elements' distance.
         same: Whether zeros are added so that there are size / stride steps, rounded up.
+
+    Example:
+        >>> x, left = Window(kernel=(3, 3), stride=(2, 2), same=True).pad(torch.ones(1, 1, 4, 4))
+        >>> x.shape, left  # padded here, below and to the right alone
+        (torch.Size([1, 1, 5, 5]), (0, 0))
+        >>> x, left = Window(kernel=(3, 3), same=True).pad(torch.ones(1, 1, 4, 4))
+        >>> x.shape, left  # torch can pad all sides alike
+        (torch.Size([1, 1, 4, 4]), (1, 1))
     """
 
     kernel: Pair
@@ -317,7 +360,15 @@ def _require_channels_last(layer: Layer) -> None:
 
 
 class Convolution(nn.Module):
-    """A convolution with its activation."""
+    """A convolution with its activation.
+
+    Example:
+        >>> from torch import nn
+        >>> window = Window(kernel=(3, 3), stride=(2, 2), same=True)
+        >>> sums = Convolution(window, torch.ones(1, 1, 3, 3), bias=None, activation=nn.ReLU())
+        >>> sums(torch.ones(1, 1, 4, 4)).tolist()
+        [[[[9.0, 6.0], [6.0, 4.0]]]]
+    """
 
     def __init__(
         self,
@@ -387,7 +438,14 @@ def _separable_conv2d(layer: Layer, x: Tensor) -> nn.Module:
 
 
 class Dense(nn.Module):
-    """A linear map of Keras's last axis, with its activation."""
+    """A linear map of Keras's last axis, with its activation.
+
+    Example:
+        >>> from torch import nn
+        >>> weight, bias = torch.tensor([[1.0, 2.0]]), torch.tensor([0.5])
+        >>> Dense(weight, bias, nn.Identity())(torch.tensor([[3.0, 4.0]])).tolist()
+        [[11.5]]
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: nn.Module) -> None:
         super().__init__()
@@ -412,6 +470,11 @@ class NormDense(nn.Module):
 
     Args:
         weight: (D, K), a column for each class.
+
+    Example:
+        >>> cosines = NormDense(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+        >>> cosines(torch.tensor([[3.0, 4.0]]))
+        tensor([[0.6000, 0.8000]])
     """
 
     _EPSILON = 1e-5
@@ -438,7 +501,13 @@ def _norm_dense(layer: Layer, x: Tensor) -> nn.Module:
 
 
 class MaxPooling(nn.Module):
-    """The largest value in each window; padding never wins."""
+    """The largest value in each window; padding never wins.
+
+    Example:
+        >>> x = torch.arange(9.0).view(1, 1, 3, 3)
+        >>> MaxPooling(Window(kernel=(2, 2), stride=(2, 2), same=True))(x).tolist()
+        [[[[4.0, 5.0], [7.0, 8.0]]]]
+    """
 
     def __init__(self, window: Window) -> None:
         super().__init__()
@@ -451,7 +520,13 @@ class MaxPooling(nn.Module):
 
 
 class AveragePooling(nn.Module):
-    """The mean of each window, padding left out."""
+    """The mean of each window, padding left out.
+
+    Example:
+        >>> x = torch.arange(9.0).view(1, 1, 3, 3)
+        >>> AveragePooling(Window(kernel=(2, 2), stride=(2, 2), same=True))(x).tolist()
+        [[[[2.0, 3.5], [6.5, 8.0]]]]
+    """
 
     def __init__(self, window: Window) -> None:
         super().__init__()
@@ -475,7 +550,15 @@ def _pooling(module: Callable[[Window], nn.Module], layer: Layer, x: Tensor) -> 
 
 
 class GlobalPooling(nn.Module):
-    """One value a channel."""
+    """One value a channel.
+
+    Example:
+        >>> x = torch.arange(8.0).view(1, 2, 2, 2)
+        >>> GlobalPooling(torch.mean, keepdims=False)(x).tolist()
+        [[1.5, 5.5]]
+        >>> GlobalPooling(torch.amax, keepdims=True)(x).shape
+        torch.Size([1, 2, 1, 1])
+    """
 
     def __init__(self, pool: Callable[..., Tensor], keepdims: bool) -> None:
         super().__init__()
@@ -497,7 +580,7 @@ def _global_pooling(pool: Callable[..., Tensor], layer: Layer, x: Tensor) -> nn.
 
 def _batch_normalization(layer: Layer, x: Tensor) -> nn.Module:
     axis = layer.read("axis", -1)
-    if x.dim() not in (2, 4) or torch_axis(axis, x.dim()) != 1:
+    if x.dim() not in (2, 4) or _torch_axis(axis, x.dim()) != 1:
         raise layer.error(f"axis: expected that of the channels, found {axis}")
     size = x.shape[1]
     norm = (nn.BatchNorm2d if x.dim() == 4 else nn.BatchNorm1d)(size, layer.read("epsilon", 1e-3))
@@ -517,6 +600,11 @@ class Rescaling(nn.Module):
     Attributes:
         scale: A number, or one a channel.
         offset: A number, or one a channel.
+
+    Example:
+        >>> to_unit = Rescaling(scale=torch.tensor(1 / 127.5), offset=torch.tensor(-1.0))
+        >>> to_unit(torch.tensor([0.0, 127.5, 255.0])).tolist()
+        [-1.0, 0.0, 1.0]
     """
 
     scale: Tensor
@@ -538,6 +626,11 @@ class Normalization(nn.Module):
     Attributes:
         mean: A number, or one a channel.
         std: A number, or one a channel.
+
+    Example:
+        >>> norm = Normalization(mean=torch.tensor(120.0), std=torch.tensor(60.0))
+        >>> norm(torch.tensor([0.0, 120.0, 180.0])).tolist()
+        [-2.0, 0.0, 1.0]
     """
 
     mean: Tensor
@@ -573,7 +666,7 @@ def _normalization(layer: Layer, x: Tensor) -> nn.Module:
     layer.expect("invert", False)
     axis = layer.read("axis", -1)
     scalar = axis is None or axis == []
-    if not scalar and torch_axis(axis, x.dim()) != 1:
+    if not scalar and _torch_axis(axis, x.dim()) != 1:
         raise layer.error(f"axis: expected that of the channels, found {axis}")
     values = []
     for key in ("mean", "variance"):
@@ -590,7 +683,13 @@ def _normalization(layer: Layer, x: Tensor) -> nn.Module:
 
 
 class Flatten(nn.Module):
-    """Rows in Keras's order: height, width, channels."""
+    """Rows in Keras's order: height, width, channels.
+
+    Example:
+        >>> two_channels = torch.tensor([[1.0, 2.0], [10.0, 20.0]]).view(1, 2, 1, 2)
+        >>> Flatten()(two_channels).tolist()
+        [[1.0, 10.0, 2.0, 20.0]]
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, ...) to (B, D)."""
@@ -598,7 +697,12 @@ class Flatten(nn.Module):
 
 
 class Reshape(nn.Module):
-    """Another shape, read and written in Keras's order of axes."""
+    """Another shape, read and written in Keras's order of axes.
+
+    Example:
+        >>> Reshape((2, 2, 3))(torch.arange(12.0).view(1, 12))[0, 0].tolist()  # the first channel
+        [[0.0, 3.0], [6.0, 9.0]]
+    """
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
@@ -610,7 +714,12 @@ class Reshape(nn.Module):
 
 
 class ZeroPadding(nn.Module):
-    """Zeros around height and width."""
+    """Zeros around height and width.
+
+    Example:
+        >>> ZeroPadding(top=0, bottom=1, left=0, right=1)(torch.ones(1, 1, 2, 2))[0, 0].tolist()
+        [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    """
 
     def __init__(self, top: int, bottom: int, left: int, right: int) -> None:
         super().__init__()
@@ -645,7 +754,13 @@ def _identity(layer: Layer, x: Tensor) -> nn.Module:
 
 
 class Merge(nn.Module):
-    """Folds its inputs into one, elementwise."""
+    """Folds its inputs into one, elementwise.
+
+    Example:
+        >>> one, two = torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0])
+        >>> Merge(torch.add)(one, two, two).tolist()
+        [21.0, 42.0]
+    """
 
     def __init__(self, operation: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -657,7 +772,12 @@ class Merge(nn.Module):
 
 
 class Concatenate(nn.Module):
-    """Joins its inputs along one of our axes."""
+    """Joins its inputs along one of our axes.
+
+    Example:
+        >>> Concatenate(axis=1)(torch.zeros(2, 3, 4, 4), torch.zeros(2, 5, 4, 4)).shape
+        torch.Size([2, 8, 4, 4])
+    """
 
     def __init__(self, axis: int) -> None:
         super().__init__()
@@ -675,7 +795,7 @@ def _merge(operation: Callable[[Tensor, Tensor], Tensor], layer: Layer, *inputs:
 
 
 def _concatenate(layer: Layer, *inputs: Tensor) -> Concatenate:
-    return Concatenate(torch_axis(layer.read("axis", -1), inputs[0].dim()))
+    return Concatenate(_torch_axis(layer.read("axis", -1), inputs[0].dim()))
 
 
 LAYERS: dict[str, Callable[[Layer, Tensor], nn.Module]] = {
@@ -731,6 +851,13 @@ def build_layer(layer: Layer, inputs: Sequence[Tensor]) -> nn.Module:
     Raises:
         BenchError: The layer is unknown or holds code; a setting is unknown or not supported; an
             array is missing, left over or of another shape.
+
+    Example:
+        >>> arrays = {"kernel": np.ones((3, 1), np.float32), "bias": np.ones(1, np.float32)}
+        >>> layer = Layer("fc", "Dense", {"units": 1, "activation": "relu"}, arrays)
+        >>> dense = build_layer(layer, [torch.zeros(1, 3)])
+        >>> dense(torch.tensor([[1.0, 2.0, 3.0], [-9.0, 0.0, 0.0]])).tolist()
+        [[7.0], [0.0]]
     """
     if layer.kind == "Lambda":
         raise layer.error(

@@ -93,6 +93,10 @@ class LayoutSetting:
         kind: One of `KINDS`; None: open.
         extra: See `Layout`.
         grid: See `Layout`.
+
+    Example:
+        >>> LayoutSetting("tokens", extra=1).as_json()
+        {'kind': 'tokens', 'extra': 1}
     """
 
     kind: str | None = None
@@ -115,6 +119,12 @@ def layout_setting(value: Any) -> LayoutSetting:
 
     Raises:
         BenchError: It is none of these.
+
+    Example:
+        >>> layout_setting("auto"), layout_setting("bhwc").kind
+        (LayoutSetting(kind=None, extra=None, grid=None), 'bhwc')
+        >>> layout_setting({"kind": "tokens", "extra": 1, "grid": [14, 14]}).grid
+        (14, 14)
     """
     name = "backbone.cam_layout"
     if value == AUTO:
@@ -151,6 +161,15 @@ class LayoutReader:
         network: Its modules say how many extra tokens there are, and how fine the grid is.
         size: Height and width of the input.
         setting: What the user says.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Linear(6, 6))
+        >>> reader = LayoutReader(net, size=(8, 8))
+        >>> reader.read("0", (16, 6, 6))  # channels first, as of every convolution
+        (Layout(kind='bchw', extra=0, grid=None), '')
+        >>> reader.read("1", (6, 6, 16))[0].kind  # a linear layer has its channels last
+        'bhwc'
     """
 
     def __init__(

@@ -73,6 +73,15 @@ def load_file(
 
     Raises:
         BenchError: It cannot be read, is another file, or does not fit; see `load_strictly`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from torch import nn
+        >>> saved, net = nn.Linear(2, 3), nn.Linear(2, 3)
+        >>> torch.save({"state_dict": saved.state_dict()}, "linear.pth")
+        >>> digest = load_file(net, Path("linear.pth"))
+        >>> torch.equal(net.weight, saved.weight), len(digest)
+        (True, 64)
     """
     digest = verify(path, sha256)
     state = read_state(path, key=key)
@@ -111,6 +120,13 @@ def load_strictly(
 
     Raises:
         BenchError: Names are missing or unexpected, or shapes differ; it names the first ten.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Linear(2, 3)
+        >>> load_strictly(net, {"weight": torch.ones(3, 2), "bias": torch.zeros(3)}, "ones.pth")
+        >>> net(torch.ones(1, 2)).tolist()
+        [[2.0, 2.0, 2.0]]
     """
     expected = module.state_dict()
     state = {key: value for key, value in state.items() if key.rpartition(".")[2] != AVERAGED}

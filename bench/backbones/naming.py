@@ -32,6 +32,11 @@ def whose_names(state: Mapping[str, Tensor], name: str) -> str:
 
     Returns:
         What to choose in place of the backbone; empty if the names tell nothing.
+
+    Example:
+        >>> state = {"vit.embeddings.cls_token": torch.zeros(1, 1, 8)}
+        >>> whose_names(state, "vit_base_patch16_224").partition(":")[0]
+        'its names are those of transformers'
     """
     found = next(
         (library for library, sign in _SIGNS if any(re.match(sign, key) for key in state)), None
@@ -62,6 +67,12 @@ def settings_of(name: str) -> str | None:
 
     Returns:
         What stands behind `backbone=`, with `backbone.name=` or the like behind a blank.
+
+    Example:
+        >>> settings_of("vit_small_patch16_224"), settings_of("vit_b_16")
+        ('timm backbone.name=vit_small_patch16_224', 'torchvision backbone.name=vit_b_16')
+        >>> print(settings_of("no_such_network"))
+        None
     """
     if name.partition(".")[0] in timm.list_models():
         return f"timm backbone.name={name}"
@@ -82,6 +93,12 @@ def torchvision_name(state: Mapping[str, Tensor], name: str) -> str | None:
     Args:
         state: Names to tensors.
         name: A similar name, of another library.
+
+    Example:
+        >>> import torchvision
+        >>> state = torchvision.models.get_model("squeezenet1_1", num_classes=5).state_dict()
+        >>> torchvision_name(state, "squeezenet")
+        'squeezenet1_1'
     """
     found = _shapes(state)
     for candidate in _likest(name):

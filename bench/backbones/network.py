@@ -13,7 +13,18 @@ _VIEW = "view size is not compatible"
 
 
 class Network(Protocol):
-    """What curves need of a network: `Backbone` is one, and so is `BareModel`."""
+    """What curves need of a network: `Backbone` is one, and so is `BareModel`.
+
+    Example:
+        >>> class Brightness:
+        ...     output_kind, dtype = "logits", torch.float32
+        ...     def outputs(self, x):  # classes 0 and 1: darker or brighter than 0
+        ...         mean = x.mean(dim=(1, 2, 3))
+        ...         return torch.stack([-mean, mean], dim=1)
+        >>> network: Network = Brightness()
+        >>> network.outputs(torch.ones(1, 3, 8, 8)).tolist()
+        [[-1.0, 1.0]]
+    """
 
     output_kind: str
     """What `outputs` are: one of `bench.score.OUTPUT_KINDS`, or `BINARY`."""
@@ -29,6 +40,11 @@ def float_dtype(module: nn.Module) -> torch.dtype:
     """What a network computes in: the dtype of its first floating point parameter or buffer.
 
     float32 if it has none. float8 and other storage formats are no such dtype.
+
+    Example:
+        >>> from torch import nn
+        >>> float_dtype(nn.Linear(2, 2).double()), float_dtype(nn.ReLU())
+        (torch.float64, torch.float32)
     """
     known = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
     for tensors in (module.parameters(), module.buffers()):
@@ -39,7 +55,13 @@ def float_dtype(module: nn.Module) -> torch.dtype:
 
 
 def device_of(module: nn.Module) -> torch.device | None:
-    """Where a network's first parameter or buffer lives; None if it has none."""
+    """Where a network's first parameter or buffer lives; None if it has none.
+
+    Example:
+        >>> from torch import nn
+        >>> device_of(nn.Linear(2, 2)), device_of(nn.ReLU())
+        (device(type='cpu'), None)
+    """
     for tensors in (module.parameters(), module.buffers()):
         for tensor in tensors:
             return tensor.device
@@ -58,6 +80,14 @@ def first_call(module: nn.Module, x: Tensor) -> tuple[torch.memory_format, Any]:
 
     Returns:
         `torch.channels_last` or `torch.contiguous_format`, and the outputs.
+
+    Example:
+        >>> from torch import nn
+        >>> class Views(nn.Module):
+        ...     def forward(self, x):
+        ...         return x.view(len(x), -1)
+        >>> [first_call(net, torch.zeros(2, 3, 4, 4))[0] for net in (Views(), nn.Flatten())]
+        [torch.contiguous_format, torch.channels_last]
     """
     try:
         return torch.channels_last, module(x.clone(memory_format=torch.channels_last))
@@ -80,6 +110,14 @@ def require_outputs(name: str, outputs: Any, count: int) -> Tensor:
 
     Raises:
         BenchError: They are something else; the message says what, and how to mend it.
+
+    Example:
+        >>> require_outputs("model", torch.zeros(2, 5), count=2).shape
+        torch.Size([2, 5])
+        >>> require_outputs("model", torch.zeros(2, 5, 3), count=2)
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: model: expected outputs (2, classes) for 2 images, found (2, 5, 3)
     """
     expected = f"{name}: expected outputs ({count}, classes) for {_inputs(count)}"
     if not isinstance(outputs, Tensor):

@@ -32,6 +32,14 @@ class ZeroShot(nn.Module):
         classes: (K, D) class vectors of unit length.
         scale: What the cosines are multiplied with.
         bias: What is added then.
+
+    Example:
+        >>> from torch import nn
+        >>> head = ZeroShot(nn.Flatten(), torch.eye(12)[:2], scale=100.0, bias=0.0)
+        >>> x = torch.zeros(1, 3, 2, 2)
+        >>> x[0, 0, 0] = torch.tensor([3.0, 4.0])
+        >>> head(x).round(decimals=3).tolist()
+        [[60.0, 80.0]]
     """
 
     classes: Tensor
@@ -78,6 +86,19 @@ def open_clip_network(
     Raises:
         BenchError: The model, its weights, its tokenizer or the class names cannot be had, or it
             declares a preprocessing that cannot be repeated.
+
+    Example:
+        >>> import json
+        >>> from pathlib import Path
+        >>> vision = {"image_size": 32, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16}
+        >>> text = {"vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+        >>> tiny = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+        >>> config = {"model_cfg": tiny, "preprocess_cfg": {}}
+        >>> Path("clip").mkdir()
+        >>> _ = Path("clip/open_clip_config.json").write_text(json.dumps(config))
+        >>> network = open_clip_network("clip", "random", ["wren", "owl"], preprocessing={})
+        >>> network.num_classes, network.output_kind, network.preprocessing.shape
+        (2, 'logits', (32, 32))
     """
     open_clip = import_extra("open_clip", "open_clip", "clip")
     names, texts = _class_names(classes), _templates(templates)

@@ -25,6 +25,12 @@ class Prototypes:
         vectors: (K, D) float32, unit length: row k is the normalised mean of the unit embeddings
             of the images with target k.
         images: `bench.datasets.reading.pixels_sha256` of each image.
+
+    Example:
+        >>> made = Prototypes(torch.eye(3), images=frozenset())
+        >>> embedding = torch.tensor([0.6, 0.8, 0.0])
+        >>> int((made.vectors @ embedding).argmax())  # the class whose images it is most like
+        1
     """
 
     vectors: Tensor
@@ -53,6 +59,21 @@ def build_prototypes(
 
     Raises:
         BenchError: A class has no image, or an image cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from torch import nn
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> from bench.datasets.folder import ClassFolders
+        >>> for name, colour in (("owl", "red"), ("wren", "lime")):
+        ...     Path("birds", name).mkdir(parents=True)
+        ...     Image.new("RGB", (2, 2), colour).save(f"birds/{name}/1.png")
+        >>> colours = Preprocessing(size=1, mean=(0.0,) * 3, std=(255.0,) * 3)
+        >>> birds, settings = ClassFolders("birds", "birds"), {"device": "cpu", "batch_size": 2}
+        >>> made = build_prototypes(nn.Flatten(), colours, birds, Path("cache"), **settings)
+        >>> made.vectors.tolist(), len(made.images)
+        ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], 2)
     """
     targets = torch.tensor([sample.target for sample in enrolment.samples])
     missing = sorted(set(range(int(targets.max()) + 1)) - set(targets.tolist()))

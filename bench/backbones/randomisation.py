@@ -30,6 +30,14 @@ def layers_from_the_top(network: Backbone, x: Tensor) -> list[str]:
 
     Returns:
         Their names; a module that has two names has the first.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5))
+        >>> network = Backbone("tiny", net, Preprocessing(8, (127.5,) * 3, (127.5,) * 3), "logits")
+        >>> layers_from_the_top(network, torch.zeros(1, 3, 8, 8))
+        ['2', '0']
     """
     modules = dict(network.module.named_modules())
     called: dict[str, int] = {}
@@ -53,7 +61,15 @@ def layers_from_the_top(network: Backbone, x: Tensor) -> list[str]:
 
 
 def count_layers(network: Backbone) -> int:
-    """How many layers `layers_from_the_top` gives; takes no pass."""
+    """How many layers `layers_from_the_top` gives; takes no pass.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5))
+        >>> count_layers(Backbone("tiny", net, Preprocessing(8, (0.0,) * 3, (1.0,) * 3), "logits"))
+        2
+    """
     return sum(bool(_drawable(module)) for module in network.module.modules())
 
 
@@ -83,6 +99,17 @@ def put_back_after(module: nn.Module) -> Iterator[Callable[[], None]]:
 
     Yields:
         What puts them back before.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Linear(2, 2)
+        >>> before = net.weight.clone()
+        >>> with put_back_after(net):
+        ...     randomise(net, [""], seed=0)
+        ...     print(torch.equal(net.weight, before))
+        False
+        >>> torch.equal(net.weight, before)
+        True
     """
     tensors = [*module.parameters(), *module.buffers()]
     before = [tensor.detach().clone() for tensor in tensors]
@@ -118,6 +145,14 @@ def randomise(module: nn.Module, layers: Layers, seed: int) -> None:
 
     Raises:
         BenchError: A layer's `reset_parameters` fails.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+        >>> first, last = (layer.weight.clone() for layer in net)
+        >>> randomise(net, ["1"], seed=0)
+        >>> torch.equal(net[0].weight, first), torch.equal(net[1].weight, last)
+        (True, False)
     """
     for name in layers:
         layer = module.get_submodule(name)

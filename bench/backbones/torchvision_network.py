@@ -43,6 +43,12 @@ def torchvision_network(
 
     Raises:
         BenchError: The name is unknown, or the weights cannot be had or do not fit.
+
+    Example:
+        >>> given = {"size": 64, "crop": "squash"}
+        >>> network = torchvision_network("squeezenet1_1", "random", given, num_classes=5)
+        >>> network.num_classes, network.preprocessing.shape, network.preprocessing.crop
+        (5, (64, 64), None)
     """
     models = torchvision.models
     require_known("name", name, models.list_models(module=models))
