@@ -22,6 +22,18 @@ class ADCC(Metric):
     class of its map. Complexity is the mean of the map, scaled as for `AverageDrop`, whose pass it
     shares. Where a part is at its worst, the whole is 0; a constant map has no correlation, so a
     coherency of 0. NaN where the method cannot be asked again, or the clean score is not above 0.
+
+    Example:
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> images = torch.ones(1, 1, 2, 2), [1]
+        >>> protocol = Protocol.of("mine", "logit", "stable", ADCC())
+        >>> found = evaluate(net, images, ["saliency"], protocol, progress=False)
+        >>> columns = ["adcc_coherency", "adcc_complexity", "adcc"]
+        >>> found.rows[columns].round(4).values.tolist()
+        [[1.0, 0.5, 0.6667]]
     """
 
     citation: ClassVar[str] = "Poppi et al. 2021, arXiv 2104.10252"
@@ -96,6 +108,12 @@ def coherency(maps: Tensor, others: Tensor) -> Tensor:
 
 
 def harmonic_mean(parts: Tensor) -> Tensor:
-    """Of parts (N, K) in [0, 1] to means (N,): 0 where one is 0, NaN where one is."""
+    """Of parts (N, K) in [0, 1] to means (N,): 0 where one is 0, NaN where one is.
+
+    Example:
+        >>> means = harmonic_mean(torch.tensor([[1.0, 0.5, 0.5], [1.0, 1.0, 0.0]]))
+        >>> [round(mean, 4) for mean in means.tolist()]
+        [0.6, 0.0]
+    """
     means = parts.shape[1] / (1 / parts).sum(dim=1)
     return torch.where((parts == 0).any(dim=1) & ~parts.isnan().any(dim=1), 0.0, means)

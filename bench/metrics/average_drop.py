@@ -33,6 +33,10 @@ def weights(maps: Tensor) -> Tensor:
 
     Returns:
         (N, H, W) float64; of a constant map, which points at nothing, zeros.
+
+    Example:
+        >>> weights(torch.tensor([[[-2.0, 0.0], [1.0, 2.0]]])).tolist()
+        [[[0.0, 0.5], [0.75, 1.0]]]
     """
     values = maps.double()
     least, most = values.aminmax(dim=-1)
@@ -47,6 +51,20 @@ def masked_scores(block: Block, maps: Maps) -> Tensor:
 
     The product is taken in the network's input space, so a pixel of weight 0 gets the colour that
     preprocessing maps to zero.
+
+    Example:
+        >>> from bench.metrics.metric import Maps
+        >>> from bench.attribution.scorer import OutputScorer
+        >>> from bench.backbones.bare import BareModel
+        >>> from bench.metrics.baseline import Inputs
+        >>> from bench.metrics.block import EndPoints
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> scorer = OutputScorer(BareModel(net, "logits"), "logit", batch_size=16)
+        >>> block = EndPoints(scorer, [])(Inputs(torch.ones(1, 1, 2, 2)), torch.tensor([1]))
+        >>> maps = Maps(torch.tensor([[[0.0, 0.0], [1.0, 2.0]]]), torch.tensor([0]), "stable")
+        >>> masked_scores(block, maps).tolist()  # 3 / 2 + 4
+        [5.5]
     """
 
     def score() -> Tensor:
@@ -103,6 +121,17 @@ class AverageDrop(_OfMaskedImage):
 
     max(0, clean - masked) / clean, so 0 where the score rises. The paper gives it in percent. NaN
     where the clean score is not above 0.
+
+    Example:
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> images = torch.ones(1, 1, 2, 2), [1]
+        >>> protocol = Protocol.of("mine", "logit", "stable", AverageDrop())
+        >>> found = evaluate(net, images, ["saliency"], protocol, progress=False)
+        >>> round(found.rows["average_drop"].item(), 4)  # from 10 to (2 * 1 + 3 * 2 + 4 * 3) / 3
+        0.3333
     """
 
     name: str = field(default="average_drop", kw_only=True)
@@ -125,7 +154,19 @@ class AverageDrop(_OfMaskedImage):
 
 @dataclass(frozen=True)
 class IncreaseInConfidence(_OfMaskedImage):
-    """Whether the score rises where an image is multiplied by its map: a share of the images."""
+    """Whether the score rises where an image is multiplied by its map: a share of the images.
+
+    Example:
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[-4.0, 2.0, 3.0, 4.0]])
+        >>> images = torch.ones(1, 1, 2, 2), [1]
+        >>> protocol = Protocol.of("mine", "logit", "stable", IncreaseInConfidence())
+        >>> found = evaluate(net, images, ["gradient_input", "saliency"], protocol, progress=False)
+        >>> dict(zip(found.rows["method"], found.rows["increase_in_confidence"].tolist()))
+        {'gradient_input': 1.0, 'saliency': 0.0}
+    """
 
     name: str = field(default="increase_in_confidence", kw_only=True)
 

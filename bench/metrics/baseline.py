@@ -24,6 +24,11 @@ class Inputs:
         image_ids: B ids, to key noise.
         seed: The run's seed.
         to_input: RGB in 0..255 (..., 3) to model input values (..., C).
+
+    Example:
+        >>> inputs = Inputs(torch.rand(2, 3, 4, 4), ["a", "b"], to_input=lambda rgb: rgb / 255)
+        >>> inputs.to_input(torch.tensor([255.0, 0.0, 51.0]))
+        tensor([1.0000, 0.0000, 0.2000])
     """
 
     x: Tensor
@@ -41,6 +46,19 @@ class Baseline(ABC):
         depends_on_image: Whether the result differs from image to image; where it does not, its
             first dimension is 1.
         draws: Whether it depends on the run's seed.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Darkest(Baseline):
+        ...     kind = "darkest"
+        ...     depends_on_image = True
+        ...     def __call__(self, inputs):
+        ...         return inputs.x.amin(dim=(2, 3), keepdim=True)
+        ...     def in_words(self):
+        ...         return "the least value of each channel"
+        >>> Darkest()(Inputs(torch.arange(8.0).view(1, 2, 2, 2))).flatten().tolist()
+        [0.0, 4.0]
     """
 
     kind: ClassVar[str]
@@ -62,7 +80,12 @@ class Baseline(ABC):
 
 @dataclass(frozen=True)
 class ZeroBaseline(Baseline):
-    """Zero in the model's input space: the colour that preprocessing maps to zero."""
+    """Zero in the model's input space: the colour that preprocessing maps to zero.
+
+    Example:
+        >>> ZeroBaseline()(Inputs(torch.rand(5, 3, 4, 4))).shape
+        torch.Size([1, 3, 1, 1])
+    """
 
     kind: ClassVar[str] = "zero"
     depends_on_image: ClassVar[bool] = False
@@ -82,6 +105,12 @@ class ConstantBaseline(Baseline):
 
     Attributes:
         rgb: In 0..255; goes through the backbone's preprocessing.
+
+    Example:
+        >>> black = ConstantBaseline((0, 0, 0))
+        >>> inputs = Inputs(torch.rand(5, 3, 4, 4), to_input=lambda rgb: rgb / 127.5 - 1)
+        >>> black(inputs).flatten().tolist()
+        [-1.0, -1.0, -1.0]
     """
 
     kind: ClassVar[str] = "constant"
@@ -109,7 +138,12 @@ class ConstantBaseline(Baseline):
 
 @dataclass(frozen=True)
 class MeanBaseline(Baseline):
-    """Each image's mean colour."""
+    """Each image's mean colour.
+
+    Example:
+        >>> MeanBaseline()(Inputs(torch.arange(8.0).view(1, 2, 2, 2))).flatten().tolist()
+        [1.5, 5.5]
+    """
 
     kind: ClassVar[str] = "mean"
     depends_on_image: ClassVar[bool] = True
@@ -134,6 +168,12 @@ class BlurBaseline(Baseline):
     Attributes:
         kernel_size: Side of the kernel in pixels, an odd number.
         sigma: Standard deviation of the Gaussian in pixels.
+
+    Example:
+        >>> x = torch.ones(1, 3, 5, 5)
+        >>> blurred = BlurBaseline(kernel_size=3, sigma=100)(Inputs(x))  # so wide a kernel is a box
+        >>> [[round(value, 3) for value in row] for row in blurred[0, 0, :3, :3].tolist()]
+        [[0.444, 0.667, 0.667], [0.667, 1.0, 1.0], [0.667, 1.0, 1.0]]
     """
 
     kind: ClassVar[str] = "blur"
@@ -170,7 +210,14 @@ class BlurBaseline(Baseline):
 
 @dataclass(frozen=True)
 class UniformBaseline(Baseline):
-    """Uniform noise over RGB, keyed by seed and image, so all methods meet the same noise."""
+    """Uniform noise over RGB, keyed by seed and image, so all methods meet the same noise.
+
+    Example:
+        >>> inputs = Inputs(torch.zeros(2, 3, 4, 4), ["a", "b"], seed=0)
+        >>> noise, again = UniformBaseline()(inputs), UniformBaseline()(inputs)
+        >>> noise.shape, torch.equal(noise, again), bool((0 <= noise).all() and (noise < 255).all())
+        (torch.Size([2, 3, 4, 4]), True, True)
+    """
 
     kind: ClassVar[str] = "uniform"
     depends_on_image: ClassVar[bool] = True
@@ -213,6 +260,15 @@ def make_baseline(kind: str, **settings: object) -> Baseline:
 
     Raises:
         BenchError: The kind or a setting is unknown or missing, or a setting is out of range.
+
+    Example:
+        >>> make_baseline("constant", rgb=[0, 0, 0])
+        ConstantBaseline(rgb=(0, 0, 0))
+        >>> make_baseline("black")
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: baseline.kind: unknown name 'black'. Known: blur, constant,
+        mean, uniform, zero
     """
     require_known("baseline.kind", kind, BASELINES)
     known = [setting.name for setting in fields(BASELINES[kind])]

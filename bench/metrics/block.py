@@ -28,6 +28,17 @@ class EndPoints:
         scorer: Inputs and targets to scores.
         metrics: Their baselines are scored with each block, before a map is made.
         target: Whose score is read: `label`, `prediction` or the number of a class.
+
+    Example:
+        >>> from bench.attribution.scorer import OutputScorer
+        >>> from bench.backbones.bare import BareModel
+        >>> from bench.metrics.baseline import Inputs
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> end_points = EndPoints(OutputScorer(BareModel(net, "logits"), "logit", 16), metrics=[])
+        >>> block = end_points(Inputs(torch.ones(2, 1, 2, 2)), labels=torch.tensor([0, 1]))
+        >>> block.clean_scores.tolist(), block.predictions.tolist()
+        ([-10.0, 10.0], [1, 1])
     """
 
     def __init__(
@@ -123,6 +134,20 @@ class Measured:
     Attributes:
         columns: Arrays (N,) or (N, points) by the names that the metric declares.
         not_finite: Map -> which of its scores is NaN or infinite.
+
+    Example:
+        >>> from bench.metrics.complexity import Sparseness
+        >>> from bench.metrics.metric import Maps
+        >>> from bench.attribution.scorer import OutputScorer
+        >>> from bench.backbones.bare import BareModel
+        >>> from bench.metrics.baseline import Inputs
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> scorer = OutputScorer(BareModel(net, "logits"), "logit", batch_size=16)
+        >>> block = EndPoints(scorer, [])(Inputs(torch.ones(1, 1, 2, 2)), torch.tensor([1]))
+        >>> maps = Maps(torch.tensor([[[0.0, 0.0], [0.0, 2.0]]]), torch.tensor([0]), "stable")
+        >>> measure(Sparseness(), block, maps)
+        Measured(columns={'sparseness': array([0.75])}, not_finite={})
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -185,6 +210,23 @@ def measure(metric: Metric, block: Block, maps: Maps) -> Measured:
 
     Raises:
         BenchError: The metric raises something, or gives other columns than it declares.
+
+    Example:
+        >>> from bench.metrics.baseline import ZeroBaseline
+        >>> from bench.metrics.insertion import Insertion
+        >>> from bench.metrics.metric import Maps
+        >>> from bench.attribution.scorer import OutputScorer
+        >>> from bench.backbones.bare import BareModel
+        >>> from bench.metrics.baseline import Inputs
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> scorer = OutputScorer(BareModel(net, "logits"), "logit", batch_size=16)
+        >>> insertion = Insertion(ZeroBaseline(), steps=4)
+        >>> inputs = Inputs(torch.ones(1, 1, 2, 2))
+        >>> block = EndPoints(scorer, [insertion])(inputs, labels=torch.tensor([1]))
+        >>> maps = Maps(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([0]), "stable")
+        >>> measure(insertion, block, maps).columns["insertion_curve"].tolist()
+        [[0.0, 4.0, 7.0, 9.0, 10.0]]
     """
     maps.not_finite = {}
     columns = (_ask_annotated if metric.needs else _ask)(metric, block, maps)

@@ -36,8 +36,12 @@ class MaxBoxAcc(ThresholdedBoxes):
         thresholds: How many there are: 0, 1/n, 2/n, ...
 
     Example:
-        >>> MaxBoxAcc(thresholds=4).columns((224, 224))
-        {'max_box_acc_iou': 4}
+        >>> saliency_map = np.zeros((8, 8))
+        >>> saliency_map[2:6, 2:6] = 0.5  # the object
+        >>> saliency_map[3:5, 3:5] = 1.0
+        >>> found = MaxBoxAcc(thresholds=2).boxes(saliency_map)
+        >>> MaxBoxAcc.best_iou(found, np.array([[2.0, 2.0, 6.0, 6.0]])).round(2).tolist()
+        [1.0, 0.36]
     """
 
     citation: ClassVar[str] = "Choe et al. 2020, arXiv 2001.07437"
@@ -185,7 +189,12 @@ class MaxBoxAcc(ThresholdedBoxes):
 
 
 def scaled(saliency_map: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A map, with 0 for its smallest and 1 for its largest value; 0 if it is constant."""
+    """A map, with 0 for its smallest and 1 for its largest value; 0 if it is constant.
+
+    Example:
+        >>> scaled(np.array([[-1.0, 0.0], [1.0, 3.0]])).tolist()
+        [[0.0, 0.25], [0.5, 1.0]]
+    """
     low, high = saliency_map.min(), saliency_map.max()
     return (saliency_map - low) / (high - low) if high > low else np.zeros_like(saliency_map)
 
@@ -200,6 +209,11 @@ def box_iou(ours: NDArray[Any], theirs: NDArray[Any], edge: int = 1) -> NDArray[
 
     Returns:
         (k, n).
+
+    Example:
+        >>> ours, theirs = np.array([[0, 0, 4, 4]]), np.array([[2, 0, 6, 4], [0, 0, 4, 4]])
+        >>> box_iou(ours, theirs, edge=0).round(4).tolist()  # 8 of 24 pixels, and all
+        [[0.3333, 1.0]]
     """
     low = np.maximum(ours[:, None, :2], theirs[None, :, :2])
     high = np.minimum(ours[:, None, 2:], theirs[None, :, 2:])

@@ -75,6 +75,12 @@ class Complexity(_OfMagnitudes):
     """Entropy, in nats, of the shares that pixels have in a map's magnitude: at most ln(P).
 
     Bhatt et al. 2020, arXiv 2005.00631, definition 4.
+
+    Example:
+        >>> from bench.metrics.metric import Maps
+        >>> maps = Maps(torch.ones(1, 2, 2), torch.tensor([0]), "stable")
+        >>> round(Complexity()(None, maps)["complexity"].item(), 6), round(np.log(4).item(), 6)
+        (1.386294, 1.386294)
     """
 
     citation: ClassVar[str] = "Bhatt et al. 2020, arXiv 2005.00631"
@@ -103,6 +109,12 @@ class EffectiveComplexity(_OfMagnitudes):
 
     Attributes:
         threshold: In units of the map's largest magnitude.
+
+    Example:
+        >>> from bench.metrics.metric import Maps
+        >>> maps = Maps(torch.tensor([[[0.0, 0.01], [-0.5, 5.0]]]), torch.tensor([0]), "stable")
+        >>> EffectiveComplexity(threshold=0.05)(None, maps)["effective_complexity"].tolist()
+        [2.0]
     """
 
     citation: ClassVar[str] = "Nguyen and Martinez 2020, arXiv 2007.07584"

@@ -15,6 +15,11 @@ def not_finite(scores: NDArray[np.floating], name: Callable[[int], str]) -> dict
 
     Returns:
         Row -> its first score that is not finite, as "insertion score at point 3 of 28 is NaN".
+
+    Example:
+        >>> scores = np.array([[0.1, 0.2], [0.3, np.nan], [-np.inf, 0.5]])
+        >>> not_finite(scores, lambda column: f"score at point {column}")
+        {1: 'score at point 1 is NaN', 2: 'score at point 0 is -infinity'}
     """
     broken = ~np.isfinite(scores)
     first = broken.argmax(axis=1)
@@ -29,6 +34,11 @@ def expected_finite(score: str) -> str:
 
     Args:
         score: A key of `bench.score.SCORES`.
+
+    Example:
+        >>> print(expected_finite("log_probability"))
+        expected finite scores (the logarithm of a probability of 0 is -infinity: score
+        `probability` instead)
     """
     reason = "a network that divides by an image's norm or deviation gives NaN for a blank one"
     if score == "log_probability":

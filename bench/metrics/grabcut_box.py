@@ -38,8 +38,10 @@ class GrabCutBox(Metric):
         iou: The least IoU.
 
     Example:
-        >>> GrabCutBox().foreground, GrabCutBox().background
-        (0.95, 0.3)
+        >>> image = np.zeros((32, 32, 3), np.uint8)
+        >>> image[8:24, 8:20] = 255  # a white object on black
+        >>> GrabCutBox().box(image, image.mean(axis=2)).tolist()
+        [8, 8, 20, 24]
     """
 
     citation: ClassVar[str] = "Simonyan et al. 2013, arXiv 1312.6034"

@@ -36,6 +36,18 @@ class Infidelity(Metric):
         smallest: Shortest side, as a share of the image's shorter side; one pixel at least.
         largest: Longest side, likewise. The authors' are 1 to 10 pixels of 28.
         baseline: What removed pixels become.
+
+    Example:
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> images = torch.ones(1, 1, 2, 2), [1]
+        >>> squares = Infidelity(num_squares=50, smallest=0.5, largest=0.5)  # of one pixel each
+        >>> protocol = Protocol.of("mine", "logit", "stable", squares)
+        >>> found = evaluate(net, images, ["saliency", "constant"], protocol, progress=False)
+        >>> dict(zip(found.rows["method"], found.rows["infidelity"].round(6).tolist()))
+        {'saliency': 0.0, 'constant': 7.52}
     """
 
     citation: ClassVar[str] = "Yeh et al. 2019, arXiv 1901.09392"
@@ -113,7 +125,12 @@ class Infidelity(Metric):
 
 
 def inside(squares: Tensor, height: int, width: int) -> Tensor:
-    """The pixels (n, H, W) bool of squares (n, 3)."""
+    """The pixels (n, H, W) bool of squares (n, 3).
+
+    Example:
+        >>> inside(torch.tensor([[0, 1, 2]]), height=3, width=4).int().tolist()
+        [[[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]]
+    """
     first_row, first_column, side = squares[..., None].unbind(1)
     rows = torch.arange(height, device=squares.device)
     columns = torch.arange(width, device=squares.device)
@@ -131,6 +148,12 @@ def square_sums(maps: Tensor, squares: Tensor) -> Tensor:
 
     Returns:
         (N, K) float64; zeros of a map that is zero.
+
+    Example:
+        >>> maps = torch.arange(9.0).view(1, 3, 3)  # the largest is 8
+        >>> squares = torch.tensor([[[0, 0, 1], [1, 1, 2]]])
+        >>> (8 * square_sums(maps, squares)).tolist()
+        [[0.0, 24.0]]
     """
     values = maps.double()
     largest = values.abs().amax(dim=(1, 2), keepdim=True)
@@ -159,6 +182,11 @@ def infidelity(drops: Tensor, sums: Tensor) -> Tensor:
 
     Returns:
         (N,) float64; the mean squared drop where all sums are 0.
+
+    Example:
+        >>> drops = torch.tensor([[1.0, 2.0], [1.0, 2.0]])
+        >>> infidelity(drops, sums=torch.tensor([[8.0, 16.0], [0.0, 0.0]])).tolist()
+        [0.0, 2.5]
     """
     drops, sums = drops.double(), sums.double()
     power = (sums**2).mean(dim=1, keepdim=True)

@@ -39,6 +39,16 @@ class InsertionDeletion:
         confidence: (N, steps+1) float32 if the protocol asks for it, else None; its
             `HighestConfidence.highest` reads it.
         targets: (N,) int64 classes whose scores were read.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> maps = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
+        >>> found = insertion_deletion(net, torch.ones(1, 1, 2, 2), [1], maps)
+        >>> found.insertion[0].tolist()
+        [0.0, 0.0, 0.0, 4.0, 4.0, 7.0, 7.0, 7.0, 9.0, 9.0, 10.0]
+        >>> found.insertion_auc.round(4).tolist(), found.deletion_auc.round(4).tolist()
+        ([5.2], [4.8])
     """
 
     insertion: NDArray[np.float32]

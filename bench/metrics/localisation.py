@@ -56,8 +56,17 @@ class EnergyInBox(_ShareInside):
     of the pixels.
 
     Example:
-        >>> EnergyInBox().needs
-        'boxes'
+        >>> from types import SimpleNamespace
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> from bench.datasets.annotation import Annotation
+        >>> from bench.metrics.metric import Maps
+        >>> from bench.metrics.region import Region
+        >>> left = Annotation(np.array([[0.0, 0.0, 1.0, 2.0]]))  # a box around the left column
+        >>> region = Region(left, (2, 2), Preprocessing(2, mean=0, std=255))
+        >>> block = SimpleNamespace(regions=[region])  # what it reads of a block
+        >>> maps = Maps(torch.tensor([[[3.0, 0.0], [0.0, 1.0]]]), torch.tensor([0]), "stable")
+        >>> EnergyInBox()(block, maps)["energy_in_box"].tolist()
+        [0.75]
     """
 
     citation: ClassVar[str] = "Wang et al. 2020, arXiv 1910.01279"
@@ -90,8 +99,17 @@ class MassAccuracy(_ShareInside):
     its mask, or where there is none, its boxes.
 
     Example:
-        >>> MassAccuracy().needs
-        'region'
+        >>> from types import SimpleNamespace
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> from bench.datasets.annotation import Annotation
+        >>> from bench.metrics.metric import Maps
+        >>> from bench.metrics.region import Region
+        >>> left = Annotation(np.array([[0.0, 0.0, 1.0, 2.0]]))  # a box around the left column
+        >>> region = Region(left, (2, 2), Preprocessing(2, mean=0, std=255))
+        >>> block = SimpleNamespace(regions=[region])  # what it reads of a block
+        >>> maps = Maps(torch.tensor([[[3.0, -5.0], [0.0, 1.0]]]), torch.tensor([0]), "stable")
+        >>> MassAccuracy()(block, maps)["mass_accuracy"].tolist()
+        [0.75]
     """
 
     citation: ClassVar[str] = "Arras et al. 2022, arXiv 2003.07258"
@@ -119,8 +137,17 @@ class RankAccuracy(_ShareInside):
     the order of the protocol's tie rule. The object is its mask, or where there is none, its boxes.
 
     Example:
-        >>> RankAccuracy().uses_order
-        True
+        >>> from types import SimpleNamespace
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> from bench.datasets.annotation import Annotation
+        >>> from bench.metrics.metric import Maps
+        >>> from bench.metrics.region import Region
+        >>> left = Annotation(np.array([[0.0, 0.0, 1.0, 2.0]]))  # a box around the left column
+        >>> region = Region(left, (2, 2), Preprocessing(2, mean=0, std=255))
+        >>> block = SimpleNamespace(regions=[region])  # what it reads of a block
+        >>> maps = Maps(torch.tensor([[[3.0, 2.0], [1.0, 0.0]]]), torch.tensor([0]), "stable")
+        >>> RankAccuracy()(block, maps)["rank_accuracy"].tolist()  # of the two highest pixels one
+        [0.5]
     """
 
     citation: ClassVar[str] = "Arras et al. 2022, arXiv 2003.07258"

@@ -45,6 +45,18 @@ class Block:
         scorer: Inputs and targets to scores.
         score_baseline: A baseline to its pixels, which broadcast to `inputs.x`, and scores (B,).
         regions: What is marked in each image, in pixels of the maps; empty: in none is anything.
+
+    Example:
+        >>> from bench.attribution.scorer import OutputScorer
+        >>> from bench.backbones.bare import BareModel
+        >>> from bench.metrics.baseline import Inputs
+        >>> from bench.metrics.block import EndPoints
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> scorer = OutputScorer(BareModel(net, "logits"), "logit", batch_size=16)
+        >>> block = EndPoints(scorer, [])(Inputs(torch.ones(2, 1, 2, 2)), torch.tensor([0, 1]))
+        >>> block.outputs.tolist(), block.clean_scores.tolist()
+        ([[-10.0, 10.0], [-10.0, 10.0]], [-10.0, 10.0])
     """
 
     inputs: Inputs
@@ -67,6 +79,16 @@ class Explaining(ABC):
             network that they explain, which may be another one than the block's.
         targets: (B,) int64 the classes that they explained.
         can_explain: (M,) bool, whether the method of each of the block's M maps can be asked.
+
+    Example:
+        >>> class Magnitudes(Explaining):
+        ...     inputs, targets = torch.zeros(2, 1, 2, 2), torch.tensor([0, 1])
+        ...     can_explain = torch.ones(2, dtype=torch.bool)
+        ...     def __call__(self, numbers, x, targets):
+        ...         return x.abs().sum(dim=1)
+        >>> maps = Maps(torch.zeros(2, 2, 2), torch.arange(2), "stable", Magnitudes())
+        >>> maps.explain(maps.inputs - 3).flatten(1).tolist()
+        [[3.0, 3.0, 3.0, 3.0], [3.0, 3.0, 3.0, 3.0]]
     """
 
     explained: Scorer
@@ -99,6 +121,11 @@ class Maps:
 
     Args:
         explaining: What asks the methods again; None: nobody knows who made the maps.
+
+    Example:
+        >>> maps = Maps(torch.tensor([[[1.0, 4.0], [3.0, 3.0]]]), torch.tensor([0]), "stable")
+        >>> maps.order.tolist(), maps.tied_fraction.tolist(), maps.is_constant.tolist()
+        ([[1, 2, 3, 0]], [0.5], [False])
     """
 
     def __init__(
@@ -403,5 +430,10 @@ def _plain(value: Any) -> Any:
 
 
 def to_array(values: Any) -> NDArray[Any]:
-    """A column of a metric as an array on the host."""
+    """A column of a metric as an array on the host.
+
+    Example:
+        >>> to_array(torch.tensor([1.0, 2.0])).dtype
+        dtype('float32')
+    """
     return values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)

@@ -31,6 +31,18 @@ class MuFidelity(Metric):
         grid_size: Cells along each side.
         subset: Fraction of the cells to replace.
         baseline: What replaced pixels become.
+
+    Example:
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> images = torch.ones(1, 1, 2, 2), [1]
+        >>> protocol = Protocol.of("mine", "logit", "stable", MuFidelity(num_masks=50, grid_size=2))
+        >>> found = evaluate(net, images, ["saliency", "constant"], protocol, progress=False)
+        >>> column = found.rows["mufidelity_xplique_1_1"].round(4)
+        >>> dict(zip(found.rows["method"], column.tolist()))
+        {'saliency': 1.0, 'constant': 0.0}
     """
 
     citation: ClassVar[str] = "Bhatt et al. 2020, arXiv 2005.00631"

@@ -30,6 +30,11 @@ def order_pixels(maps: Tensor, ties: str = "stable") -> Tensor:
 
     Raises:
         BenchError: The tie rule is unknown, or see `exact_floats`.
+
+    Example:
+        >>> maps = torch.tensor([[[1.0, 4.0], [3.0, 3.0]]])
+        >>> order_pixels(maps).tolist(), order_pixels(maps, "numpy_1_23").tolist()
+        ([[1, 2, 3, 0]], [[1, 3, 2, 0]])
     """
     require_known("ties", ties, TIE_RULES)
     flat = exact_floats(maps).flatten(1)
@@ -78,6 +83,11 @@ def tied_fraction(maps: Tensor, order: Tensor) -> Tensor:
 
     Returns:
         (N,) float32 in [0, 1]; 1 for a constant map.
+
+    Example:
+        >>> maps = torch.tensor([[[1.0, 4.0], [3.0, 3.0]]])
+        >>> tied_fraction(maps, order_pixels(maps)).tolist()
+        [0.5]
     """
     values = maps.flatten(1).gather(1, order.long())
     same = values[:, 1:] == values[:, :-1]
@@ -100,6 +110,12 @@ def perturb(start: Tensor, end: Tensor, order: Tensor, counts: Iterable[int]) ->
     Yields:
         (N, C, H, W) channels-last for each count: `end` at each image's first `count` pixels of
         the order, else `start`. It is one tensor, changed in place when the next is asked for.
+
+    Example:
+        >>> zeros, ones = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 1, 1)
+        >>> order = torch.tensor([[3, 0, 1, 2]], dtype=torch.int32)
+        >>> [x.flatten().tolist() for x in perturb(zeros, ones, order, counts=[0, 1, 2])]
+        [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]]
     """
     channels, height, width = torch.broadcast_shapes(start.shape[1:], end.shape[1:])
     shape = len(order), channels, height, width
@@ -157,6 +173,23 @@ def curves(
 
     Returns:
         (N, S+1) float32 on the device of `order`.
+
+    Example:
+        >>> x, weights = torch.ones(1, 1, 2, 2), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> insertion = curves(
+        ...     lambda x, targets: (x * weights).sum(dim=(1, 2, 3)),
+        ...     start=torch.zeros(1, 1, 1, 1),
+        ...     end=x,
+        ...     targets=torch.tensor([0]),
+        ...     order=order_pixels(weights[None]),
+        ...     images=torch.tensor([0]),
+        ...     counts=torch.arange(5),
+        ...     start_scores=torch.tensor([0.0]),
+        ...     end_scores=torch.tensor([10.0]),
+        ...     batch_size=2,
+        ... )
+        >>> insertion.tolist()
+        [[0.0, 4.0, 7.0, 9.0, 10.0]]
     """
     pixels = order.shape[1]
     scores = torch.empty(len(order), len(counts), dtype=torch.float32, device=order.device)

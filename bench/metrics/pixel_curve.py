@@ -31,6 +31,13 @@ class PixelCurve(Metric):
         rows_per_step: Image rows' worth of pixels a step (RISE's `step`, in rows), or None.
         max_fraction: Fraction of the pixels that the last step reaches (Xplique's
             `max_percentage_perturbed`).
+
+    Example:
+        >>> from bench.metrics.baseline import ZeroBaseline
+        >>> from bench.metrics.deletion import Deletion
+        >>> deletion = Deletion(ZeroBaseline(), steps=4, max_fraction=0.5)  # one of its subclasses
+        >>> deletion.counts(4, 4).tolist(), deletion.passes_per_map((4, 4)), deletion.curve
+        ([0, 2, 4, 6, 8], 4, 'deletion_curve')
     """
 
     uses_order: ClassVar[bool] = True
@@ -144,7 +151,18 @@ class PixelCurve(Metric):
 
 @dataclass(frozen=True)
 class AreaUnderCurve(PixelCurve):
-    """A curve whose area is what counts."""
+    """A curve whose area is what counts.
+
+    Example:
+        >>> import pandas as pd
+        >>> from bench.metrics.baseline import ZeroBaseline
+        >>> from bench.metrics.insertion import Insertion
+        >>> insertion = Insertion(ZeroBaseline(), steps=4)  # one of its subclasses
+        >>> curve = [0.0, 0.25, 0.5, 0.75, 1.0]
+        >>> rows = pd.DataFrame({"insertion_curve": [curve], "clean_score": [1.0]})
+        >>> insertion.values(insertion.statistics[0], rows, auc="trapezoid").tolist()
+        [0.5]
+    """
 
     short: ClassVar[str]
     """Its name where there is little room."""

@@ -25,8 +25,10 @@ class PointingGame(Metric):
             asks for a pixel of the object itself (TorchRay's test never hits then).
 
     Example:
-        >>> PointingGame().tolerance
-        15
+        >>> pixels = np.zeros((20, 20), bool)
+        >>> pixels[5:10, 5:10] = True  # the object
+        >>> [PointingGame(tolerance).hits(pixels, (12, 9)) for tolerance in (0, 3, 4)]
+        [False, False, True]
     """
 
     citation: ClassVar[str] = "Zhang et al. 2016, arXiv 1608.00507"

@@ -48,6 +48,13 @@ class Protocol:
             `protocol_with`.
         target: Whose score is read: `label`, `prediction` (what the network takes the clean image
             for) or the number of a class.
+
+    Example:
+        >>> protocol = load_protocol("xplique")
+        >>> protocol.score, protocol.ties, protocol.auc, list(protocol.metrics)
+        ('output', 'numpy_1_23', 'trapezoid', ['insertion', 'deletion'])
+        >>> protocol.hash == protocol_on(protocol, "prediction").hash
+        False
     """
 
     name: str
@@ -278,6 +285,20 @@ def protocol_from_mapping(settings: Mapping[str, Any]) -> Protocol:
     Raises:
         BenchError: A key is missing or unknown, a value is out of range, or the name is that of a
             shipped protocol and the settings are not.
+
+    Example:
+        >>> ten = {"baseline": {"kind": "zero"}, "steps": 10}
+        >>> protocol = protocol_from_mapping(
+        ...     {
+        ...         "name": "mine",
+        ...         "score": "probability",
+        ...         "ties": "stable",
+        ...         "auc": "trapezoid",
+        ...         "metrics": {"insertion": ten, "deletion": ten},
+        ...     }
+        ... )
+        >>> [statistic.name for statistic in protocol.statistics]
+        ['insertion', 'deletion', 'srg']
     """
     protocol = _build(settings)
     shipped = shipped_protocols()
@@ -298,6 +319,13 @@ def protocol_with(protocol: Protocol, metrics: Mapping[str, Metric]) -> Protocol
 
     Raises:
         BenchError: The protocol has a metric of such a name, or two have a column in common.
+
+    Example:
+        >>> from bench.metrics.complexity import Sparseness
+        >>> xplique = load_protocol("xplique")
+        >>> more = protocol_with(xplique, {"sparseness": Sparseness()})
+        >>> more.added, more.hash == xplique.hash
+        (('sparseness',), True)
     """
     for name in metrics:
         if not name.isidentifier():
@@ -353,6 +381,14 @@ def shared_protocol(
         protocols: The protocols.
         annotations: Of each, hashes over what its metrics read of annotations, by their `needs`. A
             metric that was added and read others is not the same.
+
+    Example:
+        >>> from bench.metrics.complexity import Complexity, Sparseness
+        >>> xplique, sparseness = load_protocol("xplique"), {"sparseness": Sparseness()}
+        >>> one = protocol_with(xplique, sparseness)
+        >>> other = protocol_with(xplique, sparseness | {"complexity": Complexity()})
+        >>> shared_protocol([one, other]).added
+        ('sparseness',)
     """
     first, *others = protocols
     added = tuple(
@@ -387,6 +423,11 @@ def stored_protocol(settings: Mapping[str, Any]) -> Protocol:
 
     Raises:
         BenchError: A key is missing or unknown, or a value is out of range.
+
+    Example:
+        >>> protocol = load_protocol("xplique")
+        >>> stored_protocol(protocol.stored()) == protocol
+        True
     """
     declared = settings.get("declared", {})
     require_settings("protocol.declared", declared)
@@ -407,6 +448,11 @@ def load_protocol(name: str) -> Protocol:
 
     Raises:
         BenchError: There is none; the message lists the known names.
+
+    Example:
+        >>> insertion = load_protocol("xplique").metrics["insertion"]
+        >>> insertion.steps, insertion.baseline
+        (10, ZeroBaseline())
     """
     shipped = shipped_protocols()
     require_known("protocol", name, shipped)
@@ -414,7 +460,12 @@ def load_protocol(name: str) -> Protocol:
 
 
 def shipped_protocols() -> dict[str, dict[str, Any]]:
-    """Settings of the protocols in `bench.conf`, by name."""
+    """Settings of the protocols in `bench.conf`, by name.
+
+    Example:
+        >>> shipped_protocols()["xplique"]["score"]
+        'output'
+    """
     return {settings["name"]: settings for settings in shipped_files("protocol")}
 
 

@@ -54,6 +54,18 @@ class ParameterRandomisation(Metric):
         stages: In how many groups of layers at most, as equal as can be; None: each layer alone.
         magnitudes: Whether absolute values are compared. By default maps are as all other metrics
             here take them: signed.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
+        >>> protocol = Protocol.of("mine", "logit", "stable", ParameterRandomisation(stages=1))
+        >>> images = torch.rand(1, 1, 4, 4), [0]
+        >>> found = evaluate(net, images, ["edge", "saliency"], protocol, progress=False).rows
+        >>> curves = dict(zip(found["method"], found["parameter_randomisation_curve"]))
+        >>> {method: bool(curve[-1] == 1) for method, curve in curves.items()}  # did the map stay?
+        {'edge': True, 'saliency': False}
     """
 
     citation: ClassVar[str] = "Adebayo et al. 2018, arXiv 1810.03292"
@@ -156,6 +168,18 @@ class RandomLogit(Metric):
 
     Attributes:
         magnitudes: See `ParameterRandomisation`.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]])
+        >>> protocol = Protocol.of("mine", "logit", "stable", RandomLogit())
+        >>> images = torch.ones(1, 1, 2, 2), [0]
+        >>> found = evaluate(net, images, ["saliency", "center"], protocol, progress=False)
+        >>> dict(zip(found.rows["method"], found.rows["random_logit"].tolist()))
+        {'saliency': -1.0, 'center': 1.0}
     """
 
     citation: ClassVar[str] = "Sixt et al. 2020, arXiv 1912.09818"
@@ -216,6 +240,11 @@ def other_classes(targets: Tensor, classes: int, image_ids: list[str], seed: int
 
     Returns:
         (N,) int64.
+
+    Example:
+        >>> targets = torch.tensor([0, 0, 1, 1])
+        >>> other_classes(targets, classes=2, image_ids=list("abcd"), seed=0).tolist()
+        [1, 1, 0, 0]
     """
     drawn = [
         torch.randint(classes - 1, (), generator=generator(seed, "RandomLogit", image_id))

@@ -22,7 +22,13 @@ SIZE = (224, 224)
 
 
 def shipped_files(group: str) -> list[dict[str, Any]]:
-    """The contents of the YAML files of a group in `bench.conf`, ordered by their names."""
+    """The contents of the YAML files of a group in `bench.conf`, ordered by their names.
+
+    Example:
+        >>> xplique = next(file for file in shipped_files("protocol") if file["name"] == "xplique")
+        >>> xplique["metrics"]["insertion"]
+        {'steps': 10, 'baseline': {'kind': 'zero'}}
+    """
     return copy.deepcopy(_read_once(group))
 
 
@@ -42,12 +48,27 @@ def shipped_metrics() -> Mapping[str, Mapping[str, Any]]:
     """Settings of the metrics in `bench.conf`, by name, with the class as `_target_`.
 
     They are read once.
+
+    Example:
+        >>> settings = shipped_metrics()["mufidelity"]
+        >>> settings["_target_"], settings["num_masks"]
+        ('bench.metrics.mufidelity.MuFidelity', 200)
     """
     return {name: settings for file in shipped_files("metric") for name, settings in file.items()}
 
 
 def is_shipped(metric: Metric) -> bool:
-    """Whether its code comes with bench."""
+    """Whether its code comes with bench.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from bench.metrics.complexity import Sparseness
+        >>> @dataclass(frozen=True)
+        ... class Mine(Sparseness):
+        ...     name: str = "mine"
+        >>> is_shipped(Sparseness()), is_shipped(Mine())
+        (True, False)
+    """
     is_ours = type(metric).__module__.split(".")[0] == "bench"
     return is_ours and not isinstance(metric, DeclaredMetric)
 
@@ -65,6 +86,13 @@ class DeclaredMetric(Metric):
         ordered: See `Metric.uses_order`.
         needed: See `Metric.needs`.
         asked: See `Metric.question`.
+
+    Example:
+        >>> from bench.metrics.complexity import Sparseness
+        >>> declared = declaration(Sparseness())
+        >>> metric = declared_metric("sharp", {"kind": "elsewhere.Sharp"}, declared)
+        >>> metric.kind, metric.columns((224, 224)), metric.uses_scores
+        ('elsewhere.Sharp', {'sparseness': None}, False)
     """
 
     kind: str
@@ -105,6 +133,12 @@ def declaration(metric: Metric) -> dict[str, Any]:
 
     A statistic that is more than a stored number is read off by the metric's code: its values are
     stored as columns of their own where the metric declares them so.
+
+    Example:
+        >>> from bench.metrics.complexity import Sparseness
+        >>> found = declaration(Sparseness())
+        >>> found["columns"], found["uses_scores"], found["statistics"][0]["title"]
+        ({'sparseness': None}, False, 'Sparseness')
     """
     declared = {
         "statistics": [asdict(statistic) for statistic in metric.statistics],
@@ -129,6 +163,17 @@ def declared_metric(
 
     Raises:
         BenchError: Something is missing or of another kind.
+
+    Example:
+        >>> from bench.metrics.complexity import Sparseness
+        >>> declared = declaration(Sparseness())
+        >>> metric = declared_metric("sharp", {"kind": "elsewhere.Sharp"}, declared)
+        >>> metric.statistics[0].title
+        'Sparseness'
+        >>> metric(None, None)
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: metric 'sharp': its code, elsewhere.Sharp, is not loaded
     """
     key = f"protocol.declared.{name}"
     require_settings(key, declared)
@@ -149,6 +194,11 @@ def kind_of(metric: Metric) -> str:
     """What a metric's class is called: a shipped one's by its name, another one's by its path.
 
     So moving or renaming a shipped module changes no row's identity.
+
+    Example:
+        >>> from bench.metrics.complexity import Sparseness
+        >>> kind_of(Sparseness(name="gini"))
+        'sparseness'
     """
     kind = type(metric)
     if isinstance(metric, DeclaredMetric):
@@ -159,7 +209,13 @@ def kind_of(metric: Metric) -> str:
 
 
 def metric_settings(metric: Metric) -> dict[str, Any]:
-    """What decides a metric's numbers, ready for JSON: kind, version and settings."""
+    """What decides a metric's numbers, ready for JSON: kind, version and settings.
+
+    Example:
+        >>> from bench.metrics.complexity import EffectiveComplexity
+        >>> metric_settings(EffectiveComplexity(threshold=0.1))
+        {'kind': 'effective_complexity', 'version': 1, 'threshold': 0.1}
+    """
     if isinstance(metric, DeclaredMetric):
         return dict(metric.stored)
     return {"kind": kind_of(metric), "version": metric.version, **metric.settings()}
@@ -176,6 +232,17 @@ def metric_from_settings(name: str, settings: Mapping[str, Any], key: str) -> Me
 
     Raises:
         BenchError: The class or a setting is not known, or a value is out of range.
+
+    Example:
+        >>> settings = {"kind": "deletion", "baseline": {"kind": "mean"}, "steps": 20}
+        >>> deletion = metric_from_settings("deletion_mean", settings, "metric.deletion_mean")
+        >>> type(deletion).__name__, deletion.baseline, deletion.curve
+        ('Deletion', MeanBaseline(), 'deletion_mean_curve')
+        >>> metric_from_settings("deletion", settings | {"step": 5}, "metric.deletion")
+        Traceback (most recent call last):
+            ...
+        bench.errors.BenchError: metric.deletion: unknown name 'step'. Did you mean 'steps'?
+        Known: baseline, max_fraction, rows_per_step, steps
     """
     require_settings(key, settings)
     given = {setting: value for setting, value in settings.items() if setting != "version"}

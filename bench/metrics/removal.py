@@ -21,7 +21,12 @@ Removed = Callable[[Tensor, Tensor], Tensor]
 
 
 def cell_of_pixel(grid_size: int, height: int, width: int) -> Tensor:
-    """The cell (H, W) int64 of each pixel: nearest neighbour, pixel centres."""
+    """The cell (H, W) int64 of each pixel: nearest neighbour, pixel centres.
+
+    Example:
+        >>> cell_of_pixel(2, height=3, width=4).tolist()
+        [[0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    """
     rows, columns = (
         ((torch.arange(side, dtype=torch.float64) + 0.5) * grid_size / side).long()
         for side in (height, width)
@@ -54,6 +59,23 @@ def score_drops(
 
     Returns:
         (B, count) clean score minus score.
+
+    Example:
+        >>> x = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+        >>> def removed(images, numbers):  # removal k takes pixel k away
+        ...     return torch.nn.functional.one_hot(numbers, 4).bool().view(-1, 2, 2)
+        >>> drops = score_drops(
+        ...     lambda x, targets: x.sum(dim=(1, 2, 3)),
+        ...     x,
+        ...     torch.zeros(1, 1, 1, 1),
+        ...     torch.tensor([0]),
+        ...     clean_scores=torch.tensor([10.0]),
+        ...     removed=removed,
+        ...     count=4,
+        ...     batch_size=3,
+        ... )
+        >>> drops.tolist()
+        [[1.0, 2.0, 3.0, 4.0]]
     """
 
     def build(jobs: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,7 +92,23 @@ def score_drops(
 def block_drops(
     block: Block, images: Tensor, baseline: Baseline, *, removed: Removed, count: int
 ) -> Tensor:
-    """Drops (n, count) of some images (n,) of a block; see `score_drops`."""
+    """Drops (n, count) of some images (n,) of a block; see `score_drops`.
+
+    Example:
+        >>> from bench.metrics.baseline import ZeroBaseline
+        >>> from bench.attribution.scorer import OutputScorer
+        >>> from bench.backbones.bare import BareModel
+        >>> from bench.metrics.baseline import Inputs
+        >>> from bench.metrics.block import EndPoints
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> scorer = OutputScorer(BareModel(net, "logits"), "logit", batch_size=16)
+        >>> block = EndPoints(scorer, [])(Inputs(torch.ones(1, 1, 2, 2)), torch.tensor([1]))
+        >>> def removed(images, numbers):  # removal k takes pixel k away
+        ...     return torch.nn.functional.one_hot(numbers, 4).bool().view(-1, 2, 2)
+        >>> block_drops(block, torch.tensor([0]), ZeroBaseline(), removed=removed, count=4).tolist()
+        [[1.0, 2.0, 3.0, 4.0]]
+    """
     pixels = baseline(block.inputs)
     return score_drops(
         block.scorer,
@@ -100,6 +138,13 @@ def correlate(
 
     Returns:
         (N,) Spearman correlations in [-1, 1]; 0 where undefined.
+
+    Example:
+        >>> maps = np.array([[[1.0, 2.0], [3.0, 4.0]], [[4.0, 3.0], [2.0, 1.0]]])
+        >>> cells = cell_of_pixel(2, 2, 2).numpy()
+        >>> drops = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+        >>> correlate(drops, maps, np.eye(4, dtype=bool)[:3], cells).round(4).tolist()
+        [1.0, -1.0]
     """
     correlations = np.zeros(len(maps))
     for row, (saliency, drop) in enumerate(zip(maps, drops, strict=True)):

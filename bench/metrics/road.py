@@ -40,6 +40,17 @@ class ROAD(Metric):
         percentages: Of the pixels that are removed, ascending, above 0 and below 100.
         noise: Deviation of the noise, in grey levels of 0..255 that go through the backbone's
             preprocessing; the authors' is 0.01 of the range.
+
+    Example:
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(9, 1, bias=False)).eval()
+        >>> x = torch.eye(9)[4].view(1, 1, 3, 3)
+        >>> net[1].weight.data = 2 * x.view(1, 9)  # the score is that of one pixel
+        >>> protocol = Protocol.of("mine", "logit", "stable", ROAD(percentages=[12, 50], noise=0))
+        >>> found = evaluate(net, (x, [1]), ["saliency"], protocol, progress=False).rows
+        >>> [found[f"road_{order}_curve"][0].round(4).tolist() for order in ("morf", "lerf")]
+        [[0.0, 0.0], [2.0, 2.0]]
     """
 
     citation: ClassVar[str] = "Rong et al. 2022, arXiv 2202.00449"

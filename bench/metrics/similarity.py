@@ -25,6 +25,12 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
     Returns:
         (N,) float64 in -1..1; NaN where a map holds NaN.
+
+    Example:
+        >>> maps = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
+        >>> others = (maps**3, -maps, torch.ones(1, 2, 2))
+        >>> [rank_correlation(maps, other).item() for other in others]
+        [1.0, -1.0, 0.0]
     """
     return _by_pairs(_rank_correlation, first, second)
 
@@ -42,6 +48,11 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
 
     Returns:
         (N,) float64 in -1..1; NaN where a map holds NaN.
+
+    Example:
+        >>> maps = torch.arange(49.0).view(1, 7, 7)
+        >>> [round(ssim(maps, other).item(), 2) for other in (5 * maps, maps.flip(1, 2))]
+        [1.0, -0.99]
     """
     return _by_pairs(_ssim, first, second)
 

@@ -27,6 +27,16 @@ class MaxSensitivity(Metric):
     Attributes:
         radius: Of the noise, in units of the network's input.
         samples: Draws of noise, so further maps for each.
+
+    Example:
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> protocol = Protocol.of("mine", "logit", "stable", MaxSensitivity(radius=0.1, samples=4))
+        >>> images = torch.ones(1, 1, 2, 2), [1]
+        >>> found = evaluate(net, images, ["saliency", "gradient_input"], protocol, progress=False)
+        >>> dict(zip(found.rows["method"], (found.rows["max_sensitivity"] > 0).tolist()))
+        {'saliency': False, 'gradient_input': True}
     """
 
     citation: ClassVar[str] = "Yeh et al. 2019, arXiv 1901.09392"

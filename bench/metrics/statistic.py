@@ -26,6 +26,11 @@ class Statistic:
         warning: What is said of them, as "maps hardly change".
         guard: What tables say, by yes or no, of methods with and without such a mean: a few words
             that a method with a lower mean deserves, as "depends on the class".
+
+    Example:
+        >>> area = Statistic("insertion", "Insertion", True, column="insertion_auc")
+        >>> area.column, area.short, area.quantity
+        ('insertion_auc', 'Insertion', 'insertion')
     """
 
     name: str

@@ -19,6 +19,14 @@ class ThresholdedBoxes(Metric):
     Attributes:
         iou: The least IoU, one or several.
         thresholds: How many there are: 0, 1/n, 2/n, ... of a map's largest value.
+
+    Example:
+        >>> import pandas as pd
+        >>> from bench.metrics.box_accuracy import MaxBoxAcc
+        >>> metric = MaxBoxAcc(thresholds=3)  # one of its subclasses
+        >>> rows = pd.DataFrame({"max_box_acc_iou": [[0.2, 0.6, 0.1], [0.3, 0.7, 0.9]]})
+        >>> metric.success(rows, [0.5, 0.8]).tolist(), metric.best_threshold(rows, 0.5)
+        ([1.0, 0.5], 1)
     """
 
     draws: ClassVar[bool] = False
