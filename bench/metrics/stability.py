@@ -32,6 +32,7 @@ class MaxSensitivity(Metric):
         >>> from bench import evaluate
         >>> from bench.metrics.protocol import Protocol
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
         >>> protocol = Protocol.of("mine", "logit", "stable", MaxSensitivity(radius=0.1, samples=4))
         >>> images = torch.ones(1, 1, 2, 2), [1]
         >>> found = evaluate(net, images, ["saliency", "gradient_input"], protocol, progress=False)
