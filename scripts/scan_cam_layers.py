@@ -1,9 +1,10 @@
 """Which layer `cam_layer=auto` takes of timm's networks: one small member of every family.
 
 A family is a module of `timm.models`. Weights are random, inputs are small where the network takes
-such. Writes `docs/cam_layers.md`; no family is left out, those that cannot be made are told:
+such. Writes `docs/reference/cam-layers.md`. No family is left out; those that cannot be made are
+told:
 
-    python scripts/scan_cam_layers.py --output docs/cam_layers.md
+    python scripts/scan_cam_layers.py --output docs/reference/cam-layers.md
     python scripts/scan_cam_layers.py swin_transformer hiera      # two families, to the terminal
 
 """
@@ -308,13 +309,13 @@ def table(findings: Sequence[Finding]) -> str:
 
 
 def page(findings: Sequence[Finding]) -> str:
-    """`docs/cam_layers.md`."""
+    """`docs/reference/cam-layers.md`."""
     taken = sum(bool(row.layer) for row in findings)
     made = (
         f"{len(findings)} networks of {len({row.family for row in findings})} families: a layer in "
         f"{taken}, none in {len(findings) - taken}. timm {timm.__version__}, torch "
         f"{torch.__version__.partition('+')[0]}, `python scripts/scan_cam_layers.py --output "
-        "docs/cam_layers.md`."
+        "docs/reference/cam-layers.md`."
     )
     return f"{INTRODUCTION}\n{made}\n\n{table(findings)}\n"
 

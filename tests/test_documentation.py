@@ -1,47 +1,34 @@
-"""The README's and CONTRIBUTING's code, taken literally."""
+"""The documentation's code, taken literally."""
 
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
+import yaml
+from documented import PAGES, ROOT, blocks, commands, write_files
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from stored_results import write_results
 
 from bench.backbones.backbone import Preprocessing
 from bench.cli import main
+from bench.cli.parser import build_parser, refuse_unknown
+from bench.cli.rules import folders_and_rules
 from bench.config.building import build_method
-from bench.config.choices import known_names
-from bench.config.composing import compose_run, name_other_methods
+from bench.config.choices import GROUPS, known_names
+from bench.config.composing import compose_run, name_other_methods, prepared
 from bench.config.reading import read_settings
 from bench.datasets.dataset import Sample
 from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.evaluation.method_run import MethodRun
 from bench.experiment.cost import count_cost
 from bench.metrics.protocol import protocol_from_mapping
-
-ROOT = Path(__file__).parents[1]
-
-
-def blocks(name, language):
-    text = (ROOT / name).read_text(encoding="utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def test_python_in_the_readme(tmp_path, monkeypatch, capsys):
-    """In one session, as a reader would run it."""
-    monkeypatch.chdir(tmp_path)
-    evaluated, judged = blocks("README.md", "python")
-    assert len(evaluated.splitlines()) < 20
-    session = {"__name__": "__main__"}
-    exec(compile(evaluated, "README.md", "exec"), session)
-    assert session["maps"].shape == (8, 32, 32)
-    assert set(session["result"].rows["label"]) == {"mine", "rise", "random"}
-    exec(compile(judged, "README.md", "exec"), session)
-    assert "(8, 11)" in capsys.readouterr().out
 
 
 def test_the_notebook_is_shown_as_it_ran():
@@ -54,56 +41,33 @@ def test_the_notebook_is_shown_as_it_ran():
     assert "30 of 30 maps, 0 failed" in str([cell.outputs for cell in cells])
 
 
-def write_files_of_contributing(heading):
-    """A section's module and YAML, in the current folder, under the names that it gives them."""
-    section = section_of_contributing(heading)
-    files = re.findall(
-        r"`([\w/]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)```", section, re.DOTALL
-    )
-    assert [Path(name).suffix for name, _ in files] == [".py", ".yaml"]
-    for name, text in files:
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_text(text)
-
-
-def shell_of_contributing(heading):
-    (commands,) = re.findall(r"```sh\n(.*?)```", section_of_contributing(heading), flags=re.DOTALL)
-    return commands
-
-
-def section_of_contributing(heading):
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (section,) = [section for section in text.split("\n## ") if section.startswith(heading)]
-    return section
-
-
-def test_adding_a_method_as_contributing_tells(tmp_path, monkeypatch, capsys):
+def test_a_method_of_your_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    write_files_of_contributing("Add a method")
-    program, *arguments = shell_of_contributing("Add a method").split()
-    assert program == "bench"
-    main([*arguments, "dataset.max_images=2", "gallery=1"])
+    page = "docs/how-to/own-method.md"
+    assert len(write_files(page)) == 2
+    run, listing = [command for block in blocks(page, "sh") for command in commands(block)]
+    main([*run[1:], "dataset.max_images=2", "gallery=1"])
     table = pd.read_csv("results/leaderboards/demo.csv")
     assert table["method"].tolist() == ["smooth saliency"]
     assert table["n_missing"].tolist() == [0]
     capsys.readouterr()
-    main(["list", "methods", "--config-dir", "my_conf"])
+    main(listing[1:])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "smooth_saliency" in line]
     assert line.split()[:5] == ["smooth_saliency", "my_conf", "1", "+", "1"]
     assert "Somebody et al. 2026, arXiv 2601.00001  " in line
     assert line.rstrip().endswith("  Saliency, averaged over a window")
 
 
-def test_adding_a_metric_as_contributing_tells(tmp_path, monkeypatch, capsys):
+def test_a_metric_of_your_own(tmp_path, monkeypatch, capsys):
     """Its column is everywhere that tables, tests and figures are made, without another line."""
     monkeypatch.chdir(tmp_path)
-    write_files_of_contributing("Add a metric")
-    program, *arguments = shlex.split(shell_of_contributing("Add a metric"))
-    assert program == "bench"
+    page = "docs/how-to/own-metric.md"
+    assert len(write_files(page)) == 2
+    run, listing = [command for block in blocks(page, "sh") for command in commands(block)]
     few = ["method=[random,center,edge]", "dataset.max_images=7", "gallery=1"]
     main(["run", "experiment=demo", *few, "figures=false"])  # a run that has ended
     passes = capsys.readouterr().out.count("To do: ")
-    main([*arguments, *few])
+    main([*run[1:], *few])
     out = capsys.readouterr().out
     assert (passes, out.count("To do: ")) == (1, 0)  # the metric takes none, and no other is made
     assert " Concentration ↑ " in out
@@ -128,7 +92,7 @@ def test_adding_a_metric_as_contributing_tells(tmp_path, monkeypatch, capsys):
     page = Path("page.html").read_text()
     assert "Concentration" in page
     capsys.readouterr()
-    main(["list", "metrics", "--config-dir", "my_conf"])
+    main(listing[1:])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(name)]
     assert re.split(r" {2,}", line.strip()) == [
         name, "my_conf", "0", "0", "0", "the map alone",
@@ -136,24 +100,23 @@ def test_adding_a_metric_as_contributing_tells(tmp_path, monkeypatch, capsys):
     ]  # fmt: skip
 
 
-def test_shipping_a_package_as_contributing_tells(tmp_path, monkeypatch):
+def test_shipping_a_package(tmp_path, monkeypatch):
     """Installed into a folder beside the environment."""
     monkeypatch.chdir(tmp_path)
-    write_files_of_contributing("Add a method")
-    (project,) = blocks("CONTRIBUTING.md", "toml")
-    Path("pyproject.toml").write_text(project)
-    text = shell_of_contributing("Ship it as a package")
-    assert "pip install " in text
-    text = text.replace("pip install ", "pip install --no-deps --no-build-isolation --target site ")
-    commands = text.splitlines()
-    assert commands[-1].startswith("bench run ")
-    commands[-1] += " dataset.max_images=2 gallery=1"
+    write_files("docs/how-to/own-method.md")
+    write_files(PACKAGE)
+    (block,) = blocks(PACKAGE, "sh")
+    assert "pip install " in block.text
+    options = "--no-deps --no-build-isolation --target site"
+    lines = block.text.replace("pip install ", f"pip install {options} ").splitlines()
+    assert lines[-1].startswith("bench run ")
+    lines[-1] += " dataset.max_images=2 gallery=1"
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": "site",
     }
     out = subprocess.run(
-        ["bash", "-ec", "\n".join(commands)], env=environment, capture_output=True, text=True,
+        ["bash", "-ec", "\n".join(lines)], env=environment, capture_output=True, text=True,
         check=True,
     ).stdout  # fmt: skip
     (line,) = [line for line in out.splitlines() if line.startswith("smooth_saliency ")]
@@ -172,41 +135,10 @@ def test_the_readme_shows_the_example_leaderboard():
     assert "\n".join(rows) in readme
 
 
-def test_every_protocol_is_explained_in_the_readme():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in known_names("protocol"):
-        assert f"| `{name}` |" in readme
-
-
-def test_every_data_set_is_explained_in_the_readme():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_every_data_set_is_in_the_guide():
+    guide = (ROOT / "docs/how-to/data-sets.md").read_text(encoding="utf-8")
     for name in known_names("dataset"):
-        assert f"| `{name}` |" in readme
-
-
-def test_the_commands_of_the_road_to_the_tables_can_be_composed(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    commands = [
-        shlex.split(line, comments=True)
-        for page in ("docs/reproduce.md", "README.md")
-        for block in blocks(page, "sh")
-        for line in block.splitlines()
-        if page != "README.md" or "paper/" in line
-    ]
-    composed = []
-    for program, *arguments in commands:
-        if program == "python":
-            assert (ROOT / arguments[0]).exists()
-            settings = [argument for argument in arguments if "=" in argument]
-            data = (
-                []
-                if any(setting.startswith("dataset=") for setting in settings)
-                else ["dataset=cub200"]
-            )
-            arguments = ["run", *data, *settings]  # birds are what is trained on by default
-        if program != "awk" and arguments[0] in ("run", "check", "select"):
-            composed.append(compose_run(arguments[1:]))
-    assert len(composed) > 10
+        assert f"| `{name}` |" in guide
 
 
 class Network:
@@ -258,13 +190,176 @@ def test_the_passes_of_an_experiment_are_those_that_the_docs_tell(name):
     forward, size = cost.curves + cost.forward, network.preprocessing.size
     row = f"| {forward:,} | {cost.backward} | {forward * images / 1e6:.1f} | "
     row += f"{maps * images * 4 * size**2 / 1e9:.1f} |"
-    docs = (ROOT / "docs/reproduce.md").read_text(encoding="utf-8")
+    docs = (ROOT / "docs/how-to/published-tables.md").read_text(encoding="utf-8")
     (line,) = [line for line in docs.splitlines() if line.endswith("|") and row in line]
     assert f"`{name}`" in line
 
 
-def test_every_published_list_is_in_the_data_readme():
-    text = (ROOT / "datasets/README.md").read_text(encoding="utf-8")
+def test_every_published_list_is_in_the_guide():
+    text = (ROOT / "docs/how-to/public-data-sets.md").read_text(encoding="utf-8")
     for each in PUBLISHED_LISTS:
         path = each.path.removeprefix("datasets/")
         assert f"| `{path}` | {each.num_images} | `{each.sha256[:16]}...` |" in text
+
+
+PACKAGE = "docs/how-to/package.md"
+"""Its commands are run, by a test of their own."""
+
+NOT_RUN = {
+    "text": "what a command prints, folders, a formula",
+    "mermaid": "a drawing",
+    "bibtex": "an entry to cite",
+}
+"""Languages of blocks that are no code."""
+
+OF_ALL_PAGES = ("docs/how-to/own-method.md", "docs/how-to/own-metric.md")
+"""Pages whose files the commands of other pages count on."""
+
+READS_RESULTS = {"docs/how-to/tables-and-pages.md"}
+"""Pages whose Python reads what a run has stored."""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_of_a_language_that_is_tested(page):
+    known = {"sh", "python", "yaml", "toml", *NOT_RUN}
+    strange = [
+        (block.line, block.language) for block in blocks(page) if block.language not in known
+    ]
+    assert strange == []
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert len(re.findall("^ *```", text, flags=re.MULTILINE)) == 2 * len(blocks(page))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_python_runs(page, tmp_path, monkeypatch):
+    """A page is a session, as a reader would run it."""
+    monkeypatch.chdir(tmp_path)
+    if page in READS_RESULTS:
+        write_results(tmp_path / "results")
+    session = {"__name__": "__main__"}
+    for block in blocks(page, "python"):
+        code = "\n" * block.line + block.text  # so that errors tell the page's lines
+        exec(compile(code, page, "exec"), session)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sh") and page != PACKAGE])
+def test_commands_can_be_composed(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for each in (*OF_ALL_PAGES, page):
+        write_files(each)
+    for block in blocks(page, "sh"):
+        for program, *arguments in commands(block):
+            arguments = [each for each in arguments if each != "..."]
+            try:
+                TRIED[program](arguments)
+            except (Exception, SystemExit) as error:
+                command = shlex.join([program, *arguments])
+                pytest.fail(f"{page}:{block.line}: {command}: {error!r}")
+
+
+def try_bench(arguments):
+    """Composes what Hydra would get, parses what the other commands take."""
+    command, *rest = arguments
+    if "--help" in rest:
+        return
+    if command in ("run", "check", "select"):
+        one_job = [first_of_sweep(each) for each in rest if each != "-m"]
+        compose_run(prepared([each for each in one_job if not each.startswith("hydra")]))
+        return
+    refuse_unknown(arguments, GROUPS)
+    given, after = build_parser(GROUPS).parse_known_args(arguments)
+    if command in ("leaderboard", "report", "table"):
+        folders_and_rules([*given.arguments, *after], ["by"])
+    else:
+        assert after == []
+
+
+def first_of_sweep(argument):
+    """`seed=0` of `seed=0,1,2`."""
+    if argument.startswith("-") or "=" not in argument:
+        return argument
+    override = OverridesParser.create().parse_override(argument)
+    if not override.is_sweep_override():
+        return argument
+    return f"{argument.partition('=')[0]}={next(iter(override.sweep_string_iterator()))}"
+
+
+def try_python(arguments):
+    """A script of the repository, with settings as of `bench run`."""
+    if arguments[:2] == ["-m", "pip"]:
+        try_pip(arguments[2:])
+        return
+    assert (ROOT / arguments[0]).exists()
+    settings = [argument for argument in arguments if "=" in argument]
+    if settings:
+        has_data = any(setting.startswith("dataset=") for setting in settings)
+        data = [] if has_data else ["dataset=cub200"]  # birds are what is trained on by default
+        compose_run([*data, *settings])
+
+
+def try_pip(arguments):
+    """The extras of this package that it names exist."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert arguments[0] == "install"
+    for extras in re.findall(r"(?:insdel-bench|^\.)\[([\w,-]+)\]", " ".join(arguments)):
+        assert {*extras.split(",")} <= {*project["optional-dependencies"]}
+
+
+def try_make(arguments):
+    """Every target exists."""
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert {each for each in arguments if "=" not in each} <= {*targets}
+
+
+def is_there(arguments):
+    """A program of the system."""
+
+
+TRIED = {
+    "bench": try_bench, "python": try_python, "pip": try_pip, "make": try_make,
+    **dict.fromkeys(
+        ("awk", "cd", "cp", "git", "md5sum", "mkdir", "mv", "source", "tar", "unzip"), is_there
+    ),
+    "pip-audit": is_there,
+    "python3": is_there,
+}  # fmt: skip
+"""Programs that blocks may start -> what tries their arguments."""
+
+ASKED_FOR_AS = {"method": "method=[{}]", "metric": "+metric=[{}]"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")])
+def test_configuration_is_read(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    write_files(page)
+    for block in blocks(page, "yaml"):
+        assert isinstance(yaml.safe_load(block.text), dict)
+        folder, _, rest = block.file.partition("/")
+        group, _, name = rest.rpartition("/")
+        if folder == "my_conf":
+            argument = ASKED_FOR_AS.get(group, f"{group}={{}}").format(Path(name).stem)
+            config = compose_run(["--config-dir", folder, argument])
+            settings = read_settings(config, may_lack_assets=True)
+            protocol_from_mapping(settings.protocol)
+            if group == "method":
+                build_method(settings.methods[Path(name).stem])
+
+
+def test_links_outside_the_site_lead_somewhere():
+    """Those between pages of the site are checked when it is built."""
+    astray = []
+    for page in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "datasets/README.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+            path, _, heading = target.partition("#")
+            file = (ROOT / page).parent / path if path else ROOT / page
+            if not file.exists() or (heading and heading not in headings(file)):
+                astray.append((page, target))
+    assert astray == []
+
+
+def headings(file):
+    """Their anchors, as GitHub makes them."""
+    lines = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}

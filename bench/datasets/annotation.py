@@ -33,7 +33,7 @@ def without(need: str) -> str:
         settings = f"dataset.boxes=FILE gives boxes (.csv, .json or a folder of .xml), {settings}"
     return (
         f"no image has a {NEEDS[need]}, which is needed: {settings} of dataset=folder and "
-        "dataset=list (datasets/README.md)"
+        "dataset=list (docs/how-to/data-sets.md)"
     )
 
 

@@ -13,8 +13,8 @@ from bench.errors import BenchError
 class Photos(Dataset):
     """Twenty photos `imagenet_<number>_<class>.jpg` of foolbox; labels are ILSVRC class indices.
 
-    Nineteen have boxes, drawn by hand for this package (datasets/README.md tells how). The photo of
-    the class prayer rug shows windows and no rug, so it has none.
+    Nineteen have boxes, drawn by hand for this package (docs/how-to/data-sets.md tells how). The
+    photo of the class prayer rug shows windows and no rug, so it has none.
 
     Raises:
         BenchError: foolbox is not installed.

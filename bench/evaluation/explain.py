@@ -222,8 +222,8 @@ class Explainer:
         def fail(changes: str) -> None:
             raise ChangedNetworkError(
                 f"method '{run.name}' left changed: {changes}. All was put back; a method must "
-                "leave the network and torch's settings as it found them (CONTRIBUTING.md, Add a "
-                "method)"
+                "leave the network and torch's settings as it found them "
+                "(docs/how-to/own-method.md)"
             )
 
         def warn(hooks: str) -> None:

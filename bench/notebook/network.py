@@ -212,7 +212,7 @@ def _preprocessing(given: Given, settings: NetworkSettings) -> Preprocessing:
         raise BenchError("preprocessing: the data are inputs already; expected none, or photos")
     channels, *size = given.shape
     if channels not in (1, 3):
-        mend = "for maps that you have there is a function that takes any (docs/notebooks.md)"
+        mend = "for maps that you have a function does it (docs/how-to/notebooks.md)"
         if size[1] in (1, 3):
             mend = "are they (N, H, W, C)? give x.permute(0, 3, 1, 2)"
         raise BenchError(f"data: expected inputs of 1 or 3 channels, found {channels}: {mend}")

@@ -76,7 +76,7 @@ class Result:
             test: A key of `bench.leaderboard.significance.TESTS`.
 
         Returns:
-            The columns of the leaderboard's CSV file; docs/reports.md says what each means.
+            The columns of the leaderboard's CSV file.
         """
         return self._board(auc, test).rows
 

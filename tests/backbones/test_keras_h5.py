@@ -66,8 +66,8 @@ def test_presets(small, preset, expected):
     assert values.tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_presets_and_layers_are_in_the_readme():
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_presets_and_layers_are_in_the_guide():
+    text = (Path(__file__).parents[2] / "docs/how-to/keras-files.md").read_text(encoding="utf-8")
     for preset in PREPROCESSINGS:
         assert f"`{preset}`" in text
     for kind in (*LAYERS, *MERGES):

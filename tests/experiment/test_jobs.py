@@ -182,8 +182,8 @@ def test_no_slurm_here(elsewhere):
 
 
 def test_a_cluster_as_an_experiment(bench, toy_conf):
-    """The one of docs/clusters.md."""
-    text = (Path(__file__).parents[2] / "docs/clusters.md").read_text()
+    """The one of docs/how-to/clusters.md."""
+    text = (Path(__file__).parents[2] / "docs/how-to/clusters.md").read_text()
     (experiment,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
     (toy_conf / "experiment").mkdir()
     (toy_conf / "experiment/birds.yaml").write_text(experiment)

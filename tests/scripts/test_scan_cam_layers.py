@@ -1,4 +1,4 @@
-"""The scan of timm's families, on its small ones; docs/cam_layers.md has them all."""
+"""The scan of timm's families, on its small ones; docs/reference/cam-layers.md has them all."""
 
 import importlib.util
 from pathlib import Path
@@ -17,12 +17,12 @@ SPEC.loader.exec_module(scan)
 def test_rows_are_those_of_the_page(family):
     row = scan.scan(family, scan.MEMBERS[family])
     line = scan.table([row]).splitlines()[-1]
-    assert line in (ROOT / "docs/cam_layers.md").read_text(encoding="utf-8").splitlines()
+    assert line in (ROOT / "docs/reference/cam-layers.md").read_text(encoding="utf-8").splitlines()
     assert not row.reason.startswith("cannot be made")
 
 
 def test_every_family_has_a_row():
-    page = (ROOT / "docs/cam_layers.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/cam-layers.md").read_text(encoding="utf-8")
     for family, name in scan.MEMBERS.items():
         assert f"| {family} | `{name}` |" in page
     assert set(scan.MEMBERS) <= set(scan.families())
