@@ -1,5 +1,6 @@
 """What `make` does before it runs anything, with a stand-in for Python that only takes notes."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ PYTHON = """#!/bin/sh
 case "$*" in
     *version_info\\ \\<*) exit ${OLD:-0} ;;
     *"import ensurepip"*) exit ${NO_VENV:-0} ;;
+    *'print(version("torch"))'*) [ -e .venv/torch ] && cat .venv/torch ;;
+    *"import torchvision"*) exit ${UNFIT_TORCHVISION:-0} ;;
     *"print("*) echo 3.11 ;;
     *"import bench"*) [ -e .venv/packages ] ;;
     *"-m pip --version") exit 0 ;;
@@ -21,7 +24,12 @@ case "$*" in
     *"-m pip install"*)
         echo "pip $*" >> notes
         [ -z "${KILLED:-}" ] || exit 1
-        touch .venv/packages; cp "$0" .venv/bin/bench ;;
+        case "$*" in
+            *--index-url*) echo 2.9.1+cpu > .venv/torch ;;
+            *)
+                [ -e .venv/torch ] || echo 2.9.1 > .venv/torch
+                touch .venv/packages; cp "$0" .venv/bin/bench ;;
+        esac ;;
 esac
 """
 
@@ -30,7 +38,8 @@ esac
 def install(tmp_path):
     (tmp_path / "python").write_text(PYTHON)
     (tmp_path / "python").chmod(0o755)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
 
     def run(extra, **answers):
         """Returns exit code, error output, and what was done: `venv` and the extras installed."""
@@ -43,10 +52,12 @@ def install(tmp_path):
             text=True,
         )
         notes = (tmp_path / "notes").read_text().splitlines()
+        run.told, run.notes = outcome.stdout, notes
         done = [n if n == "venv" else n.partition("[")[2].partition("]")[0] for n in notes]
         return outcome.returncode, outcome.stderr, done
 
     run.folder = tmp_path
+    run.told, run.notes = "", []  # by the last call
     return run
 
 
@@ -72,9 +83,10 @@ def test_the_demo_does_not_serve_the_documentation(install):
     assert install("docs")[2] == ["docs"]
 
 
-def test_changed_requirements_are_installed(install):
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_changed_requirements_are_installed(install, name):
     install("demo")
-    with (install.folder / "pyproject.toml").open("a") as file:
+    with (install.folder / name).open("a") as file:
         file.write("\n# another dependency\n")
     assert install("demo")[2] == ["demo"]
 
@@ -111,3 +123,45 @@ def test_an_old_python_is_refused(install):
     code, err, done = install("demo", OLD="1")
     assert (code, done) == (1, [])
     assert "Python >= 3.11" in err
+
+
+def test_what_will_be_loaded_is_told_with_the_smaller_way(install):
+    install("demo")
+    assert re.search(r"About [\d.]+ GB from PyPI, [\d.]+ GB on disk", install.told)
+    assert "make demo TORCH=cpu" in install.told
+    assert install.notes[1:] == [
+        "pip -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "
+        "--editable .[demo]"
+    ]
+
+
+def test_a_cpu_only_torch_is_one_setting(install):
+    index = "https://download.pytorch.org/whl/cpu"
+    install("test", TORCH="cpu")
+    assert f"PyTorch comes from {index}" in install.told
+    _, first, second = install.notes
+    assert first.endswith(f" torch torchvision --index-url {index}")
+    assert second.endswith(" --constraint constraints.txt torch==2.9.1+cpu --editable .[test]")
+
+
+def test_another_index_of_torch_can_be_named_and_nothing_else(install):
+    assert install("demo", TORCH="http://127.0.0.1:1/simple")[0] == 0
+    assert install.notes[1].endswith("--index-url http://127.0.0.1:1/simple")
+    code, err, done = install("demo", TORCH="gpu")
+    assert (code, done) == (2, [])
+    assert err == "install.sh: TORCH: expected 'cpu' or the URL of an index, found 'gpu'\n"
+
+
+def test_a_torch_that_is_there_is_kept(install):
+    install("demo", TORCH="cpu")
+    install("test")
+    assert "PyTorch 2.9.1+cpu is there and is kept" in install.told
+    (line,) = install.notes
+    assert "torch==2.9.1+cpu --editable" in line
+
+
+def test_a_torchvision_of_another_build_is_told_with_the_mend(install):
+    code, err, _ = install("demo", UNFIT_TORCHVISION="1")
+    assert code == 1
+    assert "make demo TORCH=cpu" in err
+    assert install("demo")[2] == ["demo"]  # it was not taken for a whole one
