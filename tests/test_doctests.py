@@ -39,20 +39,6 @@ WITH_EXAMPLES = sorted(
     if ">>> " in path.read_text() and path.stem != "__init__"
 )
 
-NOT_YET = {
-    "bench.notebook.bytecode",
-    "bench.notebook.data",
-    "bench.notebook.fingerprint",
-    "bench.notebook.methods",
-    "bench.notebook.network",
-    "bench.notebook.packages",
-    "bench.notebook.progress",
-    "bench.notebook.result",
-    "bench.storage.load",
-}
-"""Modules whose public functions and classes are still to get an example."""
-
-
 WRAPPED = doctest.NORMALIZE_WHITESPACE
 """Messages longer than a line of code may go on in the next."""
 
@@ -60,6 +46,7 @@ WRAPPED = doctest.NORMALIZE_WHITESPACE
 EXTRAS = {
     "bench.backbones.huggingface_network": "transformers",
     "bench.backbones.open_clip_network": "open_clip",
+    "bench.notebook.progress": "IPython",
 }
 """By module, the package that its examples need and that not every environment has."""
 
@@ -92,8 +79,6 @@ def test_examples_give_what_they_show(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", public_modules(), ids=module_name)
 def test_everything_public_has_an_example_that_can_fail(path):
     """One without output says nothing and fails only where it raises."""
-    if module_name(path) in NOT_YET:
-        pytest.skip("still to be written")
     parser, without = doctest.DocTestParser(), []
     for node in public_definitions(path):
         examples = parser.get_examples(ast.get_docstring(node) or "")

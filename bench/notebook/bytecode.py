@@ -16,6 +16,12 @@ class Import(NamedTuple):
         name: Of the module, behind the dots.
         level: The number of dots.
         members: What is taken from it, which may be submodules.
+
+    Example:
+        >>> def relative():
+        ...     from ..datasets import folder
+        >>> imports(relative.__code__) == [Import("datasets", level=2, members=("folder",))]
+        True
     """
 
     name: str
@@ -24,12 +30,26 @@ class Import(NamedTuple):
 
 
 def global_names(code: types.CodeType) -> list[str]:
-    """Names that are looked up among the globals, in the order of the code."""
+    """Names that are looked up among the globals, in the order of the code.
+
+    Example:
+        >>> def double(x):
+        ...     return torch.add(x, scale) * 2
+        >>> global_names(double.__code__)
+        ['torch', 'scale']
+    """
     return _names(code, _GLOBAL)
 
 
 def attribute_names(code: types.CodeType) -> list[str]:
-    """Names of attributes that are read, of whatever object."""
+    """Names of attributes that are read, of whatever object.
+
+    Example:
+        >>> def brightness(x):
+        ...     return x.flatten(1).mean(1)
+        >>> attribute_names(brightness.__code__)
+        ['flatten', 'mean']
+    """
     return _names(code, _ATTRIBUTE)
 
 

@@ -37,6 +37,13 @@ class Given:
         shape: C, H and W of inputs; None: they are photos.
         values: The least and the largest value of inputs.
         is_labelled: Whether the user gave classes.
+
+    Example:
+        >>> given = as_data((torch.rand(4, 3, 8, 8), [0, 1, 2, 3]))
+        >>> given.shape, given.is_labelled
+        ((3, 8, 8), True)
+        >>> as_data(np.zeros((2, 20, 30, 3), np.uint8)).shape is None  # photos, to be prepared yet
+        True
     """
 
     dataset: Dataset
@@ -71,6 +78,15 @@ def as_data(data: Any) -> Given:
 
     Raises:
         BenchError: It is none of these, or something in it cannot be used.
+
+    Example:
+        >>> from torch.utils.data import DataLoader, TensorDataset
+        >>> items = TensorDataset(torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 3]))
+        >>> data = as_data(DataLoader(items, batch_size=2)).dataset
+        >>> [(sample.image_id, sample.target) for sample in data.samples]
+        [('0', 0), ('1', 1), ('2', 2), ('3', 3)]
+        >>> data.samples[0].read().shape
+        (8, 8, 3)
     """
     match data:
         case Dataset():

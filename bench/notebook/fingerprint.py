@@ -54,7 +54,16 @@ _OF_TORCH = (torch.dtype, torch.device, torch.memory_format, torch.layout)
 
 
 class NotIdentifiedError(BenchError):
-    """An object holds something whose content cannot be told."""
+    """An object holds something whose content cannot be told.
+
+    Example:
+        >>> import threading
+        >>> try:
+        ...     fingerprint(threading.Lock())
+        ... except NotIdentifiedError as error:
+        ...     print(str(error).partition(" (")[0])
+        a _thread.lock cannot be identified
+    """
 
 
 def fingerprint(*objects: Any) -> str:
@@ -97,6 +106,15 @@ def code_of(what: str, value: Any) -> str:
     Returns:
         Its `fingerprint`; where its content cannot be told a number that nothing else has, and
         then there is a warning.
+
+    Example:
+        >>> import threading, warnings
+        >>> code_of("method 'mine'", max) == fingerprint(max)
+        True
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     code_of("method 'locked'", threading.Lock())[:5]  # never found again
+        'once-'
     """
     try:
         return fingerprint(value)

@@ -26,6 +26,11 @@ class Chosen:
     Attributes:
         method: The method.
         component: What decides its numbers: settings, or a hash over code and state.
+
+    Example:
+        >>> chosen = as_method("rise500", {"method": "rise", "num_masks": 500})
+        >>> type(chosen.method).__name__, chosen.component.settings["num_masks"]
+        ('Rise', 500)
     """
 
     method: Method
@@ -42,6 +47,14 @@ def as_methods(methods: Any) -> dict[str, Chosen]:
 
     Raises:
         BenchError: One is none of these, or cannot be built, or two have one label.
+
+    Example:
+        >>> def mine(model, x, targets):
+        ...     return x.abs().sum(1)
+        >>> list(as_methods(["rise", {"method": "lime"}, mine]))
+        ['rise', 'lime', 'mine']
+        >>> list(as_methods({"rise500": {"method": "rise", "num_masks": 500}}))
+        ['rise500']
     """
     if isinstance(methods, str | Method) or not isinstance(methods, Iterable):
         methods = [methods]
@@ -69,6 +82,11 @@ def as_method(label: str, method: Any) -> Chosen:
 
     Raises:
         BenchError: See `as_methods`.
+
+    Example:
+        >>> chosen = as_method("mine", lambda model, x, targets: x.abs().sum(1))
+        >>> type(chosen.method).__name__, sorted(chosen.component.settings)
+        ('Function', ['code', 'function'])
     """
     match method:
         case str():

@@ -44,6 +44,15 @@ class NetworkSettings:
         cam_layer: A submodule, `auto` or None.
         cam_layout: See `bench.backbones.backbone.Backbone`.
         feature_layer: A submodule or None.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench.notebook.data import as_data
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(192, 5)).eval()
+        >>> settings = NetworkSettings(name="tiny", mean=0.5, std=0.25)
+        >>> with as_network(net, as_data(torch.rand(2, 3, 8, 8)), settings) as network:
+        ...     print(network.name, network.preprocessing.mean)
+        tiny (127.5, 127.5, 127.5)
     """
 
     name: str | None = None
@@ -102,6 +111,16 @@ def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[
 
     Raises:
         BenchError: It is none of these, or does not go with the data.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench.notebook.data import as_data
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5)).eval()
+        >>> with as_network(net, as_data(torch.rand(2, 3, 8, 8)), NetworkSettings()) as network:
+        ...     print(network.name, network.num_classes, network.cam_layer)
+        Sequential 5 0
+        >>> net[0].weight.requires_grad  # as it was
+        True
     """
     if isinstance(model, str):
         model = load_backbone(model)
@@ -142,7 +161,15 @@ def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[
 
 
 def home_of(backbone: Backbone) -> torch.device:
-    """Where a network lives; one without parameters on the CPU."""
+    """Where a network lives; one without parameters on the CPU.
+
+    Example:
+        >>> from torch import nn
+        >>> from bench.backbones.backbone import Backbone, Preprocessing
+        >>> prepared = Preprocessing(8, mean=(0.0,) * 3, std=(1.0,) * 3)
+        >>> home_of(Backbone("flat", nn.Flatten(), prepared, "logits"))
+        device(type='cpu')
+    """
     return device_of(backbone.module) or torch.device("cpu")
 
 

@@ -14,6 +14,10 @@ def is_installed(module: str | None) -> bool:
     """Whether a module is of Python, of an installed package, or ours: known by its version.
 
     A user's file that is called as a module of Python counts as the user's: where it lies decides.
+
+    Example:
+        >>> is_installed("json.decoder"), is_installed("torch.nn"), is_installed("__main__")
+        (True, True, False)
     """
     top = package_of(module)
     if top in ("", "__main__"):
@@ -30,18 +34,35 @@ def is_installed(module: str | None) -> bool:
 
 
 def is_ours(module: str | None) -> bool:
-    """Whether a module is one of bench."""
+    """Whether a module is one of bench.
+
+    Example:
+        >>> is_ours("bench.seeding"), is_ours("benchmark"), is_ours(None)
+        (True, False, False)
+    """
     return package_of(module) == "bench"
 
 
 def package_of(module: str | None) -> str:
-    """The top-level package of a module."""
+    """The top-level package of a module.
+
+    Example:
+        >>> package_of("torch.nn.functional")
+        'torch'
+    """
     return (module or "").partition(".")[0]
 
 
 @cache
 def version_of(package: str) -> str:
-    """The version of a top-level package; Python's of those that come with it."""
+    """The version of a top-level package; Python's of those that come with it.
+
+    Example:
+        >>> version_of("json") == version_of("builtins")  # of Python
+        True
+        >>> version_of("numpy") == f"numpy {np.__version__}"
+        True
+    """
     if package in ("", "builtins") or package in sys.stdlib_module_names:
         return ".".join(map(str, sys.version_info[:2]))
     owners: Mapping[str, list[str]] = _owners()

@@ -20,6 +20,18 @@ class NotebookBar(Tally):
 
     Args:
         handle: What `IPython.display.display` gives: `update` shows something else in its place.
+
+    Example:
+        >>> class Cell:  # in a notebook: IPython.display.display(HTML(""), display_id=True)
+        ...     def update(self, html):
+        ...         self.shown = html.data
+        >>> cell = Cell()
+        >>> bar = NotebookBar(cell)
+        >>> bar.started("rise", images=8)
+        >>> bar.advanced("rise", 8)
+        >>> bar.close()
+        >>> print(cell.shown.partition(", 0 failed")[0])
+        <progress value="1.000"></progress> 8 of 8 maps
     """
 
     def __init__(self, handle: Any) -> None:
@@ -57,6 +69,12 @@ def shown_here(progress: bool | Progress) -> Iterator[Progress]:
 
     Args:
         progress: Whether anything is shown; or what is told instead.
+
+    Example:
+        >>> from bench.evaluation.progress import Progress
+        >>> with shown_here(False) as told:
+        ...     print(type(told).__name__)  # it is told everything, and shows nothing
+        Progress
     """
     if isinstance(progress, Progress):
         yield progress

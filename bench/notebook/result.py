@@ -44,6 +44,18 @@ class Result:
         image_ids: The images in the order of the data.
         failures: The maps that failed.
         log: What the command line would have printed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bench.leaderboard.example import example_runs
+        >>> runs = example_runs("results")
+        >>> result = Result(Path("results"), "example", runs)  # as `bench.evaluate` gives it
+        >>> result.leaderboard()[["method", "insertion_auc"]].round(3).to_dict("list")
+        {'method': ['rise', 'grad_cam', 'random'], 'insertion_auc': [0.65, 0.61, 0.5]}
+        >>> result.pairs(metric="insertion")["p_value"].round(3).tolist()
+        [0.102, 0.023, 0.023]
+        >>> result.curves("rise")["insertion"].shape, len(result.rows)
+        ((8, 11), 24)
     """
 
     results_dir: Path

@@ -33,6 +33,15 @@ def load_rows(
 
     Raises:
         BenchError: The folder is missing, or cannot be read, or holds no runs.
+
+    Example:
+        >>> from bench.leaderboard.example import example_runs
+        >>> _ = example_runs("results")
+        >>> rows = load_rows("results")
+        >>> len(rows), rows["insertion_curve"][0].shape
+        (24, (11,))
+        >>> rows.groupby("label")["insertion_auc"].mean().round(3).to_dict()
+        {'grad_cam': 0.61, 'random': 0.5, 'rise': 0.65}
     """
     tables = []
     runs = stored_runs(Path(results_dir), leaderboard)
@@ -56,6 +65,13 @@ def rows_of(run: Run, label: str, auc: str | None = None) -> pd.DataFrame:
         run: The run.
         label: What tables call it.
         auc: See `load_rows`.
+
+    Example:
+        >>> from bench.leaderboard.example import example_comparison
+        >>> run = example_comparison().runs["grad_cam"]
+        >>> rows = rows_of(run, "Grad-CAM")
+        >>> rows["label"].unique().tolist(), rows["insertion_auc"].round(3).tolist()[:3]
+        (['Grad-CAM'], [0.65, 0.64, 0.6])
     """
     rows = run.rows().assign(label=label)
     for statistic in run.protocol.statistics:
