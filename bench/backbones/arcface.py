@@ -32,6 +32,9 @@ def arcface_r100(
         key: Which entry of that file (see `bench.backbones.checkpoint.read_state`).
         **settings: See `bench.backbones.face.HeadSettings`.
 
+    Returns:
+        Inputs (B, 3, 112, 112) to cosines or logits (B, K), float32.
+
     Raises:
         BenchError: The weights do not fit, or there are no class vectors.
 
@@ -62,6 +65,9 @@ def edl_r100(weights: str, sha256: str | None = None) -> Backbone:
     Args:
         weights: `edl-101-10177.pth` (CelebA) or `edl-101-8631.pth` (VGGFace2).
         sha256: The sha256 of that file, if it is to be verified.
+
+    Returns:
+        Inputs (B, 3, 112, 112) to logits (B, K), float32.
 
     Raises:
         BenchError: The weights do not fit, or hold no linear head.

@@ -122,6 +122,12 @@ _KNOWN: WeakKeyDictionary[Backbone, Attention] = WeakKeyDictionary()
 def attention_of(backbone: Backbone) -> Attention:
     """The attention of a network; the first call makes a forward pass.
 
+    Args:
+        backbone: The network; what is found is kept as long as it lives.
+
+    Returns:
+        The same object each time.
+
     Raises:
         BenchError: See `Attention`.
 

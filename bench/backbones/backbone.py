@@ -203,6 +203,9 @@ def height_and_width(name: str, given: int | Sequence[int]) -> tuple[int, int]:
         name: The setting, for messages.
         given: What a user gave.
 
+    Returns:
+        Height and width in pixels.
+
     Raises:
         BenchError: They are neither.
 
@@ -600,6 +603,12 @@ class Backbone:
 def convolutions(module: nn.Module) -> list[str]:
     """Names of the convolutions in the order of registration; Xplique takes the last for CAMs.
 
+    Args:
+        module: The network.
+
+    Returns:
+        Names as `get_submodule` takes them.
+
     Example:
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten())
@@ -616,6 +625,12 @@ def _submodule_names(module: nn.Module) -> set[str]:
 
 def state_sha256(module: nn.Module) -> str:
     """Hash over names and values of parameters and buffers, whatever file they came from.
+
+    Args:
+        module: The network; it may lie on any device.
+
+    Returns:
+        64 hexadecimal digits.
 
     Example:
         >>> from torch import nn

@@ -105,6 +105,9 @@ _FIXED = (
 def is_training(module: nn.Module) -> bool:
     """Whether any part is in training mode, as far as it can be.
 
+    Args:
+        module: The network.
+
     Example:
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())

@@ -65,6 +65,12 @@ up or built: `_Unread` stands in the place of each."""
 def file_sha256(path: Path) -> str:
     """Hash over a file's bytes.
 
+    Args:
+        path: The file.
+
+    Returns:
+        64 hexadecimal digits.
+
     Raises:
         BenchError: It is missing or cannot be read.
 
@@ -85,6 +91,13 @@ def file_sha256(path: Path) -> str:
 
 def verify(path: Path, sha256: str | None) -> str:
     """Hash over a file's bytes, compared with the one that is expected, if any.
+
+    Args:
+        path: The file.
+        sha256: The one that is expected, in upper or lower case; None: any will do.
+
+    Returns:
+        The one that was found, 64 hexadecimal digits.
 
     Raises:
         BenchError: The file cannot be read, or is another one.

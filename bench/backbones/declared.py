@@ -27,6 +27,9 @@ def declared(
         filter_: Pillow's name of the filter: `bilinear`, `bicubic`.
         resized: The shorter side before the centre of it is taken; None: no crop.
 
+    Returns:
+        Settings of `Preprocessing`, with mean and std in units of 0..255.
+
     Raises:
         BenchError: The filter is not one of `RESIZES`.
 
@@ -57,6 +60,9 @@ def chosen(declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
         declared: Settings of `Preprocessing`.
         given: The user's, of which `crop` may be `squash`.
 
+    Returns:
+        Settings of `Preprocessing`, with `crop` None where the user's is `squash`.
+
     Example:
         >>> chosen({"size": 224, "crop": 0.875}, {"size": 112, "crop": SQUASH, "mean": None})
         {'size': 112, 'crop': None}
@@ -67,6 +73,9 @@ def chosen(declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
 
 def are_complete(given: Mapping[str, Any]) -> bool:
     """Whether a user gives all that decides the input, so that nothing has to be declared.
+
+    Args:
+        given: The user's settings of `Preprocessing`.
 
     Example:
         >>> given = {"size": 224, "mean": 127.5, "std": 127.5, "crop": "squash"}

@@ -18,6 +18,9 @@ def efficientnet_lite0() -> Backbone:
 
     The CAM layer is the last convolution, before its BatchNorm, as Xplique chooses it.
 
+    Returns:
+        Inputs (B, 3, 224, 224) to logits (B, 1000), float32.
+
     Raises:
         BenchError: The package with the weights is not installed.
 

@@ -14,6 +14,9 @@ def import_extra(package: str, backbone: str, extra: str) -> Any:
         backbone: What needs it, as `backbone=` names it.
         extra: The extra in pyproject.toml that brings it.
 
+    Returns:
+        The module.
+
     Raises:
         BenchError: It is not installed.
 

@@ -174,6 +174,9 @@ def face_backbone(
         containers: See `bench.backbones.checkpoint.read_state`.
         **settings: See `HeadSettings`.
 
+    Returns:
+        Its outputs are logits where the checkpoint's classifier serves; else see `cosine_backbone`.
+
     Raises:
         BenchError: The weights do not fit, or there are no class vectors.
 
@@ -225,6 +228,9 @@ def cosine_backbone(
         cache: See `HeadSettings`.
         device: See `HeadSettings`.
         file_sha256: The sha256 of the embedding network's checkpoint.
+
+    Returns:
+        Its outputs (B, K) are cosines, or with another scale than 1 logits.
 
     Raises:
         BenchError: Not exactly one of `head` and `gallery` is given, or it cannot be used.

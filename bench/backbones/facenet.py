@@ -29,6 +29,9 @@ def facenet(
         key: Which entry of that file (see `bench.backbones.checkpoint.read_state`).
         **settings: See `bench.backbones.face.HeadSettings`.
 
+    Returns:
+        Inputs (B, 3, 160, 160) to logits or cosines (B, K), float32.
+
     Raises:
         BenchError: The weights do not fit, or there are no class vectors.
 

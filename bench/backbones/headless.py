@@ -78,6 +78,9 @@ def prototype_network(
         weights: Checkpoint file, with a classifier or without; None: it has its weights already.
         **settings: See `ModuleSettings`.
 
+    Returns:
+        Its outputs (B, K) are cosines, K the classes of the gallery.
+
     Raises:
         BenchError: It has several classifiers, the weights do not fit, or a class has no image.
 

@@ -75,6 +75,9 @@ def huggingface_network(
         output_kind: What the outputs are.
         **settings: See `bench.backbones.torch_module.ModuleSettings`.
 
+    Returns:
+        Its outputs (B, K) are those of `logits`.
+
     Raises:
         BenchError: The network or its weights cannot be had, it has no head, or it declares a
             preprocessing that cannot be repeated.
@@ -210,6 +213,9 @@ def declared_by(processor: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         processor: As preprocessor_config.json has them, with all defaults.
+
+    Returns:
+        `size`, `mean`, `std` (in units of 0..255), `resize`, `crop` and `channel_order`.
 
     Raises:
         BenchError: They say something that no `Preprocessing` does.

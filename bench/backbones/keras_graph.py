@@ -150,6 +150,12 @@ def _layer_name(spec: Mapping[str, Any]) -> str:
 def input_shape(config: Config) -> Sequence[int | None]:
     """Height, width and channels of a model's first input; None where any would do.
 
+    Args:
+        config: A model's `config`.
+
+    Returns:
+        Three numbers, without the batch dimension.
+
     Raises:
         BenchError: The file does not say.
 
@@ -173,6 +179,9 @@ def read_plan(config: Config) -> Plan:
 
     Args:
         config: A model's `config`, as Keras 2 or Keras 3 writes it.
+
+    Returns:
+        The calls, each behind those whose outputs it takes.
 
     Raises:
         BenchError: The model has several outputs or a layer has, a layer is called with something

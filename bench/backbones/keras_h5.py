@@ -55,6 +55,9 @@ def keras_h5(
         feature_layer: Name of the layer whose output `Backbone.features` gives.
         name: Name in tables; the file's, without .h5, if None.
 
+    Returns:
+        The network, whose submodules have the names of the Keras layers.
+
     Raises:
         BenchError: The file cannot be read, holds no model, or one with something that is not
             supported; or a setting is missing or contradicts the file.

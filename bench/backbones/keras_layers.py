@@ -161,6 +161,12 @@ def _torch_axis(axis: int | Sequence[int], rank: int) -> int:
 def to_keras(x: Tensor) -> Tensor:
     """One of our tensors in Keras's order of axes, a view.
 
+    Args:
+        x: (B, C, H, W), or of another rank.
+
+    Returns:
+        (B, H, W, C), or x itself.
+
     Example:
         >>> to_keras(torch.zeros(2, 3, 5, 7)).shape, to_keras(torch.zeros(2, 3)).shape
         (torch.Size([2, 5, 7, 3]), torch.Size([2, 3]))
@@ -170,6 +176,12 @@ def to_keras(x: Tensor) -> Tensor:
 
 def from_keras(x: Tensor) -> Tensor:
     """One of Keras's tensors in our order of axes, a view.
+
+    Args:
+        x: (B, H, W, C), or of another rank.
+
+    Returns:
+        (B, C, H, W), or x itself.
 
     Example:
         >>> from_keras(torch.zeros(2, 5, 7, 3)).shape, from_keras(torch.zeros(2, 3)).shape
@@ -291,6 +303,15 @@ def _prelu(layer: Layer, x: Tensor) -> nn.Module:
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> Pair:
     """Zeros before and after one axis under TensorFlow's padding 'same'; odd ones go after.
+
+    Args:
+        size: Of the input along the axis.
+        kernel: Of the window, in elements.
+        stride: Of the window.
+        dilation: Distance of the window's elements.
+
+    Returns:
+        Zeros before, and after.
 
     Example:
         >>> same_padding(size=224, kernel=3, stride=2), same_padding(size=224, kernel=3, stride=1)

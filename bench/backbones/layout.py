@@ -117,6 +117,9 @@ def layout_setting(value: Any) -> LayoutSetting:
         value: `auto`, one of `KINDS`, or a mapping with a `kind` and, of tokens, `extra` and
             `grid`.
 
+    Returns:
+        What is set; of `auto` nothing is.
+
     Raises:
         BenchError: It is none of these.
 

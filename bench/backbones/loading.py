@@ -71,6 +71,9 @@ def load_file(
         key: Which entry of the file; see `bench.backbones.checkpoint.read_state`.
         without: A layer whose parameters are left out, if the file has them.
 
+    Returns:
+        The sha256 of the file.
+
     Raises:
         BenchError: It cannot be read, is another file, or does not fit; see `load_strictly`.
 

@@ -94,6 +94,9 @@ def torchvision_name(state: Mapping[str, Tensor], name: str) -> str | None:
         state: Names to tensors.
         name: A similar name, of another library.
 
+    Returns:
+        As torchvision lists it.
+
     Example:
         >>> import torchvision
         >>> state = torchvision.models.get_model("squeezenet1_1", num_classes=5).state_dict()

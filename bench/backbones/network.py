@@ -41,6 +41,12 @@ def float_dtype(module: nn.Module) -> torch.dtype:
 
     float32 if it has none. float8 and other storage formats are no such dtype.
 
+    Args:
+        module: The network.
+
+    Returns:
+        float32, float64, float16 or bfloat16.
+
     Example:
         >>> from torch import nn
         >>> float_dtype(nn.Linear(2, 2).double()), float_dtype(nn.ReLU())
@@ -56,6 +62,9 @@ def float_dtype(module: nn.Module) -> torch.dtype:
 
 def device_of(module: nn.Module) -> torch.device | None:
     """Where a network's first parameter or buffer lives; None if it has none.
+
+    Args:
+        module: The network.
 
     Example:
         >>> from torch import nn

@@ -83,6 +83,9 @@ def open_clip_network(
         output_kind: What the outputs are.
         **settings: See `bench.backbones.torch_module.ModuleSettings`.
 
+    Returns:
+        Its outputs (B, K) are the classes' cosines times the model's scale.
+
     Raises:
         BenchError: The model, its weights, its tokenizer or the class names cannot be had, or it
             declares a preprocessing that cannot be repeated.

@@ -57,6 +57,9 @@ def build_prototypes(
         device: Where the embeddings are computed.
         batch_size: Forward passes in one batch.
 
+    Returns:
+        Class vectors (K, D), and the hashes of the images.
+
     Raises:
         BenchError: A class has no image, or an image cannot be read.
 

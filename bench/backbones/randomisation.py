@@ -63,6 +63,9 @@ def layers_from_the_top(network: Backbone, x: Tensor) -> list[str]:
 def count_layers(network: Backbone) -> int:
     """How many layers `layers_from_the_top` gives; takes no pass.
 
+    Args:
+        network: The network.
+
     Example:
         >>> from torch import nn
         >>> from bench.backbones.backbone import Backbone, Preprocessing

@@ -44,6 +44,9 @@ def sface(**settings: Unpack[HeadSettings]) -> Backbone:
     Args:
         **settings: See `bench.backbones.face.HeadSettings`.
 
+    Returns:
+        Inputs (B, 3, 112, 112) to cosines or logits (B, K), float32.
+
     Raises:
         BenchError: The package with the weights is not installed, or there are no class vectors.
 

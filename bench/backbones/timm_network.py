@@ -58,6 +58,9 @@ def timm_network(
         device: `auto`, `cpu`, `cuda`, ...; for prototypes.
         **settings: See `bench.backbones.torch_module.ModuleSettings`.
 
+    Returns:
+        Inputs (B, C, H, W) to outputs (B, K); with a gallery K is its number of classes.
+
     Raises:
         BenchError: The name is unknown, the weights cannot be had or do not fit, or timm declares
             a preprocessing that cannot be repeated.

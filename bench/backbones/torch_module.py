@@ -73,6 +73,9 @@ def timm_model(
         cam_layout: See `Backbone`.
         feature_layer: A submodule or None.
 
+    Returns:
+        Inputs (B, 3, H, W) to outputs (B, K).
+
     Raises:
         BenchError: The name is unknown, or the weights cannot be had or do not fit.
 
@@ -132,6 +135,9 @@ def torch_module(
         cam_layout: See `Backbone`.
         feature_layer: A submodule or None.
 
+    Returns:
+        The module in eval mode with frozen parameters.
+
     Raises:
         BenchError: It is no module, its outputs are not (B, K), the weights do not fit, or no maps
             can be taken from the CAM layer that is named.
@@ -190,6 +196,13 @@ def seeded() -> Iterator[None]:
 def checkpoint_file(weights: str, words: Sequence[str]) -> str | None:
     """The checkpoint file that `weights=` names; None if it is one of the words.
 
+    Args:
+        weights: What the user says.
+        words: What else it may be.
+
+    Returns:
+        The file's path, `~` expanded.
+
     Raises:
         BenchError: It is neither.
 
@@ -212,6 +225,9 @@ def checkpoint_file(weights: str, words: Sequence[str]) -> str | None:
 
 def timm_citation(name: str) -> str:
     """Whom a network of timm cites.
+
+    Args:
+        name: As timm lists it.
 
     Example:
         >>> timm_citation("resnet18.a1_in1k").partition(";")[0]

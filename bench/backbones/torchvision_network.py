@@ -41,6 +41,9 @@ def torchvision_network(
         output_kind: What the outputs are.
         **settings: See `bench.backbones.torch_module.ModuleSettings`.
 
+    Returns:
+        Inputs (B, 3, H, W) to outputs (B, K).
+
     Raises:
         BenchError: The name is unknown, or the weights cannot be had or do not fit.
 

@@ -114,6 +114,9 @@ def mtcnn(device: torch.device) -> Detect:
     Args:
         device: Where its networks run.
 
+    Returns:
+        An RGB image (H, W, 3) uint8 to landmarks (5, 2) float64 and their probability, or to None.
+
     Example:
         >>> detect = mtcnn(torch.device("cpu"))
         >>> print(detect(np.zeros((64, 64, 3), np.uint8)))  # no face
@@ -329,6 +332,13 @@ def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
 
 def spread(done: Mapping[str, Mapping[str, Any]], count: int) -> Iterator[str]:
     """Ids for a contact sheet: images without a face first, then others, spread evenly.
+
+    Args:
+        done: What `align_samples` returns.
+        count: How many ids at most; no more than a third are of images without a face.
+
+    Yields:
+        Image ids.
 
     Example:
         >>> done = {f"{number}.jpg": {"found": number != 4} for number in range(8)}

@@ -160,6 +160,9 @@ def read_boxes(place: str, problems: Problems) -> list[Mark]:
         place: A CSV, a JSON file, an XML file or a folder of XML files.
         problems: Gets what is no box.
 
+    Returns:
+        The objects in the order of the file, or of the files' paths.
+
     Raises:
         BenchError: It is missing, cannot be read, or is of another kind.
 
@@ -190,6 +193,9 @@ def read_csv(path: Path, problems: Problems) -> list[Mark]:
     Args:
         path: The file, UTF-8.
         problems: Gets the lines that hold no box.
+
+    Returns:
+        A mark for each line that holds a box.
 
     Raises:
         BenchError: The file cannot be read.
@@ -228,6 +234,9 @@ def read_coco(path: Path, problems: Problems) -> list[Mark]:
     Args:
         path: The file, with `images` and `annotations`, and perhaps `categories`.
         problems: Gets what is no box and no mask.
+
+    Returns:
+        A mark for each annotation that has a box or a mask.
 
     Raises:
         BenchError: The file cannot be read, or is no such JSON.
@@ -286,6 +295,9 @@ def read_voc_folder(folder: Path, problems: Problems) -> list[Mark]:
         folder: The folder. A file has the path of its image, relative to it.
         problems: Gets what is no box.
 
+    Returns:
+        A mark for each object, by the files' paths.
+
     Raises:
         BenchError: There is no XML file, or one cannot be read.
 
@@ -317,6 +329,9 @@ def read_voc(path: Path, problems: Problems) -> list[Mark]:
     Args:
         path: The file; the image is called like it.
         problems: Gets what is no box.
+
+    Returns:
+        A mark for each object that has a box.
 
     Raises:
         BenchError: The file cannot be read, is no XML, or declares a document type: nothing outside
@@ -531,6 +546,12 @@ def _annotation(marks: Sequence[Mark]) -> Annotation:
 
 def box_of_size(values: Sequence[Any]) -> Box | None:
     """The box of a left upper corner, a width and a height; None if they are no box.
+
+    Args:
+        values: Left, top, width and height in pixels, as numbers or texts.
+
+    Returns:
+        Left, top, right and bottom.
 
     Example:
         >>> box_of_size(["60.0", "27.0", "325.0", "304.0"]), box_of_size([0, 0, 0, 5])

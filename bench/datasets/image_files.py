@@ -86,6 +86,9 @@ def subfolders(folder: Path, left_out: LeftOut | None = None) -> list[str]:
         folder: Where to look.
         left_out: Where those are noted.
 
+    Returns:
+        Names, without the path of the folder.
+
     Example:
         >>> from pathlib import Path
         >>> for name in ("wren", "owl", ".cache"):
@@ -106,6 +109,9 @@ def image_files(folder: Path, left_out: LeftOut | None = None) -> list[str]:
     Args:
         folder: Where to look; one that is missing has none.
         left_out: Where the other files and folders are noted.
+
+    Returns:
+        Paths with slashes.
 
     Example:
         >>> from pathlib import Path
@@ -136,6 +142,9 @@ def unnested(folder: Path) -> Path:
     """The folder of the same name within a folder that has nothing else to show, or the folder.
 
     Archives that are unpacked into a folder of the archive's name look like this.
+
+    Args:
+        folder: The folder that a user or an archive names.
 
     Example:
         >>> from pathlib import Path

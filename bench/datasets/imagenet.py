@@ -8,6 +8,9 @@ def imagenet_class_names() -> list[str]:
 
     Two names stand for two classes each: crane (134, 517) and maillot (638, 639).
 
+    Returns:
+        1000 names.
+
     Example:
         >>> names = imagenet_class_names()
         >>> len(names), names[0], names[999]

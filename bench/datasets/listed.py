@@ -150,6 +150,9 @@ def read_list(
         key: The setting that names the file, for the message.
         root: Absolute paths in this folder are made relative to it; others leave the root.
 
+    Returns:
+        The list, with the entries whose lines could be read.
+
     Raises:
         BenchError: The file cannot be read.
 

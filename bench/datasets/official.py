@@ -72,6 +72,9 @@ def read_table(path: Path, columns: Mapping[str, type[int] | type[str]]) -> pd.D
         path: The file. One that ends in `.csv` has commas and a header, which is not looked at.
         columns: Name -> `int` or `str`, as many as the file has.
 
+    Returns:
+        The table with these columns.
+
     Raises:
         BenchError: The file cannot be read, or lines have other columns; names the first.
 
@@ -161,6 +164,9 @@ def same_keys(tables: dict[str, pd.DataFrame], key: str, problems: Problems) -> 
 
 def count_files(folder: Path) -> int:
     """Number of images in a folder and below.
+
+    Args:
+        folder: Where to look; one that is missing has none.
 
     Example:
         >>> from pathlib import Path

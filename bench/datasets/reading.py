@@ -88,6 +88,12 @@ def _damaged(path: Path, finding: str) -> BenchError:
 def pixels_sha256(image: NDArray[np.uint8]) -> str:
     """Hash over an image's shape and pixels, whatever file it comes from.
 
+    Args:
+        image: (H, W, C), of any dtype.
+
+    Returns:
+        64 hexadecimal digits.
+
     Example:
         >>> pixels_sha256(np.zeros((4, 6, 3), np.uint8))[:12]
         'b15797b93cc7'
@@ -114,6 +120,9 @@ def read_ahead(
 
     Yields:
         For each of `reads`, in their order, the image, or the `BenchError` that it raised.
+
+    Raises:
+        BenchError: `workers` is not 1 or more.
 
     Example:
         >>> def read():

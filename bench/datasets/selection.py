@@ -105,6 +105,12 @@ class Selection:
 def to_list(samples: Sequence[Sample]) -> bytes:
     """A list file as the published ones are written: no line end after the last line.
 
+    Args:
+        samples: The images, in their order.
+
+    Returns:
+        UTF-8, a line `image_id target` each.
+
     Example:
         >>> from pathlib import Path
         >>> from bench.datasets.dataset import Sample

@@ -42,6 +42,9 @@ class Shard:
 def read_shard(value: object) -> Shard:
     """The share that the setting `shard` names; the whole where it is None.
 
+    Args:
+        value: Text, as `3/8`, or None.
+
     Raises:
         BenchError: It is no `k/n` with 1 <= k <= n.
 

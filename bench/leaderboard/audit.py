@@ -111,6 +111,9 @@ class Answer:
 def is_audited(comparison: Comparison) -> bool:
     """Whether the metrics answer more than one question, and there is a method to audit.
 
+    Args:
+        comparison: Methods and controls.
+
     Example:
         >>> from bench.leaderboard.example import example_comparison
         >>> is_audited(example_comparison())  # insertion and deletion ask one question
@@ -129,6 +132,9 @@ def audit(comparison: Comparison) -> dict[str, list[Answer]]:
 
     Args:
         comparison: Methods and controls.
+
+    Returns:
+        By the names of the methods, their answers.
 
     Example:
         >>> from bench.leaderboard.example import example_comparison

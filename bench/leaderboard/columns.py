@@ -256,6 +256,9 @@ def _statistic_columns(statistic: Statistic, reference: str | None) -> list[Colu
 def mean_title(statistic: Statistic) -> str:
     """A mean's title where room is short: `ins ↑`.
 
+    Args:
+        statistic: The statistic.
+
     Example:
         >>> from bench.metrics.protocol import load_protocol
         >>> [mean_title(each) for each in load_protocol("xplique").statistics]
@@ -478,6 +481,10 @@ def text_column(name: str, title: str, heading: str = "", **settings: Any) -> Co
 def known(row: Record, name: str) -> bool:
     """Whether a row has something to say under a name.
 
+    Args:
+        row: The row.
+        name: The name of the column.
+
     Example:
         >>> row = {"insertion_auc": 0.0, "notes": "", "deletion_auc": float("nan")}
         >>> known(row, "insertion_auc"), known(row, "notes"), known(row, "deletion_auc")
@@ -490,6 +497,10 @@ def known(row: Record, name: str) -> bool:
 def number_in(row: Record, name: str) -> float:
     """A row's number; NaN where it has none.
 
+    Args:
+        row: The row.
+        name: The name of the column.
+
     Example:
         >>> number_in({"srg": 0.25}, "srg"), number_in({"srg": None}, "srg")
         (0.25, nan)
@@ -499,6 +510,12 @@ def number_in(row: Record, name: str) -> float:
 
 def p_value_text(value: Any) -> str:
     """A p-value; of small ones more would say no more.
+
+    Args:
+        value: 0 to 1; None or NaN where there is none.
+
+    Returns:
+        Two significant digits, `<0.001`, or nothing.
 
     Example:
         >>> p_value_text(0.04321), p_value_text(0.0004), p_value_text(None)

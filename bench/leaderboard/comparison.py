@@ -220,6 +220,9 @@ def _comparison(key: str, runs: Mapping[str, Run], auc: str | None) -> Compariso
 def comparison_title(run: Run) -> str:
     """Benchmark, backbone and protocol of a run, with a target that is not the label.
 
+    Args:
+        run: Any of those that may be compared.
+
     Example:
         >>> from bench.leaderboard.example import example_comparison
         >>> comparison = example_comparison("xplique")

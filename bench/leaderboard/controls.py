@@ -51,6 +51,9 @@ def guard_warnings(comparison: Comparison) -> list[str]:
 
     As a map that is the same when the network is another: controls are that by their nature.
 
+    Args:
+        comparison: Methods and controls.
+
     Example:
         >>> from bench.leaderboard.example import example_comparison
         >>> guard_warnings(example_comparison())  # insertion and deletion guard against nothing
@@ -75,6 +78,9 @@ def constant_map_warnings(comparison: Comparison) -> list[str]:
 
     Such a map orders no pixels: its curves show the tie rule, not the method. In a map of regions
     all pixels are tied, too, but it orders the regions.
+
+    Args:
+        comparison: Methods and controls.
 
     Example:
         >>> from bench.leaderboard.example import example_comparison
@@ -106,6 +112,10 @@ def not_beaten(
         method: The method.
         controls: Those that hold for it.
         statistic: What the values are; it has a direction.
+
+    Returns:
+        Names of the controls with an equal or better mean, and of those with a worse one whose
+        p-value is not below `LEVEL`.
 
     Example:
         >>> import pandas as pd

@@ -76,6 +76,9 @@ def spread_of_draws(summaries: Sequence[float]) -> float:
     Args:
         summaries: Of each draw; two at least.
 
+    Returns:
+        In the unit of the statistic.
+
     Example:
         >>> round(spread_of_draws([0.61, 0.63, 0.65]), 6)
         0.02

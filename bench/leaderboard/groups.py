@@ -75,6 +75,9 @@ def read_grouping(by: str) -> Grouping:
     Args:
         by: The file is UTF-8 with a header; its column `image_id` or `path` names the images.
 
+    Returns:
+        How images are grouped; a file is read whole.
+
     Raises:
         BenchError: It is neither, or the file cannot be read, lacks a column, or gives an image
             two groups.
@@ -192,6 +195,13 @@ def _intervals(cells: _Cells) -> dict[tuple[str, str], tuple[float, float]]:
 
 def without_group(comparisons: Sequence[Comparison], grouping: Grouping) -> list[str]:
     """A line for each comparison with images that the file gives no group.
+
+    Args:
+        comparisons: The comparisons of a leaderboard.
+        grouping: How their images are grouped.
+
+    Raises:
+        BenchError: See `Grouping.of`.
 
     Example:
         >>> from pathlib import Path

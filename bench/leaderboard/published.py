@@ -31,6 +31,9 @@ def published_cells(table: str, backbone: str) -> dict[str, dict[str, float]]:
 def published_subset(table: str) -> str | None:
     """`correct` or `misclassified`, if a published table is known to be of such images alone.
 
+    Args:
+        table: A file of results/published, without its ending.
+
     Example:
         >>> published_subset("cub"), published_subset("cub_errors"), published_subset("wsol")
         ('correct', 'misclassified', None)

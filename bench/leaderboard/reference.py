@@ -42,6 +42,9 @@ def reference_remarks(
         found: Its comparisons.
         reference: The name of a row.
 
+    Returns:
+        A line for each reason; none where all is compared.
+
     Example:
         >>> from bench.leaderboard.example import example_comparison
         >>> found = example_comparison()

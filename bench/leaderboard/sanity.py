@@ -39,6 +39,9 @@ def accuracy_fault(
         subset: `correct` or `misclassified` if the images are known to be that, else None.
         num_classes: Classes of the network; None: not known, or several may be right.
 
+    Returns:
+        A sentence that says what is wrong, or None.
+
     Example:
         >>> accuracy_fault(right=95, images=100, subset=None, num_classes=1000)  # nothing
         >>> accuracy_fault(right=1, images=100, subset=None, num_classes=1000).partition(":")[0]

@@ -76,6 +76,9 @@ def significance(
         statistic: One of `comparison.tested`, or its name.
         test: A key of `TESTS`.
 
+    Returns:
+        Pairs, letters, win rates, ranks and tests of all methods together.
+
     Raises:
         BenchError: The statistic or the test is not known.
 

@@ -257,6 +257,9 @@ def ranks(values: ArrayLike) -> Floats:
     Args:
         values: (n, m) higher is better.
 
+    Returns:
+        (n, m) float64.
+
     Example:
         >>> ranks([[0.9, 0.1, 0.5], [0.4, 0.4, 0.2]]).tolist()
         [[1.0, 3.0, 2.0], [1.5, 1.5, 3.0]]

@@ -22,6 +22,9 @@ def row_titles(runs: Sequence[Run], name: str) -> dict[str, str]:
         runs: The runs of a leaderboard.
         name: The leaderboard.
 
+    Returns:
+        By run key, text without markup.
+
     Example:
         >>> from bench.leaderboard.example import example_comparison
         >>> runs = list(example_comparison().runs.values())

@@ -32,6 +32,9 @@ class Import(NamedTuple):
 def global_names(code: types.CodeType) -> list[str]:
     """Names that are looked up among the globals, in the order of the code.
 
+    Args:
+        code: Of a function; functions within it count, too.
+
     Example:
         >>> def double(x):
         ...     return torch.add(x, scale) * 2
@@ -44,6 +47,9 @@ def global_names(code: types.CodeType) -> list[str]:
 def attribute_names(code: types.CodeType) -> list[str]:
     """Names of attributes that are read, of whatever object.
 
+    Args:
+        code: Of a function; functions within it count, too.
+
     Example:
         >>> def brightness(x):
         ...     return x.flatten(1).mean(1)
@@ -55,6 +61,12 @@ def attribute_names(code: types.CodeType) -> list[str]:
 
 def imports(code: types.CodeType) -> list[Import]:
     """Imports within the functions.
+
+    Args:
+        code: Of a function; functions within it count, too.
+
+    Returns:
+        Each once, in the order of the code.
 
     Example:
         >>> def f():

@@ -45,6 +45,9 @@ def as_methods(methods: Any) -> dict[str, Chosen]:
             settings, with the name as `method` where the label is another; a `Method`; a function
             `f(model, x, targets)`, see `bench.attribution.adapters.Function`.
 
+    Returns:
+        By label, in the order in which they were given.
+
     Raises:
         BenchError: One is none of these, or cannot be built, or two have one label.
 
@@ -79,6 +82,9 @@ def as_method(label: str, method: Any) -> Chosen:
     Args:
         label: What its row is called.
         method: What a user gave.
+
+    Returns:
+        The method, with what its rows are kept under.
 
     Raises:
         BenchError: See `as_methods`.

@@ -74,6 +74,9 @@ def load_backbone(name: str, /, **settings: Any) -> Backbone:
         **settings: Of its file in `conf/backbone`, as `weights="random"`, `cam_layer="layer4"`,
             `preprocessing={"size": 256}`.
 
+    Returns:
+        Inputs (B, C, H, W) to outputs (B, K), in eval mode with frozen parameters.
+
     Raises:
         BenchError: The name or a setting is unknown, or the weights cannot be had.
 
@@ -162,6 +165,9 @@ def as_network(model: Any, given: Given, settings: NetworkSettings) -> Iterator[
 
 def home_of(backbone: Backbone) -> torch.device:
     """Where a network lives; one without parameters on the CPU.
+
+    Args:
+        backbone: The network.
 
     Example:
         >>> from torch import nn

@@ -15,6 +15,9 @@ def is_installed(module: str | None) -> bool:
 
     A user's file that is called as a module of Python counts as the user's: where it lies decides.
 
+    Args:
+        module: Its name, with dots; None or empty: unknown.
+
     Example:
         >>> is_installed("json.decoder"), is_installed("torch.nn"), is_installed("__main__")
         (True, True, False)
@@ -46,6 +49,12 @@ def is_ours(module: str | None) -> bool:
 def package_of(module: str | None) -> str:
     """The top-level package of a module.
 
+    Args:
+        module: Its name, with dots; None: unknown.
+
+    Returns:
+        Empty where the module is unknown.
+
     Example:
         >>> package_of("torch.nn.functional")
         'torch'
@@ -56,6 +65,12 @@ def package_of(module: str | None) -> str:
 @cache
 def version_of(package: str) -> str:
     """The version of a top-level package; Python's of those that come with it.
+
+    Args:
+        package: The top-level package that is imported.
+
+    Returns:
+        Names of distributions with their versions; empty if no distribution has it.
 
     Example:
         >>> version_of("json") == version_of("builtins")  # of Python

@@ -70,6 +70,9 @@ def shown_here(progress: bool | Progress) -> Iterator[Progress]:
     Args:
         progress: Whether anything is shown; or what is told instead.
 
+    Yields:
+        What is to be told of the run.
+
     Example:
         >>> from bench.evaluation.progress import Progress
         >>> with shown_here(False) as told:

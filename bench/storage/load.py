@@ -66,6 +66,12 @@ def rows_of(run: Run, label: str, auc: str | None = None) -> pd.DataFrame:
         label: What tables call it.
         auc: See `load_rows`.
 
+    Returns:
+        The columns of `load_rows`.
+
+    Raises:
+        BenchError: The AUC rule is unknown.
+
     Example:
         >>> from bench.leaderboard.example import example_comparison
         >>> run = example_comparison().runs["grad_cam"]
