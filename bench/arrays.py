@@ -138,6 +138,12 @@ def as_classes(value: Any, count: int, device: torch.device | None = None) -> Te
 def as_integer(value: Any) -> Any:
     """A Python integer of one of numpy's; anything else as it is.
 
+    Args:
+        value: Anything.
+
+    Returns:
+        The integer, or `value`.
+
     Example:
         >>> as_integer(np.int64(3)), as_integer("auto")
         (3, 'auto')

@@ -16,6 +16,9 @@ def resolve_device(name: str) -> torch.device:
 
     `auto` is CUDA where there is one, else the CPU; `mps`, `xpu` and others are taken by name only.
 
+    Args:
+        name: `auto`, or a device as torch writes it: `cpu`, `cuda:1`.
+
     Example:
         >>> resolve_device("cpu")
         device(type='cpu')
@@ -57,6 +60,9 @@ def devices() -> list[str]:
 def device_name(device: torch.device) -> str:
     """What the driver calls a device; where torch does not ask it, the type (`cpu`, `mps`).
 
+    Args:
+        device: One that is here.
+
     Example:
         >>> device_name(torch.device("cpu"))
         'cpu'
@@ -69,6 +75,9 @@ def device_name(device: torch.device) -> str:
 
 def synchronize(device: torch.device) -> None:
     """Waits until a device has done what it was given; a CPU has.
+
+    Args:
+        device: One that is here.
 
     Example:
         >>> total = torch.ones(2, 2).sum()
@@ -85,6 +94,13 @@ def synchronize(device: torch.device) -> None:
 
 def resolve_batch_size(batch_size: int | str, device: torch.device) -> int:
     """Returns the batch size that `batch_size=` asks for; `auto` depends on the device.
+
+    Args:
+        batch_size: `auto` or a positive integer.
+        device: Where the network computes.
+
+    Returns:
+        Images in a batch: of `auto` 16 on a CPU, 64 elsewhere.
 
     Raises:
         BenchError: Neither `auto` nor a positive integer.

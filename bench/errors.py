@@ -59,6 +59,9 @@ _LOST = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF}
 def is_lost_output(error: OSError) -> bool:
     """Whether writing the standard output failed: what writes files names the file.
 
+    Args:
+        error: What the system raised.
+
     Example:
         >>> import errno
         >>> is_lost_output(BrokenPipeError(errno.EPIPE, "Broken pipe"))
@@ -85,6 +88,9 @@ class BenchWarning(UserWarning):
 def warn(message: str) -> None:
     """Warns in one line; what calls for it goes on.
 
+    Args:
+        message: What was left out, and why.
+
     Example:
         >>> with tell_warnings(print):
         ...     warn("2 images have no boxes: left out")
@@ -95,6 +101,9 @@ def warn(message: str) -> None:
 
 def warn_left_out(error: BenchError) -> None:
     """Warns that a stored file is left out, for what reads results and changes nothing.
+
+    Args:
+        error: What is wrong with the file; names it.
 
     Example:
         >>> from pathlib import Path
@@ -110,6 +119,9 @@ def warn_left_out(error: BenchError) -> None:
 @contextmanager
 def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
     """Hands the text of each `BenchWarning` in a `with` block on, and none of them twice.
+
+    Args:
+        tell: Called with the text of each, as it comes.
 
     Example:
         >>> with tell_warnings(print):
@@ -143,6 +155,15 @@ def tell_warnings(tell: Callable[[str], None]) -> Iterator[None]:
 def require_integer(name: str, value: object, minimum: int, maximum: int = LARGEST) -> None:
     """Raises `BenchError` unless `value` is an integer (not a bool) in minimum..maximum.
 
+    Args:
+        name: The setting, for the message.
+        value: What was given.
+        minimum: The least that is allowed.
+        maximum: The most that is allowed.
+
+    Raises:
+        BenchError: It is something else.
+
     Example:
         >>> require_integer("batch_size", 64, minimum=1)
         >>> require_integer("batch_size", 0, minimum=1)
@@ -159,6 +180,15 @@ def require_integer(name: str, value: object, minimum: int, maximum: int = LARGE
 def require_number(name: str, value: object, low: float, high: float) -> None:
     """Raises `BenchError` unless `value` is a number with low < value <= high.
 
+    Args:
+        name: The setting, for the message.
+        value: What was given.
+        low: Below all that is allowed.
+        high: The most that is allowed.
+
+    Raises:
+        BenchError: It is something else.
+
     Example:
         >>> require_number("sigma", 0.25, low=0, high=10)
         >>> require_number("sigma", 0, low=0, high=10)
@@ -172,6 +202,13 @@ def require_number(name: str, value: object, low: float, high: float) -> None:
 
 def require_text(name: str, value: object) -> None:
     """Raises `BenchError` unless `value` is text that is not empty.
+
+    Args:
+        name: The setting, for the message.
+        value: What was given.
+
+    Raises:
+        BenchError: It is something else.
 
     Example:
         >>> require_text("name", "")
@@ -188,6 +225,13 @@ def require_unicode(name: str, value: object) -> None:
 
     Bytes of a command line that are no UTF-8 become such text.
 
+    Args:
+        name: The setting, for the message.
+        value: What was given; only text is looked at.
+
+    Raises:
+        BenchError: It is such text.
+
     Example:
         >>> require_unicode("name", b"caf\xe9".decode(errors="surrogateescape"))
         Traceback (most recent call last):
@@ -201,6 +245,13 @@ def require_unicode(name: str, value: object) -> None:
 def require_settings(name: str, value: object) -> None:
     """Raises `BenchError` unless `value` is a mapping of settings.
 
+    Args:
+        name: The setting, for the message.
+        value: What was given.
+
+    Raises:
+        BenchError: It is something else.
+
     Example:
         >>> require_settings("baseline", "zero")
         Traceback (most recent call last):
@@ -213,6 +264,14 @@ def require_settings(name: str, value: object) -> None:
 
 def require_known(name: str, value: str, known: Collection[str]) -> None:
     """Raises `BenchError` with known names and the nearest one unless `value` is known.
+
+    Args:
+        name: The setting, for the message.
+        value: What was given.
+        known: The names that there are.
+
+    Raises:
+        BenchError: It is none of them.
 
     Example:
         >>> require_known("auc", "trapezium", ["mean", "trapezoid"])

@@ -76,6 +76,9 @@ def _remove(temporary: Path) -> None:
 def read_whole(path: Path) -> bytes:
     """Reads a stored file.
 
+    Args:
+        path: The file.
+
     Raises:
         BrokenFileError: It is a folder.
         BenchError: The system does not let us read it; that says nothing of its content.
@@ -101,6 +104,12 @@ def read_whole(path: Path) -> bytes:
 def read_json(path: Path) -> Any:
     """Reads a stored JSON file.
 
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds: mappings, lists, text, numbers.
+
     Raises:
         BrokenFileError: It holds no JSON.
         BenchError: The system does not let us read it.
@@ -123,6 +132,9 @@ def read_json(path: Path) -> Any:
 def checksum(content: bytes) -> str:
     """Sixteen hexadecimal digits of a content's sha256.
 
+    Args:
+        content: Any bytes.
+
     Example:
         >>> checksum(b"abc")
         'ba7816bf8f01cfea'
@@ -132,6 +144,9 @@ def checksum(content: bytes) -> str:
 
 def set_aside(broken: BrokenFileError) -> str:
     """Renames a broken file (or folder) to `broken-...`, so that what it held is missing.
+
+    Args:
+        broken: Says which file it is, and what is wrong.
 
     Returns:
         A line on it, with its new name. Where another process was faster there may be nothing
@@ -167,6 +182,13 @@ def set_aside(broken: BrokenFileError) -> str:
 def expand_user(folder: Path, name: str) -> Path:
     """A folder with `~` replaced; raises `BenchError`, naming the setting, if it can be none.
 
+    Args:
+        folder: A path that may begin with `~`.
+        name: The setting that gives it, for the message.
+
+    Raises:
+        BenchError: It can be no folder.
+
     Example:
         >>> from pathlib import Path
         >>> expand_user(Path("~"), "results_dir") == Path.home()
@@ -184,6 +206,12 @@ def check_writable(folder: Path) -> None:
     """Raises `BenchError` unless the folder can be written, or be made where it is missing.
 
     Nothing stays behind: only its nearest existing parent is tried.
+
+    Args:
+        folder: Where results are to go.
+
+    Raises:
+        BenchError: It cannot be written.
 
     Example:
         >>> from pathlib import Path
@@ -208,6 +236,9 @@ def file_name(name: str) -> str:
     """A name reduced to letters, digits and `._+-`, fit for a file.
 
     A name of more than `LONGEST_NAME` bytes is cut, and ends with digits of its hash.
+
+    Args:
+        name: Any text.
 
     Example:
         >>> file_name("ResNet-50 (timm)/a1")

@@ -43,6 +43,13 @@ WITHOUT_GRADIENT = ("hit",)
 def check_score(score: str, output_kind: str) -> None:
     """Raises `BenchError` if outputs of this kind cannot give this score.
 
+    Args:
+        score: A key of `SCORES`.
+        output_kind: One of `OUTPUT_KINDS`, or `BINARY`.
+
+    Raises:
+        BenchError: They cannot, or a name is unknown.
+
     Example:
         >>> check_score("probability", "logits")
         >>> check_score("probability", "cosines")
@@ -264,6 +271,9 @@ def predicted_classes(outputs: Tensor, labels: Tensor, output_kind: str) -> Tens
 
 def accuracy_is(output_kind: str) -> str:
     """What an image that counts as right is, in words.
+
+    Args:
+        output_kind: One of `OUTPUT_KINDS`, or `BINARY`.
 
     Example:
         >>> accuracy_is("logits"), accuracy_is("multilabel")

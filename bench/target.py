@@ -19,6 +19,13 @@ PREDICTION = "prediction"
 def require_target(name: str, value: object) -> None:
     """Raises `BenchError` unless `value` is `label`, `prediction` or an integer >= 0.
 
+    Args:
+        name: The setting, for the message.
+        value: What was given.
+
+    Raises:
+        BenchError: It is something else.
+
     Example:
         >>> require_target("target", "predicted")
         Traceback (most recent call last):
@@ -37,6 +44,14 @@ def require_target(name: str, value: object) -> None:
 
 def require_class(name: str, target: Target, num_classes: int) -> None:
     """Raises `BenchError` if `target` is the number of a class that a network does not have.
+
+    Args:
+        name: The setting, for the message.
+        target: `label`, `prediction` or a class.
+        num_classes: Classes that the network has.
+
+    Raises:
+        BenchError: The network has no such class.
 
     Example:
         >>> require_class("target", 1000, num_classes=1000)
@@ -77,6 +92,9 @@ def target_classes(target: Target, labels: "Tensor", outputs: "Tensor | None") -
 
 def target_in_words(target: Target) -> str:
     """What a sentence calls the class; its number may be written out, as identities have it.
+
+    Args:
+        target: `label`, `prediction` or a class.
 
     Example:
         >>> target_in_words("prediction"), target_in_words(281)

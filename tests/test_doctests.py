@@ -71,6 +71,7 @@ def test_examples_give_what_they_show(name, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.ties._compiled", lambda: None)  # compiling takes seconds
     report, failed, runner = [], 0, doctest.DocTestRunner(optionflags=WRAPPED)
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         for test in doctest.DocTestFinder().find(module, globs=namespace(module)):
             failed += runner.run(test, out=report.append).failed
     assert failed == 0, "".join(report)

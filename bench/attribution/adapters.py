@@ -47,6 +47,9 @@ class ClassScores(nn.Module):
 
     The network is a submodule, for those who put hooks on layers. Passes are counted.
 
+    Args:
+        scorer: The scores, and the network that they are read off.
+
     Example:
         >>> from bench.attribution.scorer import Scorer
         >>> from bench.backbones.backbone import Backbone, Preprocessing

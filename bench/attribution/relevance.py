@@ -48,6 +48,9 @@ _LINEAR = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 def require_known_blocks(backbone: Backbone) -> None:
     """Refuses a network that the rules do not cover.
 
+    Args:
+        backbone: The network.
+
     Raises:
         BenchError: It is not a class token, plain blocks and one linear classifier.
 

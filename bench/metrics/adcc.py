@@ -110,6 +110,12 @@ def coherency(maps: Tensor, others: Tensor) -> Tensor:
 def harmonic_mean(parts: Tensor) -> Tensor:
     """Of parts (N, K) in [0, 1] to means (N,): 0 where one is 0, NaN where one is.
 
+    Args:
+        parts: (N, K) floating point numbers in 0..1, or NaN.
+
+    Returns:
+        (N,) in the dtype of `parts`.
+
     Example:
         >>> means = harmonic_mean(torch.tensor([[1.0, 0.5, 0.5], [1.0, 1.0, 0.0]]))
         >>> [round(mean, 4) for mean in means.tolist()]

@@ -52,6 +52,13 @@ def masked_scores(block: Block, maps: Maps) -> Tensor:
     The product is taken in the network's input space, so a pixel of weight 0 gets the colour that
     preprocessing maps to zero.
 
+    Args:
+        block: The images.
+        maps: N maps of them.
+
+    Returns:
+        (N,) float32.
+
     Example:
         >>> from bench.metrics.metric import Maps
         >>> from bench.attribution.scorer import OutputScorer
@@ -84,6 +91,13 @@ def masked_scores(block: Block, maps: Maps) -> Tensor:
 
 def average_drop(clean: Tensor, masked: Tensor) -> Tensor:
     """Scores (N,) of images and of masked ones to lost shares (N,); NaN where `clean` is <= 0.
+
+    Args:
+        clean: (N,) scores of the images.
+        masked: (N,) scores of the masked images.
+
+    Returns:
+        (N,) shares in 0..1 of `clean`.
 
     Example:
         >>> average_drop(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.25, 0.75, 0.5])).tolist()

@@ -106,6 +106,9 @@ class ConstantBaseline(Baseline):
     Attributes:
         rgb: In 0..255; goes through the backbone's preprocessing.
 
+    Raises:
+        BenchError: `rgb` is not three numbers in 0..255.
+
     Example:
         >>> black = ConstantBaseline((0, 0, 0))
         >>> inputs = Inputs(torch.rand(5, 3, 4, 4), to_input=lambda rgb: rgb / 127.5 - 1)
@@ -166,8 +169,13 @@ class BlurBaseline(Baseline):
     and not the truncated Gaussian of OpenCV or torchvision. The image is padded with zeros.
 
     Attributes:
+        kernel_size: Pixels along each side of the kernel; odd.
+        sigma: Standard deviation of the filter, in pixels.
         kernel_size: Side of the kernel in pixels, an odd number.
         sigma: Standard deviation of the Gaussian in pixels.
+
+    Raises:
+        BenchError: A setting is out of range.
 
     Example:
         >>> x = torch.ones(1, 3, 5, 5)
@@ -257,6 +265,10 @@ BASELINES: dict[str, type[Baseline]] = {
 
 def make_baseline(kind: str, **settings: object) -> Baseline:
     """Builds a baseline from its name and settings.
+
+    Args:
+        kind: A key of `BASELINES`.
+        **settings: The fields of its class.
 
     Raises:
         BenchError: The kind or a setting is unknown or missing, or a setting is out of range.

@@ -35,6 +35,9 @@ class MaxBoxAcc(ThresholdedBoxes):
         iou: The least IoU, one or several.
         thresholds: How many there are: 0, 1/n, 2/n, ...
 
+    Raises:
+        BenchError: A setting is unknown or out of range.
+
     Example:
         >>> saliency_map = np.zeros((8, 8))
         >>> saliency_map[2:6, 2:6] = 0.5  # the object
@@ -190,6 +193,12 @@ class MaxBoxAcc(ThresholdedBoxes):
 
 def scaled(saliency_map: NDArray[np.float64]) -> NDArray[np.float64]:
     """A map, with 0 for its smallest and 1 for its largest value; 0 if it is constant.
+
+    Args:
+        saliency_map: (H, W) float64.
+
+    Returns:
+        (H, W) float64 in 0..1.
 
     Example:
         >>> scaled(np.array([[-1.0, 0.0], [1.0, 3.0]])).tolist()

@@ -110,6 +110,9 @@ class EffectiveComplexity(_OfMagnitudes):
     Attributes:
         threshold: In units of the map's largest magnitude.
 
+    Raises:
+        BenchError: A setting is out of range.
+
     Example:
         >>> from bench.metrics.metric import Maps
         >>> maps = Maps(torch.tensor([[[0.0, 0.01], [-0.5, 5.0]]]), torch.tensor([0]), "stable")

@@ -26,7 +26,12 @@ class HighestConfidence(PixelCurve):
     whole image (steps 25, 24 points), the later one does not (steps 50).
 
     Attributes:
+        baseline: What a pixel is before it is revealed; black by default.
+        steps: Equal intervals of the curve.
         whole_image: Whether the last point, the image itself, counts.
+
+    Raises:
+        BenchError: A setting is out of range.
 
     Example:
         >>> HighestConfidence(steps=5).counts(4, 4).tolist()

@@ -37,6 +37,9 @@ class GrabCutBox(Metric):
         background: The quantile up to which they show the background's.
         iou: The least IoU.
 
+    Raises:
+        BenchError: A setting is out of range, or `background` not below `foreground`.
+
     Example:
         >>> image = np.zeros((32, 32, 3), np.uint8)
         >>> image[8:24, 8:20] = 255  # a white object on black

@@ -30,6 +30,9 @@ class IDSDS(Metric):
         grid_size: Cells along each side.
         baseline: What removed pixels become.
 
+    Raises:
+        BenchError: A setting is out of range.
+
     Example:
         >>> IDSDS(grid_size=4).passes_per_image((224, 224))
         16

@@ -37,6 +37,9 @@ class Infidelity(Metric):
         largest: Longest side, likewise. The authors' are 1 to 10 pixels of 28.
         baseline: What removed pixels become.
 
+    Raises:
+        BenchError: A setting is out of range, or `largest` below `smallest`.
+
     Example:
         >>> from bench import evaluate
         >>> from bench.metrics.protocol import Protocol
@@ -126,6 +129,14 @@ class Infidelity(Metric):
 
 def inside(squares: Tensor, height: int, width: int) -> Tensor:
     """The pixels (n, H, W) bool of squares (n, 3).
+
+    Args:
+        squares: (n, 3) int64: first row, first column, side.
+        height: H.
+        width: W.
+
+    Returns:
+        (n, H, W) bool.
 
     Example:
         >>> inside(torch.tensor([[0, 1, 2]]), height=3, width=4).int().tolist()

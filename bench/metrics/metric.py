@@ -432,6 +432,9 @@ def _plain(value: Any) -> Any:
 def to_array(values: Any) -> NDArray[Any]:
     """A column of a metric as an array on the host.
 
+    Args:
+        values: A tensor on any device, an array or a list.
+
     Example:
         >>> to_array(torch.tensor([1.0, 2.0])).dtype
         dtype('float32')

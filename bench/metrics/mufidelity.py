@@ -32,6 +32,9 @@ class MuFidelity(Metric):
         subset: Fraction of the cells to replace.
         baseline: What replaced pixels become.
 
+    Raises:
+        BenchError: A setting is out of range.
+
     Example:
         >>> from bench import evaluate
         >>> from bench.metrics.protocol import Protocol

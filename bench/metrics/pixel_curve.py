@@ -32,6 +32,10 @@ class PixelCurve(Metric):
         max_fraction: Fraction of the pixels that the last step reaches (Xplique's
             `max_percentage_perturbed`).
 
+    Raises:
+        BenchError: A setting is out of range, or not exactly one of `steps` and `rows_per_step`
+            given.
+
     Example:
         >>> from bench.metrics.baseline import ZeroBaseline
         >>> from bench.metrics.deletion import Deletion

@@ -24,6 +24,9 @@ class PointingGame(Metric):
         tolerance: How near, in pixels of the input: less than so many from a pixel of the object. 0
             asks for a pixel of the object itself (TorchRay's test never hits then).
 
+    Raises:
+        BenchError: A setting is out of range.
+
     Example:
         >>> pixels = np.zeros((20, 20), bool)
         >>> pixels[5:10, 5:10] = True  # the object

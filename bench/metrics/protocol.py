@@ -49,6 +49,9 @@ class Protocol:
         target: Whose score is read: `label`, `prediction` (what the network takes the clean image
             for) or the number of a class.
 
+    Raises:
+        BenchError: A score, rule or name is unknown, or there is no metric.
+
     Example:
         >>> protocol = load_protocol("xplique")
         >>> protocol.score, protocol.ties, protocol.auc, list(protocol.metrics)
@@ -282,6 +285,9 @@ SRG = Statistic("srg", "SRG", higher_is_better=True, is_main=False)
 def protocol_from_mapping(settings: Mapping[str, Any]) -> Protocol:
     """Builds a protocol from the contents of a protocol YAML.
 
+    Args:
+        settings: `name`, `score`, `ties`, `auc`, `metrics`, and perhaps `citation` and `target`.
+
     Raises:
         BenchError: A key is missing or unknown, a value is out of range, or the name is that of a
             shipped protocol and the settings are not.
@@ -421,6 +427,9 @@ TAKEN = frozenset(
 def stored_protocol(settings: Mapping[str, Any]) -> Protocol:
     """Builds a protocol from what `Protocol.stored` gave. No code is loaded that is not shipped.
 
+    Args:
+        settings: What was stored.
+
     Raises:
         BenchError: A key is missing or unknown, or a value is out of range.
 
@@ -445,6 +454,9 @@ def stored_protocol(settings: Mapping[str, Any]) -> Protocol:
 
 def load_protocol(name: str) -> Protocol:
     """Returns the shipped protocol of this name.
+
+    Args:
+        name: As `bench list protocols` has it.
 
     Raises:
         BenchError: There is none; the message lists the known names.

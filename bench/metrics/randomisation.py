@@ -55,6 +55,9 @@ class ParameterRandomisation(Metric):
         magnitudes: Whether absolute values are compared. By default maps are as all other metrics
             here take them: signed.
 
+    Raises:
+        BenchError: A setting is unknown or out of range.
+
     Example:
         >>> from torch import nn
         >>> from bench import evaluate

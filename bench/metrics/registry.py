@@ -24,6 +24,9 @@ SIZE = (224, 224)
 def shipped_files(group: str) -> list[dict[str, Any]]:
     """The contents of the YAML files of a group in `bench.conf`, ordered by their names.
 
+    Args:
+        group: A folder of `conf/`: `metric`, `protocol`, `method`, ...
+
     Example:
         >>> xplique = next(file for file in shipped_files("protocol") if file["name"] == "xplique")
         >>> xplique["metrics"]["insertion"]
@@ -59,6 +62,9 @@ def shipped_metrics() -> Mapping[str, Mapping[str, Any]]:
 
 def is_shipped(metric: Metric) -> bool:
     """Whether its code comes with bench.
+
+    Args:
+        metric: A metric, maybe somebody else's.
 
     Example:
         >>> from dataclasses import dataclass
@@ -134,6 +140,9 @@ def declaration(metric: Metric) -> dict[str, Any]:
     A statistic that is more than a stored number is read off by the metric's code: its values are
     stored as columns of their own where the metric declares them so.
 
+    Args:
+        metric: A metric, maybe somebody else's.
+
     Example:
         >>> from bench.metrics.complexity import Sparseness
         >>> found = declaration(Sparseness())
@@ -195,6 +204,9 @@ def kind_of(metric: Metric) -> str:
 
     So moving or renaming a shipped module changes no row's identity.
 
+    Args:
+        metric: A metric, maybe somebody else's.
+
     Example:
         >>> from bench.metrics.complexity import Sparseness
         >>> kind_of(Sparseness(name="gini"))
@@ -210,6 +222,9 @@ def kind_of(metric: Metric) -> str:
 
 def metric_settings(metric: Metric) -> dict[str, Any]:
     """What decides a metric's numbers, ready for JSON: kind, version and settings.
+
+    Args:
+        metric: A metric, maybe somebody else's.
 
     Example:
         >>> from bench.metrics.complexity import EffectiveComplexity

@@ -23,6 +23,14 @@ Removed = Callable[[Tensor, Tensor], Tensor]
 def cell_of_pixel(grid_size: int, height: int, width: int) -> Tensor:
     """The cell (H, W) int64 of each pixel: nearest neighbour, pixel centres.
 
+    Args:
+        grid_size: Cells along each side.
+        height: H.
+        width: W.
+
+    Returns:
+        (H, W) int64, cells in raster order.
+
     Example:
         >>> cell_of_pixel(2, height=3, width=4).tolist()
         [[0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
@@ -93,6 +101,16 @@ def block_drops(
     block: Block, images: Tensor, baseline: Baseline, *, removed: Removed, count: int
 ) -> Tensor:
     """Drops (n, count) of some images (n,) of a block; see `score_drops`.
+
+    Args:
+        block: The images.
+        images: (n,) int64, those that are meant.
+        baseline: What removed pixels become.
+        removed: Which pixels go.
+        count: Removals of each image.
+
+    Returns:
+        (n, count) clean score minus score.
 
     Example:
         >>> from bench.metrics.baseline import ZeroBaseline

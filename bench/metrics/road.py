@@ -41,6 +41,9 @@ class ROAD(Metric):
         noise: Deviation of the noise, in grey levels of 0..255 that go through the backbone's
             preprocessing; the authors' is 0.01 of the range.
 
+    Raises:
+        BenchError: A setting is out of range, or `percentages` do not ascend.
+
     Example:
         >>> from bench import evaluate
         >>> from bench.metrics.protocol import Protocol

@@ -178,6 +178,9 @@ class PxAP(_OfMasks):
     Attributes:
         thresholds: n.
 
+    Raises:
+        BenchError: A setting is out of range.
+
     Example:
         >>> PxAP(thresholds=4).columns((224, 224))
         {'pxap_inside': 5, 'pxap_outside': 5}

@@ -28,6 +28,9 @@ class MaxSensitivity(Metric):
         radius: Of the noise, in units of the network's input.
         samples: Draws of noise, so further maps for each.
 
+    Raises:
+        BenchError: A setting is out of range.
+
     Example:
         >>> from bench import evaluate
         >>> from bench.metrics.protocol import Protocol
