@@ -44,6 +44,7 @@ WRAPPED = doctest.NORMALIZE_WHITESPACE
 
 
 EXTRAS = {
+    "bench.attribution.adapters": "captum",
     "bench.backbones.huggingface_network": "transformers",
     "bench.backbones.open_clip_network": "open_clip",
     "bench.notebook.progress": "IPython",

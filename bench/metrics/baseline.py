@@ -169,8 +169,6 @@ class BlurBaseline(Baseline):
     and not the truncated Gaussian of OpenCV or torchvision. The image is padded with zeros.
 
     Attributes:
-        kernel_size: Pixels along each side of the kernel; odd.
-        sigma: Standard deviation of the filter, in pixels.
         kernel_size: Side of the kernel in pixels, an odd number.
         sigma: Standard deviation of the Gaussian in pixels.
 
