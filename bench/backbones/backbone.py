@@ -275,6 +275,21 @@ class Backbone:
         citation: Where it comes from, as "Author et al. 2020, arXiv 2001.00001".
         code: Hash over what its code does, where weights and settings do not tell that; or None.
 
+    Args:
+        name: Name in tables.
+        module: Is put into eval mode, its parameters are frozen, and its memory format may change.
+        preprocessing: Makes the blank image of the pass that is tried.
+        output_kind: One of `bench.score.OUTPUT_KINDS`.
+        num_classes: How many outputs are expected; None: as many as there are.
+        cam_layer: A submodule, or None.
+        cam_layout: How its output holds maps.
+        feature_layer: A submodule, or None.
+        file_sha256: Of the checkpoint file, or None.
+
+    Raises:
+        BenchError: The output kind or a submodule is unknown, the network fails on a blank image,
+            or its outputs are not (B, K) with the expected K.
+
     Example:
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5))
@@ -445,7 +460,14 @@ class Backbone:
 
     @torch.no_grad()
     def output_shape(self, layer: str) -> tuple[int, ...]:
-        """Shape of what a submodule gives for one image, without the batch dimension."""
+        """Shape of what a submodule gives for one image, without the batch dimension.
+
+        Args:
+            layer: Its name.
+
+        Raises:
+            BenchError: A forward pass never calls it.
+        """
         found: list[tuple[int, ...]] = []
         module = self.module.get_submodule(layer)
         handle = module.register_forward_hook(lambda *call: found.append(tuple(call[2].shape[1:])))

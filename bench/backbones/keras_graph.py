@@ -115,7 +115,14 @@ class Arrays:
         self._group = group
 
     def of(self, layer: str) -> dict[str, NDArray[np.generic]]:
-        """Hands out a layer's arrays by their last name, without Keras 2's `:0`."""
+        """Hands out a layer's arrays by their last name, without Keras 2's `:0`.
+
+        Args:
+            layer: The layer's name.
+
+        Raises:
+            BenchError: Two of its arrays have one name.
+        """
         inside = self._group is not None
         group = self._groups.get(layer if self._group is None else self._group, {})
         found = {}

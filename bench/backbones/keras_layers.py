@@ -217,6 +217,11 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 class BentReLU(nn.Module):
     """Keras's ReLU in full: x above `threshold`, cut at `top`; `slope` * (x - threshold) below.
 
+    Args:
+        slope: Of what lies below the threshold.
+        threshold: Where the function bends.
+        top: The largest output; None: there is none.
+
     Example:
         >>> bent = BentReLU(slope=0.5, threshold=1.0, top=6.0)
         >>> bent(torch.tensor([-1.0, 0.5, 2.0, 9.0])).tolist()
@@ -236,6 +241,9 @@ class BentReLU(nn.Module):
 
 class PReLU(nn.Module):
     """A slope for each element, as Keras has it without `shared_axes`.
+
+    Args:
+        alpha: Slopes below zero, in a shape that broadcasts against inputs.
 
     Example:
         >>> PReLU(torch.tensor([0.5, 0.1]))(torch.tensor([[-2.0, 3.0], [4.0, -10.0]])).tolist()
@@ -383,6 +391,13 @@ def _require_channels_last(layer: Layer) -> None:
 class Convolution(nn.Module):
     """A convolution with its activation.
 
+    Args:
+        window: Size, steps and padding.
+        weight: (D, C / groups, kernel height, kernel width) float32.
+        bias: (D,), or None.
+        activation: What follows.
+        groups: In how many parts channels are divided.
+
     Example:
         >>> from torch import nn
         >>> window = Window(kernel=(3, 3), stride=(2, 2), same=True)
@@ -461,6 +476,11 @@ def _separable_conv2d(layer: Layer, x: Tensor) -> nn.Module:
 class Dense(nn.Module):
     """A linear map of Keras's last axis, with its activation.
 
+    Args:
+        weight: (K, D) float32.
+        bias: (K,), or None.
+        activation: What follows.
+
     Example:
         >>> from torch import nn
         >>> weight, bias = torch.tensor([[1.0, 2.0]]), torch.tensor([0.5])
@@ -524,6 +544,9 @@ def _norm_dense(layer: Layer, x: Tensor) -> nn.Module:
 class MaxPooling(nn.Module):
     """The largest value in each window; padding never wins.
 
+    Args:
+        window: Size, steps and padding.
+
     Example:
         >>> x = torch.arange(9.0).view(1, 1, 3, 3)
         >>> MaxPooling(Window(kernel=(2, 2), stride=(2, 2), same=True))(x).tolist()
@@ -542,6 +565,9 @@ class MaxPooling(nn.Module):
 
 class AveragePooling(nn.Module):
     """The mean of each window, padding left out.
+
+    Args:
+        window: Size, steps and padding.
 
     Example:
         >>> x = torch.arange(9.0).view(1, 1, 3, 3)
@@ -572,6 +598,10 @@ def _pooling(module: Callable[[Window], nn.Module], layer: Layer, x: Tensor) -> 
 
 class GlobalPooling(nn.Module):
     """One value a channel.
+
+    Args:
+        pool: Called with `dim` and `keepdim`, as `torch.mean` is.
+        keepdims: Whether height and width stay, as 1.
 
     Example:
         >>> x = torch.arange(8.0).view(1, 2, 2, 2)
@@ -622,6 +652,10 @@ class Rescaling(nn.Module):
         scale: A number, or one a channel.
         offset: A number, or one a channel.
 
+    Args:
+        scale: Broadcasts against inputs, as offset does.
+        offset: Is added afterwards.
+
     Example:
         >>> to_unit = Rescaling(scale=torch.tensor(1 / 127.5), offset=torch.tensor(-1.0))
         >>> to_unit(torch.tensor([0.0, 127.5, 255.0])).tolist()
@@ -647,6 +681,10 @@ class Normalization(nn.Module):
     Attributes:
         mean: A number, or one a channel.
         std: A number, or one a channel.
+
+    Args:
+        mean: Broadcasts against inputs, as std does.
+        std: Above zero.
 
     Example:
         >>> norm = Normalization(mean=torch.tensor(120.0), std=torch.tensor(60.0))
@@ -720,6 +758,9 @@ class Flatten(nn.Module):
 class Reshape(nn.Module):
     """Another shape, read and written in Keras's order of axes.
 
+    Args:
+        shape: Without the batch dimension, in Keras's order of axes.
+
     Example:
         >>> Reshape((2, 2, 3))(torch.arange(12.0).view(1, 12))[0, 0].tolist()  # the first channel
         [[0.0, 3.0], [6.0, 9.0]]
@@ -736,6 +777,12 @@ class Reshape(nn.Module):
 
 class ZeroPadding(nn.Module):
     """Zeros around height and width.
+
+    Args:
+        top: Rows above.
+        bottom: Rows below.
+        left: Columns before.
+        right: Columns behind.
 
     Example:
         >>> ZeroPadding(top=0, bottom=1, left=0, right=1)(torch.ones(1, 1, 2, 2))[0, 0].tolist()
@@ -777,6 +824,9 @@ def _identity(layer: Layer, x: Tensor) -> nn.Module:
 class Merge(nn.Module):
     """Folds its inputs into one, elementwise.
 
+    Args:
+        operation: Two tensors to one, as `torch.add`.
+
     Example:
         >>> one, two = torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0])
         >>> Merge(torch.add)(one, two, two).tolist()
@@ -794,6 +844,9 @@ class Merge(nn.Module):
 
 class Concatenate(nn.Module):
     """Joins its inputs along one of our axes.
+
+    Args:
+        axis: In torch's order of axes.
 
     Example:
         >>> Concatenate(axis=1)(torch.zeros(2, 3, 4, 4), torch.zeros(2, 5, 4, 4)).shape

@@ -16,6 +16,10 @@ class Photos(Dataset):
     Nineteen have boxes, drawn by hand for this package (docs/how-to/data-sets.md tells how). The
     photo of the class prayer rug shows windows and no rug, so it has none.
 
+    Args:
+        name: Name of the benchmark in tables.
+        max_images: Keep the first so many only; None: all twenty.
+
     Raises:
         BenchError: foolbox is not installed.
 

@@ -1,5 +1,7 @@
 """A small made-up leaderboard, to try on it what reads stored rows; no network is needed."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -79,6 +81,9 @@ def example_comparison(protocol: str = "xplique-probability") -> Comparison:
     Args:
         protocol: See `example_runs`.
 
+    Returns:
+        A copy of its own for each call, whose rows may be changed.
+
     Example:
         >>> comparison = example_comparison()
         >>> comparison.values("insertion").mean().round(3).to_dict()
@@ -86,6 +91,11 @@ def example_comparison(protocol: str = "xplique-probability") -> Comparison:
         >>> comparison.controls
         {'random': None}
     """
+    return deepcopy(_comparison(protocol))  # whoever changes its rows changes nobody else's
+
+
+@cache
+def _comparison(protocol: str) -> Comparison:
     with TemporaryDirectory() as folder:
         [comparison] = comparisons(example_runs(folder, protocol), NAME)
     return comparison

@@ -20,3 +20,14 @@ def test_called_twice_rows_are_stored_once_and_beside_those_of_other_protocols(t
     example_runs(tmp_path)
     found = comparisons(example_runs(tmp_path, "xplique"), "example")
     assert [(len(one.runs), len(one.image_ids)) for one in found] == [(3, 8), (3, 8)]
+
+
+def test_who_changes_its_rows_changes_nobody_elses():
+    changed = example_comparison()
+    changed.rows["rise"]["clean_score"] = 0.0
+    changed.runs["rise"].rows()["prediction"] = 7
+    changed.runs["rise"].manifest.config["select"] = {"subset": "correct"}
+    fresh = example_comparison()
+    assert (fresh.rows["rise"]["clean_score"] == 1).all()
+    assert (fresh.runs["rise"].rows()["prediction"] < 2).all()
+    assert fresh.runs["rise"].manifest.config == {}
