@@ -34,8 +34,12 @@ class HighestConfidence(PixelCurve):
         BenchError: A setting is out of range.
 
     Example:
-        >>> HighestConfidence(steps=5).counts(4, 4).tolist()
+        >>> metric = HighestConfidence(steps=5)
+        >>> metric.counts(4, 4).tolist()
         [0, 3, 6, 9, 12, 16]
+        >>> curves = np.array([[0.1, 0.2, 0.6, 0.8, 0.7, 0.9]])  # the image itself does not count
+        >>> [metric.highest(curves, share).item() for share in SHARES]
+        [0.2, 0.6, 0.8, 0.8]
     """
 
     citation: ClassVar[str] = "Chen et al. 2024, arXiv 2402.09164"

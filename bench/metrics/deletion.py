@@ -16,9 +16,16 @@ class Deletion(AreaUnderCurve):
     fully deleted image is stored, too: a curve with `max_fraction` below 1 does not reach it.
 
     Example:
+        >>> from bench import evaluate
         >>> from bench.metrics.baseline import ZeroBaseline
-        >>> Deletion(ZeroBaseline(), rows_per_step=2).counts(5, 3).tolist()
-        [0, 6, 12, 15]
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> images = torch.ones(1, 1, 2, 2), [1]
+        >>> protocol = Protocol.of("mine", "logit", "stable", Deletion(ZeroBaseline(), steps=4))
+        >>> found = evaluate(net, images, ["saliency"], protocol, progress=False).rows
+        >>> found["deletion_curve"][0].tolist(), found["deletion_auc"].item()
+        ([10.0, 6.0, 3.0, 1.0, 0.0], 3.75)
     """
 
     citation: ClassVar[str] = "Petsiuk et al. 2018, arXiv 1806.07421"

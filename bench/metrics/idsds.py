@@ -34,8 +34,15 @@ class IDSDS(Metric):
         BenchError: A setting is out of range.
 
     Example:
-        >>> IDSDS(grid_size=4).passes_per_image((224, 224))
-        16
+        >>> from bench import evaluate
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> images = torch.ones(1, 1, 2, 2), [1]
+        >>> protocol = Protocol.of("mine", "logit", "stable", IDSDS(grid_size=2))
+        >>> found = evaluate(net, images, ["saliency", "constant"], protocol, progress=False).rows
+        >>> dict(zip(found["method"], found["idsds"].round(4).tolist()))
+        {'saliency': 1.0, 'constant': 0.0}
     """
 
     citation: ClassVar[str] = "Hesse et al. 2024, arXiv 2407.11910"

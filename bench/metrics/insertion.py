@@ -13,9 +13,16 @@ class Insertion(AreaUnderCurve):
     Petsiuk et al. 2018, arXiv 1806.07421, section 4.3; Xplique's `Insertion`.
 
     Example:
+        >>> from bench import evaluate
         >>> from bench.metrics.baseline import ZeroBaseline
-        >>> Insertion(ZeroBaseline(), steps=4).counts(4, 4).tolist()
-        [0, 4, 8, 12, 16]
+        >>> from bench.metrics.protocol import Protocol
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+        >>> images = torch.ones(1, 1, 2, 2), [1]
+        >>> protocol = Protocol.of("mine", "logit", "stable", Insertion(ZeroBaseline(), steps=4))
+        >>> found = evaluate(net, images, ["saliency"], protocol, progress=False).rows
+        >>> found["insertion_curve"][0].tolist(), found["insertion_auc"].item()
+        ([0.0, 4.0, 7.0, 9.0, 10.0], 6.25)
     """
 
     citation: ClassVar[str] = "Petsiuk et al. 2018, arXiv 1806.07421"

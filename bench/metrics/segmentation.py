@@ -53,8 +53,18 @@ class Segmentation(_OfMasks):
     threshold.
 
     Example:
-        >>> [statistic.name for statistic in Segmentation().statistics][:2]
-        ['segmentation_iou', 'segmentation_accuracy']
+        >>> from types import SimpleNamespace
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> from bench.datasets.annotation import Annotation
+        >>> from bench.metrics.metric import Maps
+        >>> from bench.metrics.region import Region
+        >>> left = Annotation(mask=lambda size: np.array([[True, False], [True, False]]))
+        >>> region = Region(left, (2, 2), Preprocessing(2, mean=0, std=255))
+        >>> block = SimpleNamespace(regions=[region])  # what it reads of a block
+        >>> maps = Maps(torch.tensor([[[3.0, 0.0], [0.0, 1.0]]]), torch.tensor([0]), "stable")
+        >>> found = Segmentation()(block, maps)
+        >>> [float(found[f"segmentation_{name}"][0]) for name in ("accuracy", "ap", "roc")]
+        [0.75, 0.75, 0.625]
     """
 
     citation: ClassVar[str] = "Chefer et al. 2021, arXiv 2012.09838"
@@ -182,8 +192,17 @@ class PxAP(_OfMasks):
         BenchError: A setting is out of range.
 
     Example:
-        >>> PxAP(thresholds=4).columns((224, 224))
-        {'pxap_inside': 5, 'pxap_outside': 5}
+        >>> from types import SimpleNamespace
+        >>> from bench.backbones.backbone import Preprocessing
+        >>> from bench.datasets.annotation import Annotation
+        >>> from bench.metrics.metric import Maps
+        >>> from bench.metrics.region import Region
+        >>> left = Annotation(mask=lambda size: np.array([[True, False], [True, False]]))
+        >>> region = Region(left, (2, 2), Preprocessing(2, mean=0, std=255))
+        >>> block = SimpleNamespace(regions=[region])  # what it reads of a block
+        >>> maps = Maps(torch.tensor([[[1.0, 0.6], [0.3, 0.0]]]), torch.tensor([0]), "stable")
+        >>> {name: column.tolist() for name, column in PxAP(thresholds=2)(block, maps).items()}
+        {'pxap_inside': [[1.0, 0.0, 1.0]], 'pxap_outside': [[1.0, 1.0, 0.0]]}
     """
 
     citation: ClassVar[str] = "Choe et al. 2020, arXiv 2001.07437"
