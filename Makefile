@@ -51,9 +51,9 @@ lint: ## check style, format, layers and types
 	@$(VENV)/bin/lint-imports --no-logo
 	@$(VENV)/bin/python -m mypy
 
-notebook: ## run docs/notebook.ipynb again, and write it with what it shows
+notebook: ## run the notebooks of examples/ again, and write them with what they show
 	@$(install) test
-	@$(VENV)/bin/python scripts/execute_notebook.py docs/notebook.ipynb
+	@$(VENV)/bin/python scripts/execute_notebook.py examples/*.ipynb
 
 oracle: ## compare with the real Xplique and Keras, live (FULL=1: every setting, larger images, all networks)
 	@$(install) test

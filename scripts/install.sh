@@ -58,8 +58,8 @@ elif [ -n "$torch_index" ]; then
     echo "PyTorch comes from $torch_index (CPU only: about 0.2 GB), the rest from PyPI (0.3 GB)."
     pip_install torch torchvision --index-url "$torch_index"
 else
-    echo "About 3 GB from PyPI, 6 GB on disk, most of it PyTorch with CUDA on Linux."
-    echo "Without a GPU, 0.5 GB will do: stop this, and run 'make $extra TORCH=cpu'."
+    echo "About 3.3 GB from PyPI, 6.3 GB on disk, most of it PyTorch with CUDA on Linux."
+    echo "Without a GPU, about 0.5 GB will do: stop this, and run 'make $extra TORCH=cpu'."
 fi
 # Its version is asked for where it is there: pip would rather replace it than a package that wants another.
 pinned=$(torch_there)

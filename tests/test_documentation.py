@@ -8,7 +8,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 import pytest
 import yaml
@@ -29,16 +28,6 @@ from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.evaluation.method_run import MethodRun
 from bench.experiment.cost import count_cost
 from bench.metrics.protocol import protocol_from_mapping
-
-
-def test_the_notebook_is_shown_as_it_ran():
-    """`make notebook` runs it, in continuous integration, too: that takes most of a minute."""
-    notebook = nbformat.read(ROOT / "docs/notebook.ipynb", as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)]
-    told = [output for cell in cells for output in cell.outputs if output.get("name") == "stderr"]
-    assert told == []
-    assert "30 of 30 maps, 0 failed" in str([cell.outputs for cell in cells])
 
 
 def test_a_method_of_your_own(tmp_path, monkeypatch, capsys):

@@ -19,6 +19,7 @@ OF_SEVERAL_MODULES = {
     # The repository as a whole.
     "test_documentation.py",
     "test_doctests.py",
+    "test_examples.py",
     "test_install.py",
     "test_layout.py",
     "test_metric_names.py",

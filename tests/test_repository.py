@@ -39,6 +39,16 @@ def test_the_citation_is_that_of_the_package():
     assert not {"doi", "url", "repository-code"} & set(citation)
 
 
+def test_the_version_is_the_newest_of_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## (.*)$", changelog, flags=re.MULTILINE)
+    assert sections[0] == "Unreleased"
+    version, date = sections[1].split(" — ")
+    citation = read_yaml("CITATION.cff")
+    assert version == PROJECT["version"] == str(citation["version"])
+    assert date == citation["date-released"]
+
+
 def requirements():
     """The names in all of the package's requirements, but for the package itself."""
     lines = [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]
