@@ -1,0 +1,1 @@
+"""`bench fetch`: data, lists and weights that experiments need, from where they are published."""
