@@ -146,3 +146,14 @@ def test_a_form_is_one_that_github_shows(path):
 def test_a_fault_is_told_with_what_is_needed_to_repeat_it(form):
     fields = {field.get("id") for field in read_yaml(f".github/ISSUE_TEMPLATE/{form}.yml")["body"]}
     assert {"command", "check", "manifest"} <= fields
+
+
+def test_a_container_holds_what_it_installs():
+    """What the build is given is what its only command that reads files asks for."""
+    given = set((ROOT / ".dockerignore").read_text().split("\n"))
+    package_dirs = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    files = {"scripts/install.sh", "constraints.txt", "pyproject.toml", PROJECT["readme"]}
+    needed = {*package_dirs["package-dir"].values(), *files, *PROJECT["license-files"]}
+    assert {f"!{path}" for path in needed} == {line for line in given if line.startswith("!")}
+    steps = (ROOT / "Containerfile").read_text().splitlines()
+    assert "USER 1000" in steps  # nothing runs as root
