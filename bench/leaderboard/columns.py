@@ -113,13 +113,29 @@ class Column:
 GROUP_HINT = "Methods that share a letter cannot be told apart"
 """What the letters beside means say."""
 
-_OF_ROWS = (
-    "benchmark backbone protocol auc method control n_images n_missing clean_accuracy "
-    "mean_clean_score"
-).split()
-_OF_RUNS = (
-    "published_method notes forward_passes backward_passes rank seed comparison run_key"
-).split()
+_OF_ROWS = {
+    "benchmark": "The data set",
+    "backbone": "The network that scores",
+    "protocol": "The protocol",
+    "auc": "The rule by which curves became areas",
+    "method": "The row's name",
+    "control": "Whether the method is a control, which knows nothing of the network",
+    "n_images": "Images that all numbers are of",
+    "n_missing": "Images of the list that lack a row; then the row has no numbers",
+    "clean_accuracy": "Share of the images whose top class is their label",
+    "mean_clean_score": "Mean score of the images as they are",
+}
+_OF_MAPS = {"tied_fraction": "Share of a map's pixels whose value another pixel has, too; mean"}
+_OF_RUNS = {
+    "published_method": "What the published table calls the row",
+    "notes": "What is to be said of the row, as under the table",
+    "forward_passes": "Forward passes through the network for one map",
+    "backward_passes": "Backward passes through the network for one map",
+    "rank": "Rank by the first mean among the rows that may be compared",
+    "seed": "The seed of all draws",
+    "comparison": "Rows that may be compared share it",
+    "run_key": "The run: `results_dir/runs/*/` has a folder of that name",
+}
 
 
 def csv_columns(statistics: Sequence[Statistic]) -> list[str]:
@@ -134,26 +150,47 @@ def csv_columns(statistics: Sequence[Statistic]) -> list[str]:
         >>> csv_columns([insertion])[10:14]
         ['insertion_auc', 'insertion_ci_low', 'insertion_ci_high', 'insertion_letters']
     """
-    measured = [name for statistic in statistics for name in _measured(statistic)]
+    return list(csv_hints(statistics))
+
+
+def csv_hints(statistics: Sequence[Statistic]) -> dict[str, str]:
+    """What each column of a leaderboard's CSV holds, in their order.
+
+    Args:
+        statistics: The statistics of all its protocols.
+
+    Example:
+        >>> from bench.metrics.protocol import load_protocol
+        >>> insertion, *_ = load_protocol("xplique").statistics
+        >>> csv_hints([insertion])["insertion_delta"]
+        'Our mean minus the published one'
+    """
     published = [statistic for statistic in statistics if statistic.published]
-    return [
-        *_OF_ROWS,
-        *measured,
-        "tied_fraction",
-        *map(published_column, published),
-        *(f"{statistic.name}_delta" for statistic in published),
-        *(f"{statistic.name}_inside" for statistic in published),
-        *_OF_RUNS,
-    ]
+    hints = dict(_OF_ROWS)
+    for statistic in statistics:
+        hints |= _measured(statistic)
+    hints |= _OF_MAPS
+    for statistic in published:
+        hints[published_column(statistic)] = f"The published {statistic.quantity}"
+    for statistic in published:
+        hints[f"{statistic.name}_delta"] = "Our mean minus the published one"
+    for statistic in published:
+        hints[f"{statistic.name}_inside"] = "Whether the published value lies in our interval"
+    return hints | _OF_RUNS
 
 
-def _measured(statistic: Statistic) -> list[str]:
+def _measured(statistic: Statistic) -> dict[str, str]:
+    mean = {statistic.column: f"Mean {statistic.quantity} over images"}
     if not statistic.is_main:
-        return [statistic.column]
-    endings = ["ci_low", "ci_high"]
+        return mean
+    hints = {
+        "ci_low": "Lower end of the mean's 95 % interval",
+        "ci_high": "Upper end of the mean's 95 % interval",
+    }
     if statistic.higher_is_better is not None:
-        endings += ["letters", "p"]
-    return [statistic.column, *(f"{statistic.name}_{ending}" for ending in endings)]
+        hints["letters"] = GROUP_HINT
+        hints["p"] = "p-value of the difference from the best row, Holm-adjusted over all pairs"
+    return mean | {f"{statistic.name}_{ending}": hint for ending, hint in hints.items()}
 
 
 def published_column(statistic: Statistic) -> str:
@@ -179,12 +216,32 @@ def reference_columns(statistics: Sequence[Statistic]) -> list[str]:
         >>> reference_columns([insertion])[:3]
         ['reference', 'insertion_vs_reference', 'insertion_p_reference_raw']
     """
-    return ["reference"] + [
-        f"{statistic.name}_{ending}"
+    return list(reference_hints(statistics))
+
+
+def reference_hints(statistics: Sequence[Statistic]) -> dict[str, str]:
+    """What each of `reference_columns` holds, in their order.
+
+    Args:
+        statistics: The statistics of all its protocols.
+
+    Example:
+        >>> from bench.metrics.protocol import load_protocol
+        >>> insertion, *_ = load_protocol("xplique").statistics
+        >>> reference_hints([insertion])["reference"]
+        'The row that the others are compared with'
+    """
+    endings = {
+        "vs_reference": "By how much the row is better (+) or worse (-) than the reference",
+        "p_reference_raw": "p-value of that difference, of this comparison alone",
+        "p_reference": "p-value of that difference, Holm-adjusted over these comparisons",
+    }
+    return {"reference": "The row that the others are compared with"} | {
+        f"{statistic.name}_{ending}": hint
         for statistic in statistics
         if statistic.is_main and statistic.higher_is_better is not None
-        for ending in ("vs_reference", "p_reference_raw", "p_reference")
-    ]
+        for ending, hint in endings.items()
+    }
 
 
 def leaderboard_columns(

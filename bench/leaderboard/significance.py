@@ -115,7 +115,7 @@ def significance(
         statistic=statistic,
         methods=methods,
         letters=_letters(methods, pairs),
-        pairs=pairs[_PAIR_COLUMNS],
+        pairs=pairs[[*PAIR_COLUMNS]],
         win_rates=pd.DataFrame(wins, index=methods, columns=methods),
         average_ranks=pd.Series(statistics.ranks(values).mean(axis=0), index=methods),
         critical_difference=statistics.critical_difference(len(methods), n),
@@ -125,10 +125,21 @@ def significance(
     )
 
 
-_PAIR_COLUMNS = (
-    "better worse difference ci_low ci_high p_raw p_value effect_size win_rate images_needed "
-    "deviation n_images"
-).split()
+PAIR_COLUMNS = {
+    "better": "The method with the better mean",
+    "worse": "The other one",
+    "difference": "By how much its mean is better, whichever way is up",
+    "ci_low": "Lower end of the difference's 95 % interval, for this pair alone",
+    "ci_high": "Upper end of that interval",
+    "p_raw": "p-value of the difference, of this pair alone",
+    "p_value": "p-value, Holm-adjusted over all pairs",
+    "effect_size": "Matched-pairs rank-biserial correlation of the better one",
+    "win_rate": "Share of images on which the better one is ahead, ties half",
+    "images_needed": "Images to find such a difference of one pair with power 0.8",
+    "deviation": "Standard deviation of the images' differences",
+    "n_images": "Images that both have a value of",
+}
+"""The columns of `Significance.pairs`, with what each holds."""
 
 
 def against_best(

@@ -5,8 +5,28 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-ROW_COLUMNS = "image_id image_label target prediction clean_score tied_fraction seconds".split()
-"""Of every row, whatever its protocol measures; the columns of its metrics come on top."""
+ROW_COLUMNS = {
+    "image_id": "The image, as the data set names it",
+    "image_label": "The class that the data set gives the image",
+    "target": "The class whose score was read",
+    "prediction": "The class that the network gives the image",
+    "clean_score": "The score of the image as it is",
+    "tied_fraction": "Share of the map's pixels whose value another pixel has, too",
+    "seconds": "Time that map and metrics took",
+}
+"""Of every row, whatever its protocol measures, with what each holds; the columns of its metrics
+come on top."""
+
+IDENTITY_COLUMNS = {
+    "run_key": "The run that the row is of",
+    "benchmark": "The data set",
+    "backbone": "The network that scores",
+    "protocol": "The protocol",
+    "protocol_hash": "A hash over the protocol's settings",
+    "method": "The method",
+    "seed": "The seed of all draws",
+}
+"""What says whose a row is, with what each holds."""
 
 _INTEGERS = ("target", "prediction")
 _NUMBERS = ("tied_fraction", "map_seconds", "seconds")

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # its own modules, also while pa
 
 import repository
 from reference.api import api_pages, undocumented
+from reference.columns import columns_page
 from reference.commands import commands_page
 from reference.components import backbones_page, datasets_page
 from reference.experiments import experiments_page
@@ -29,6 +30,7 @@ ROOT = repository.ROOT
 
 PAGES: dict[str, Callable[[], str]] = {
     "reference/backbones.md": backbones_page,
+    "reference/columns.md": columns_page,
     "reference/commands.md": commands_page,
     "reference/datasets.md": datasets_page,
     "reference/experiments.md": experiments_page,
@@ -49,9 +51,10 @@ def on_config(*_: MkDocsConfig) -> None:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are made, and what pages lead to outside of docs/."""
-    made = {path: make() for path, make in PAGES.items()}
-    made |= {f"reference/methods/{name}": text for name, text in method_pages().items()}
-    made |= {f"reference/api/{name}": text for name, text in api_pages().items()}
+    try:
+        made = generated_pages()
+    except FileNotFoundError as error:  # a picture that has not been drawn
+        raise PluginError(str(error)) from None
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     made["changelog.md"] = repository.with_links_of_site(changelog, "CHANGELOG.md", "changelog.md")
     for path, text in made.items():
@@ -101,6 +104,13 @@ def _filled(nav: list, pages: Sequence[str]) -> list:
 def is_in(folder: str, page: str) -> bool:
     """Whether a page lies in a folder itself."""
     return page.endswith(".md") and page.rpartition("/")[0] == folder.rstrip("/")
+
+
+def generated_pages() -> dict[str, str]:
+    """By path, the pages that are made from code and configuration."""
+    pages = {path: make() for path, make in PAGES.items()}
+    pages |= {f"reference/methods/{name}": text for name, text in method_pages().items()}
+    return pages | {f"reference/api/{name}": text for name, text in api_pages().items()}
 
 
 def _outside(path: str, config: MkDocsConfig) -> File:

@@ -59,6 +59,12 @@ def fields_of(each: griffe.Object) -> Iterator[tuple[str, str]]:
             yield from ((item.name, item.description) for item in section.value)
 
 
+def told_constant(path: str) -> str:
+    """What the docstring behind a constant says, on one line."""
+    docstring = of(path).docstring
+    return " ".join(docstring.value.split()) if docstring else ""
+
+
 def prose(path: str) -> str:
     """What a docstring says before its first section."""
     docstring = of(path).docstring

@@ -6,6 +6,7 @@ from reference.markdown import page, table
 _PAGES = {
     "Commands": ("commands.md", "Every subcommand of `bench`, what it takes, and examples"),
     "Settings": ("settings.md", "Every setting of a run, with its default"),
+    "Columns": ("columns.md", "What rows, leaderboards and their CSV files hold"),
     "Python API": ("api/index.md", "What `import bench` offers, and the modules behind it"),
 }
 _OF_GROUPS = {

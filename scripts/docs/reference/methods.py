@@ -59,7 +59,7 @@ def _page(component: Component) -> str:
         f"Class: {api(target)}.",
         "## Source and cost",
         f"{cited(told['citation'])}." if told["citation"] else "It is bench's own.",
-        f"{told['forward + backward']} passes through the network for one map (forward + backward).",
+        f"{told['forward + backward']} passes through the network for one map, forward + backward.",
         "## Compared with",
         _comparisons(said),
         "## Settings",

@@ -19,7 +19,7 @@ def metrics_page() -> str:
     index = table(
         ["Metric", "Question", "What it is"],
         [
-            [f"[{code(one.name)}](#{one.name})", QUESTIONS[_made(one).question][0], one.description]
+            [f"[{code(one.name)}](#{one.name})", QUESTIONS[made(one).question][0], one.description]
             for one in shipped
         ],
     )
@@ -33,14 +33,15 @@ def metrics_page() -> str:
     )
 
 
-def _made(component: Component) -> Metric:
+def made(component: Component) -> Metric:
+    """A metric with the settings of its file."""
     settings = {key: value for key, value in component.node.items() if key != "_target_"}
     target = {"_target_": component.target}
     return metric_from_settings(component.name, target | settings, f"metric.{component.name}")
 
 
 def _metric(component: Component) -> str:
-    metric, told = _made(component), facts("metric")[component.name]
+    metric, told = made(component), facts("metric")[component.name]
     cost = (
         f"**Cost**: {told['forward a map']} forward passes for a map of 224 x 224 and "
         f"{told['an image']} for an image"
