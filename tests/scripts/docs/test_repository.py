@@ -1,6 +1,6 @@
 """Links that lead out of docs/."""
 
-from repository import ROOT, links, on_site, outside_files, target, with_links_of_site
+from repository import links, on_site, outside_files, target, with_links_of_site
 
 PAGE = """\
 [read](../../README.md#start) and ![picture](../../results/examples/demo_page.png)
@@ -46,9 +46,16 @@ def test_pages_from_outside_lead_back_into_docs():
     assert moved == "[faq](faq.md)"
 
 
-def test_what_pages_lead_to_comes_along_with_what_that_leads_to():
-    found = outside_files(["CHANGELOG.md"])
-    assert "datasets/README.md" in found
-    assert not any(path.startswith("docs/") for path in found)
-    assert all((ROOT / path).is_file() for path in found)
-    assert on_site("datasets/README.md") == "repository/datasets/README.md"
+def test_what_pages_lead_to_comes_along_with_what_that_leads_to(tmp_path, monkeypatch):
+    monkeypatch.setattr("repository.ROOT", tmp_path)
+    for path, text in {
+        "docs/a.md": "[page](../page.md) [other](b.md) [gone](../gone.md)",
+        "page.md": "[folder](folder) [back](docs/a.md) [itself](page.md)",
+        "folder/README.md": "[file](file.csv)",
+        "folder/file.csv": "[no page](../never.md)",
+        "never.md": "",
+    }.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert outside_files(["docs/a.md"]) == ["folder/README.md", "folder/file.csv", "page.md"]
+    assert on_site("folder/file.csv") == "repository/folder/file.csv"
