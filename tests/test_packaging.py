@@ -33,6 +33,8 @@ def test_every_module_and_every_configuration_file_is_in_the_wheel(wheel):
     assert {f"bench/conf/{name}" for name in tracked("conf", "*.yaml")} <= names
     assert "bench/datasets/photos_boxes.csv" in names
     assert {f"bench/cli/recorded/{each}.csv" for each in ("method", "metric")} <= names
+    cells = {f"bench/published/{name}" for name in tracked("results/published", "*.csv")}
+    assert cells | {"bench/published/names.yaml"} <= names
     page = tracked("bench/report/page", "*.*")
     assert {"page.html.j2", "style.css", "script.js"} <= page
     assert {f"bench/report/page/{name}" for name in page} <= names

@@ -1,4 +1,4 @@
-"""The command line: run | rerun | status | select | check | leaderboard | report | table | list."""
+"""The command line, one module a command; `bench.cli.parser.COMMANDS` names them."""
 
 import io
 import logging
@@ -11,6 +11,7 @@ from bench.cli.check import check_command
 from bench.cli.choices import list_command
 from bench.cli.leaderboard import leaderboard_command
 from bench.cli.parser import build_parser, refuse_unknown
+from bench.cli.published import published_command
 from bench.cli.report import report_command
 from bench.cli.rerun import rerun_command
 from bench.cli.run import run_command
@@ -117,6 +118,8 @@ def _other(arguments: Sequence[str]) -> list[str]:
         report_command(given.arguments, given.output, given.max_mb, front)
     elif given.command == "table":
         table_command(given)
+    elif given.command == "published":
+        published_command(given)
     else:
         list_command(GROUPS[given.what], given.config_dir)
     return []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench import __version__
+from bench.cli.published import add_published_parser
 from bench.cli.table import add_table_parser
 from bench.config.choices import choices
 
@@ -31,11 +32,15 @@ Leaderboards for image attribution methods.
                                         write one page to look at, curves and maps of images in it
   bench table RESULTS_DIR --reference ROW --caption TEXT --label tab:results
                                         print a table for a paper: LaTeX, Markdown, CSV or HTML
+  bench published list                  what is known of the published tables
+  bench published import FILE           compare the Papers with Code archive with them; --write
+  bench published export                print them in the archive's format
   bench list methods                    what there is to choose from; also metrics, protocols, ...
 """
 
 COMMANDS = (
-    "run", "rerun", "status", "select", "check", "leaderboard", "report", "table", "list",
+    "run", "rerun", "status", "select", "check", "leaderboard", "report", "table", "published",
+    "list",
 )  # fmt: skip
 """All commands, in the order of `bench --help`."""
 
@@ -129,6 +134,7 @@ def build_parser(groups: Collection[str]) -> argparse.ArgumentParser:
         )
     _add_readers(commands)
     add_table_parser(commands)
+    add_published_parser(commands)
     listing = commands.add_parser("list", help="list what there is to choose from")
     listing.add_argument("what", choices=groups)
     listing.add_argument("--config-dir", "-cd", help="a configuration folder of your own")

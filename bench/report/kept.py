@@ -1,8 +1,9 @@
 """Figures and pages that are kept as long as nothing they are made of has changed.
 
-What decides them is hashed by content: stored rows, maps and pictures, settings, the code of bench,
-and the packages that are installed. Where anything of it, or a drawn file itself, is missing or
-differs, all is drawn anew. Nothing here imports torch, so that what is kept costs no wait for it.
+What decides them is hashed by content: stored rows, maps and pictures, settings, published tables
+of the user, the code of bench, and the packages that are installed. Where anything of it, or a
+drawn file itself, is missing or differs, all is drawn anew. Nothing here imports torch, so that
+what is kept costs no wait for it.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.files import read_json, read_whole, write_atomically
+from bench.leaderboard.published import published_files
 
 _READ = ("runs", "pictures")
 """Folders of a results folder that figures and pages are made of."""
@@ -47,6 +49,9 @@ def sources_sha256(results_dirs: Sequence[Path], settings: Mapping[str, Any]) ->
         found.update(json.dumps([str(folder), str(folder.resolve())]).encode())
         for part in _READ:
             _add_files(found, folder / part)
+    for path in published_files():
+        content = hashlib.sha256(read_whole(path)).hexdigest()
+        found.update(json.dumps([str(path), content]).encode())
     found.update(_code_sha256().encode())
     return found.hexdigest()
 

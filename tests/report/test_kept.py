@@ -49,6 +49,18 @@ def test_settings_decide_and_the_files_that_they_name(folder, tmp_path):
     assert sources_sha256([folder], settings) != before
 
 
+def test_published_tables_of_the_user_decide(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = [sources_sha256([folder], {})]
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/notes.txt").write_text("one")
+    assert sources_sha256([folder], {}) == found[0]
+    for text in ("one", "two"):
+        (tmp_path / "published/cub.csv").write_text(text)
+        found.append(sources_sha256([folder], {}))
+    assert len({*found}) == 3
+
+
 def test_the_code_decides(folder, monkeypatch):
     before = sources_sha256([folder], {})
     monkeypatch.setattr(kept, "_code_sha256", lambda: "newer")

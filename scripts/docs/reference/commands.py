@@ -76,19 +76,30 @@ def _section(
         "`--config-dir FOLDER` adds YAML files of your own."
     )
     return page(
-        f"## bench {name}",
+        f"{'#' * (name.count(' ') + 2)} bench {name}",
         help_,
         block("\n".join(_commented(*one) for one in shown), "sh") if shown else "",
         takes_settings if name in _COMPOSED else "",
         table(["Argument", "What it is", "Default"], arguments)
         if (arguments := _arguments(parser))
         else "",
+        *(
+            _section(f"{name} {action}", _sentence(each.description or ""), each, [])
+            for action, each in actions(parser).items()
+        ),
     )
 
 
+def actions(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """What a command that does several things does, as `bench published import`, by its name."""
+    inner = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    return {name: each for one in inner for name, each in one.choices.items()}
+
+
 def takes(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """What a command takes; `--help` is every command's."""
-    return [each for each in parser._actions if not isinstance(each, argparse._HelpAction)]
+    """What a command takes; `--help` is every command's, and `actions` have their own."""
+    left_out = (argparse._HelpAction, argparse._SubParsersAction)
+    return [each for each in parser._actions if not isinstance(each, left_out)]
 
 
 def _commented(command: str, what: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 
-from reference.commands import commands_page, examples, subparsers, takes
+from reference.commands import actions, commands_page, examples, subparsers, takes
 
 from bench.cli.parser import COMMANDS, build_parser
 from bench.config.choices import GROUPS
@@ -22,10 +22,13 @@ def test_every_command_has_a_section_with_an_example():
 def test_every_option_is_shown_with_its_help():
     found = sections()
     for name, parser in subparsers(build_parser(GROUPS)).items():
-        for action in takes(parser):
+        inner = actions(parser)
+        for action in (each for one in (parser, *inner.values()) for each in takes(one)):
             for option in action.option_strings:
                 assert f"`{option}`" in found[name], (name, option)
             assert (action.help or "")[1:] in found[name]
+        for one in inner:
+            assert f"\n### bench {name} {one}\n" in found[name]
 
 
 def test_examples_are_commands_with_what_they_do():
