@@ -35,11 +35,22 @@ _ARXIV = re.compile(
 _URL = re.compile(r"https?://[!-~]{1,300}")
 
 UNKNOWN_BOARD = "no published table here is of this data set"
+"""Why the values of a board are not placed."""
+
 UNKNOWN_COLUMN = "no column of this name"
+"""Why the values of a column are not placed."""
+
 UNKNOWN_METHOD = "no method of this name"
+"""Why the values of a row are not placed."""
+
 NO_SHARE = "expected a number in 0..1, or in per cent"
+"""Why a value is not placed."""
+
 MIXED = "of the column's values some are above 1 and some are not: per cent, or not?"
+"""Why the values of a column without `%` are not placed."""
+
 CONTRADICTORY = "the archive has other values for the same cell"
+"""Why several values of one cell are not placed."""
 
 
 @dataclass(frozen=True)

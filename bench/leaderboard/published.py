@@ -171,9 +171,7 @@ def published_folders() -> list[Path]:
 
     Example:
         >>> from pathlib import Path
-        >>> published_folders()
-        []
-        >>> Path("published").mkdir()
+        >>> Path("published").mkdir(exist_ok=True)
         >>> [folder.name for folder in published_folders()]
         ['published']
     """
@@ -193,10 +191,10 @@ def published_files() -> Iterator[Path]:
 
     Example:
         >>> from pathlib import Path
-        >>> Path("published").mkdir()
-        >>> written = Path("published/cub.csv").write_text("")
+        >>> Path("published").mkdir(exist_ok=True)
+        >>> written = Path("published/mine.csv").write_text("")
         >>> [path.as_posix() for path in published_files()]
-        ['published/cub.csv']
+        ['published/mine.csv']
     """
     for folder in published_folders():
         yield from sorted(folder.glob("*.csv"))
@@ -214,12 +212,14 @@ def read_cells(path: Path) -> list[PublishedCell]:
 
     Example:
         >>> from pathlib import Path
-        >>> written = Path("cub.csv").write_text("method,value\nRISE,0.7193\n")
+        >>> written = Path("cub.csv").write_text(",".join(COLUMNS))
+        >>> read_cells(Path("cub.csv"))
+        []
+        >>> written = Path("cub.csv").write_text(",".join(COLUMNS) + "\narXiv:1,RISE,0.7\n")
         >>> read_cells(Path("cub.csv"))
         Traceback (most recent call last):
             ...
-        bench.errors.BenchError: 'cub.csv': expected the columns paper,leaderboard,benchmark,
-        backbone,subset,method,metric,value,source, found 'method,value'
+        bench.errors.BenchError: 'cub.csv', row 1: expected 9 fields, found 3
     """
     try:
         text = read_whole(path).decode("utf-8-sig")
