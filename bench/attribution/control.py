@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bench.attribution.maps import in_one_channel
 from bench.attribution.method import Batch, Method, Passes
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
@@ -145,7 +146,7 @@ class Blurred(_Changed):
         side = min(batch.x.shape[2:])
         sigma = self.sigma * side
         reach = min(int(3 * sigma + 0.5), side - 1)  # torchvision mirrors no more than the image
-        maps = self.of(scorer, batch)[:, None]
+        maps = in_one_channel(self.of(scorer, batch))[:, None]
         return gaussian_blur(maps, [2 * reach + 1] * 2, [sigma, sigma])[:, 0]
 
 
@@ -166,7 +167,7 @@ class Inverted(_Changed):
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """See `Method`."""
-        return -self.of(scorer, batch)
+        return -in_one_channel(self.of(scorer, batch))
 
 
 class Edge(Method):

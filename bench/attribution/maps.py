@@ -1,4 +1,4 @@
-"""Checks the maps that a method returns."""
+"""Checks the maps that a method returns, and reduces their channels where one map is wanted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -46,7 +46,36 @@ def exact_floats(maps: Tensor) -> Tensor:
     return found
 
 
-def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> Tensor:
+def in_one_channel(maps: Tensor) -> Tensor:
+    """Maps for whoever reads one number a pixel: the mean over channels, where there are any.
+
+    Args:
+        maps: (N, H, W), or (N, C, H, W) of a method that `keeps_channels`.
+
+    Returns:
+        (N, H, W).
+
+    Example:
+        >>> maps = torch.tensor([[[[1.0, 2.0]], [[3.0, 6.0]]]])
+        >>> in_one_channel(maps)
+        tensor([[[2., 4.]]])
+    """
+    return maps.mean(dim=1) if maps.ndim == 4 else maps
+
+
+def with_channels(maps: Tensor, channels: int) -> Tensor:
+    """Maps (N, H, W), or (N, C, H, W), as (N, C, H, W): one without channels has all alike.
+
+    Example:
+        >>> with_channels(torch.zeros(2, 5, 4), channels=3).shape
+        torch.Size([2, 3, 5, 4])
+    """
+    return maps if maps.ndim == 4 else maps[:, None].expand(-1, channels, -1, -1)
+
+
+def check_maps(
+    method: str, maps: Any, x: Tensor, image_ids: Sequence[str], keeps_channels: bool = False
+) -> Tensor:
     """Checks what a method gave against the contract.
 
     Args:
@@ -54,9 +83,11 @@ def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> T
         maps: What it gave.
         x: (B, C, H, W) the inputs it was given.
         image_ids: B names, for the message.
+        keeps_channels: Whether maps are (B, C, H, W).
 
     Returns:
-        The maps (B, H, W), detached: float32, or float64 where that would round them.
+        The maps (B, H, W), or (B, C, H, W), detached: float32, or float64 where that would round
+        them.
 
     Raises:
         BenchError: No tensor, another shape, a value that is not finite, complex numbers, or
@@ -72,12 +103,12 @@ def check_maps(method: str, maps: Any, x: Tensor, image_ids: Sequence[str]) -> T
         bench.errors.BenchError: method 'mine': expected maps of shape (images, height,
         width) = (1, 2, 2), found (1, 3, 2, 2)
     """
-    expected = (len(x), *x.shape[2:])
+    expected = tuple(x.shape) if keeps_channels else (len(x), *x.shape[2:])
+    axes = "images, channels, height, width" if keeps_channels else "images, height, width"
     found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
     if found != expected:
         raise BenchError(
-            f"method '{method}': expected maps of shape (images, height, width) = {expected}, "
-            f"found {found}"
+            f"method '{method}': expected maps of shape ({axes}) = {expected}, found {found}"
         )
     try:
         maps = exact_floats(maps.detach())

@@ -73,6 +73,8 @@ class Method(ABC):
         citation: Where the method comes from, as "Author et al. 2020, arXiv 2001.00001".
         explains_any_input: Whether it can be asked about inputs that are no image of the run;
             false if it only looks up what was made before.
+        keeps_channels: Whether its maps have a channel for each of the input's. Metrics that rank
+            channels by themselves read them; everybody else gets their mean.
         draws: Whether its maps may depend on the run's seed; false only where it draws nothing.
             What the methods do that it calls is theirs to say; see `may_draw`.
 
@@ -89,6 +91,7 @@ class Method(ABC):
 
     version: int = 1
     explains_any_input: bool = True
+    keeps_channels: bool = False
     draws: bool = True
     forward_passes: int | None = 0
     backward_passes: int | None = 0
@@ -164,7 +167,7 @@ class Method(ABC):
 
         Returns:
             (B, H, W), signed, higher = more important for the target. Reducing the
-            channels is left to the method.
+            channels is left to the method, unless it `keeps_channels`: then (B, C, H, W).
         """
 
 
@@ -191,7 +194,10 @@ def require_declared(name: str, method: Method) -> None:
     for key in ("forward_passes", "backward_passes"):
         if getattr(method, key) is not None:
             require_integer(f"{name}.{key}", getattr(method, key), 0)
-    if not isinstance(method.draws, bool):
-        raise BenchError(f"{name}.draws: expected True or False, found {method.draws!r}")
+    for key in ("draws", "keeps_channels"):
+        if not isinstance(getattr(method, key), bool):
+            raise BenchError(
+                f"{name}.{key}: expected True or False, found {getattr(method, key)!r}"
+            )
     if not isinstance(method.citation, str):
         raise BenchError(f"{name}.citation: expected text, found {method.citation!r}")

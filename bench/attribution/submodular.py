@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from bench.attribution.maps import exact_floats
+from bench.attribution.maps import exact_floats, in_one_channel
 from bench.attribution.method import Batch, Method, Passes
 from bench.attribution.regions import region_map
 from bench.attribution.scorer import Scorer
@@ -212,7 +212,7 @@ class Smdl(Method):
         side = self.grid_size
         if self.prior is None:
             return torch.arange(side**2).view(1, side, side).expand(len(batch.x), -1, -1)
-        maps = exact_floats(self.prior(scorer, batch).detach())
+        maps = in_one_channel(exact_floats(self.prior(scorer, batch).detach()))
         if not maps.isfinite().all():
             raise BenchError("prior: its maps hold NaN or infinite values")
         sets = np.empty((len(maps), side**2), dtype=np.int64)

@@ -2,10 +2,12 @@
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
+import torch
 import torchvision
 from torch import Tensor, nn
 
@@ -27,6 +29,7 @@ def torchvision_network(
     *,
     num_classes: int | None = None,
     output_kind: str = "logits",
+    normalise_inside: bool = False,
     **settings: Unpack[ModuleSettings],
 ) -> Backbone:
     """Any image classifier of torchvision, with the preprocessing of its weights.
@@ -39,6 +42,9 @@ def torchvision_network(
             `declared.chosen`); of a file and of random weights, those of IMAGENET1K_V1.
         num_classes: Outputs; None: 1000.
         output_kind: What the outputs are.
+        normalise_inside: Whether inputs are 0..1 and the network takes off mean and deviation
+            itself, so that zero is black and methods explain the colours. It decides where a
+            baseline of zero lies, and gradients by a factor for each channel.
         **settings: See `bench.backbones.torch_module.ModuleSettings`.
 
     Returns:
@@ -69,11 +75,39 @@ def torchvision_network(
         load_strictly(module, _renamed(name, state), Path(file), name)
     elif weights != "random":
         load_strictly(module, _renamed(name, _downloaded(entry)), Path(entry.url).name, name)
-    backbone = torch_module(
-        module, name, chosen(_declared(entry), preprocessing), output_kind, **settings
-    )
+    made = chosen(_declared(entry), preprocessing)
+    if normalise_inside:
+        normalise = Normalise(made["mean"], made["std"])
+        module = nn.Sequential(OrderedDict(normalise=normalise, network=module))
+        made |= {"mean": (0, 0, 0), "std": (255, 255, 255)}
+    backbone = torch_module(module, name, made, output_kind, **settings)
     backbone.file_sha256 = digest
     return backbone
+
+
+class Normalise(nn.Module):
+    """Inputs 0..1 to what a network was trained on.
+
+    Args:
+        mean: The mean of each channel, in units of 0..255.
+        std: The standard deviation of each channel, in units of 0..255.
+
+    Example:
+        >>> Normalise(mean=[51.0], std=[102.0])(torch.ones(1, 1, 1, 1)).item()
+        2.0
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None] / 255)
+        self.register_buffer("std", torch.tensor(std)[:, None, None] / 255)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) in 0..1 to (B, C, H, W)."""
+        return (x - self.mean) / self.std
 
 
 def _create(name: str, num_classes: int, entry: Any, *, is_random: bool) -> nn.Module:

@@ -35,7 +35,7 @@ from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
 from bench.errors import BenchError
 from bench.evaluation.method_run import MethodRun
 from bench.evaluation.progress import duration
-from bench.experiment.cost import count_cost, estimate_seconds
+from bench.experiment.cost import count_cost, estimate_seconds, map_channels
 from bench.experiment.select import predict
 from bench.leaderboard.published import published_subset
 from bench.leaderboard.sanity import accuracy_fault
@@ -271,7 +271,7 @@ class _Doctor:
             f"time: {time}, for {cost.curves + cost.forward:,} forward and {cost.backward:,} "
             f"backward passes of {len(methods)} method{'s'[: len(methods) != 1]}"
         )
-        kept = sum(not run.is_free for run in runs)
+        kept = sum(map_channels(run.method, network) for run in runs if not run.is_free)
         pixel = np.dtype(DTYPES[self.settings.maps.dtype]).itemsize
         needed = kept * len(dataset) * pixel * math.prod(network.preprocessing.shape)
         if not self.settings.maps.keep:

@@ -101,6 +101,14 @@ PUBLISHED_LISTS = (
         "13f466bc1849978edf15d8f27830e0b31d11de340e745377b19995b9e7a8bb5d",
         "CUB_200_2011.tgz",
     ),
+    PublishedList(  # the tensor of labels as lines, `0.png 249` to `999.png ...`
+        "mfaba/labels",
+        1000,
+        "data/label_batch.pt",
+        "d8d4d982b88b29fb8959f6fd865ae39c307ec841eb509a832b1d2dba4124547b",
+        "a5c0658bbe04eaba9842e8d76ea1fb3c0405aea09145e8cdf2bad2677ac190e7",
+        "github.com/LMBTough/LA",
+    ),
 )
 """The lists of images behind published numbers."""
 

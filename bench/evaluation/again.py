@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bench.attribution.maps import in_one_channel
 from bench.attribution.method import Batch
 from bench.evaluation.explain import Explainer, Failed, part_of
 from bench.evaluation.method_run import MethodRun
@@ -75,7 +76,7 @@ class AskAgain(Explaining):
         """Puts a method's maps in their places (n,) among all, and keeps what it failed on."""
         found = self._explainer.again(run, batch)
         if found.maps is not None:
-            made[[places[i] for i in found.positions]] = found.maps.to(made.dtype)
+            made[[places[i] for i in found.positions]] = in_one_channel(found.maps).to(made.dtype)
         reasons = {failure.image_id: failure for failure in found.failures}
         for position in set(range(len(places))) - set(found.positions):
             image_id = batch.image_ids[position]

@@ -53,7 +53,8 @@ class Explanation:
 
     Attributes:
         positions: The images in the batch that it explained.
-        maps: Their maps (n, H, W), float32 or float64; None if there are none.
+        maps: Their maps (n, H, W), or (n, C, H, W) of a method that keeps channels, float32 or
+            float64; None if there are none.
         seconds: What each took, (n,) float32.
         failures: The images that it failed on.
     """
@@ -65,7 +66,7 @@ class Explanation:
 
 
 _Explain = Callable[[MethodRun, Batch], tuple[Tensor, NDArray[np.float32]]]
-"""A method and a batch to maps (B, H, W) and the seconds (B,) that each took."""
+"""A method and a batch to maps (B, [C,] H, W) and the seconds (B,) that each took."""
 
 
 class ChangedNetworkError(BenchError):
@@ -196,7 +197,7 @@ class Explainer:
         stored = np.stack([kept[image_id].values for image_id in batch.image_ids])
         taken = np.array([kept[image_id].seconds for image_id in batch.image_ids], np.float32)
         maps = torch.from_numpy(stored).to(batch.x.device)
-        return check_maps(run.name, maps, batch.x, batch.image_ids), taken
+        return _checked(run, maps, batch), taken
 
     def _explain_anew(self, run: MethodRun, batch: Batch) -> tuple[Tensor, NDArray[np.float32]]:
         """As `_explain`, of inputs whose maps are in no store."""
@@ -214,7 +215,7 @@ class Explainer:
                     self.scorer.shrink()
                     self._batch_sizes[run.name] = self.scorer.batch_size
                     continue
-                return check_maps(run.name, maps, batch.x, batch.image_ids), seconds / len(batch.x)
+                return _checked(run, maps, batch), seconds / len(batch.x)
 
     def _call(self, run: MethodRun, batch: Batch) -> tuple[Any, float]:
         """What a method gives for a batch of its own, and the seconds that it took."""
@@ -255,6 +256,10 @@ class Explainer:
             yield
         finally:
             self.scorer.batch_size = before
+
+
+def _checked(run: MethodRun, maps: Any, batch: Batch) -> Tensor:
+    return check_maps(run.name, maps, batch.x, batch.image_ids, run.method.keeps_channels)
 
 
 def now(device: torch.device) -> float:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.attribution.maps import in_one_channel, with_channels
 from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
@@ -304,8 +305,10 @@ def _measure_block(
     device = block.inputs.x.device
     started = now(device)
     images = [position for found in explained.values() for position in found.positions]
-    values = torch.cat([found.maps for found in explained.values() if found.maps is not None])
-    maps = Maps(values, torch.tensor(images, device=device), protocol.ties, again)
+    made = [found.maps for found in explained.values() if found.maps is not None]
+    values = torch.cat([in_one_channel(each) for each in made])
+    of_images = torch.tensor(images, device=device)
+    maps = Maps(values, of_images, protocol.ties, again, _by_channel(made))
     asked = [
         frozenset(metric for metric, lacking in wanted[run].items() if position in lacking)
         for run, found in explained.items()
@@ -331,8 +334,16 @@ def _measure_block(
             rows["map_seconds"] = found.seconds[numbers]
             rows["seconds"] = np.float32(seconds) + found.seconds[numbers]
             assert found.maps is not None
-            yield Evaluated(run.name, rows, found.maps[numbers].cpu())
+            yield Evaluated(run.name, rows, in_one_channel(found.maps[numbers]).cpu())
         first += len(found.positions)
+
+
+def _by_channel(maps: Sequence[Tensor]) -> Tensor | None:
+    """Maps of several methods as (N, C, H, W); None if none of them keeps channels."""
+    channels = next((made.shape[1] for made in maps if made.ndim == 4), None)
+    if channels is None:
+        return None
+    return torch.cat([with_channels(made, channels) for made in maps])
 
 
 def _measure_all(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bench.attribution.method import Passes
+from bench.attribution.method import Method, Passes
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Sample
 from bench.evaluation.explain import now
@@ -72,6 +72,7 @@ def count_cost(
         if run.maps is not None:
             missing = {image_id for image_id in missing if image_id not in run.maps}
             pixel = np.dtype(DTYPES[run.maps.dtype]).itemsize
+            pixel *= map_channels(run.method, explained)
             map_bytes += len(missing) * math.prod(size) * pixel
         explanations = len(missing)
         if run.method.can_explain_again:
@@ -85,6 +86,18 @@ def count_cost(
     for name, metric in protocol.metrics.items():
         curves += metric.passes_per_image(size) * len(images[name])
     return Cost(int(curves), forward, backward, map_bytes, seconds)
+
+
+def map_channels(method: Method, explained: Backbone | None = None) -> int:
+    """How many numbers a pixel a method's maps have.
+
+    Args:
+        method: The method.
+        explained: The network; None: one that takes colours.
+    """
+    if not method.keeps_channels:
+        return 1
+    return 3 if explained is None else explained.preprocessing.channels
 
 
 def _map_passes(

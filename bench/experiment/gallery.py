@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.attribution.maps import in_one_channel
 from bench.attribution.method import Batch
 from bench.backbones.backbone import Backbone
 from bench.datasets.dataset import Dataset, Sample
@@ -175,13 +176,15 @@ class MapKeeper:
             if run.maps is not None:
                 found = run.maps.load([sample.image_id], self._size)
                 if found:
-                    maps[run] = found[sample.image_id].values
+                    maps[run] = found[sample.image_id].in_one_channel
         called = [run for run in runs if run.is_free and run not in maps]
         if called:
             batch = self._batch(sample)
             made = {run: self.explainer(run, batch).maps for run in called}
             maps |= {
-                run: found[0].cpu().numpy() for run, found in made.items() if found is not None
+                run: in_one_channel(found)[0].cpu().numpy()
+                for run, found in made.items()
+                if found is not None
             }
         return maps
 

@@ -115,12 +115,14 @@ class Maps:
 
     Attributes:
         values: (N, H, W) float32 or float64, higher = more important.
+        channels: (N, C, H, W), each channel by itself; (N, 1, H, W) of maps without channels.
         images: (N,) int64, the image in 0..B-1 that each map belongs to.
         ties: A key of `bench.metrics.perturbation.TIE_RULES`.
         not_finite: Map -> which of its scores is NaN or infinite; see `check`.
 
     Args:
         explaining: What asks the methods again; None: nobody knows who made the maps.
+        channels: (N, C, H, W), if methods gave any; `values` are their means then.
 
     Example:
         >>> maps = Maps(torch.tensor([[[1.0, 4.0], [3.0, 3.0]]]), torch.tensor([0]), "stable")
@@ -129,9 +131,15 @@ class Maps:
     """
 
     def __init__(
-        self, values: Tensor, images: Tensor, ties: str, explaining: Explaining | None = None
+        self,
+        values: Tensor,
+        images: Tensor,
+        ties: str,
+        explaining: Explaining | None = None,
+        channels: Tensor | None = None,
     ) -> None:
         self.values = values
+        self.channels = values[:, None] if channels is None else channels
         self.images = images
         self.ties = ties
         self.not_finite: dict[int, str] = {}
@@ -146,6 +154,21 @@ class Maps:
     def order(self) -> Tensor:
         """(N, H*W) int32 pixels, the most important first; see `order_pixels`."""
         return order_pixels(self.values, self.ties)
+
+    @cached_property
+    def first_ranks(self) -> Tensor:
+        """(N, H*W) int64, each pixel's best place 0..H*W-1 in the order of any channel.
+
+        Pixels share a place where they have it in different channels. Without channels it is the
+        place in `order`.
+        """
+        channels = self.channels.shape[1]
+        order = (
+            self.order if channels == 1 else order_pixels(self.channels.flatten(0, 1), self.ties)
+        )
+        places = torch.arange(order.shape[1], device=order.device).expand(order.shape)
+        ranks = torch.empty_like(places).scatter_(1, order.long(), places)
+        return ranks.view(len(self), channels, -1).amin(dim=1)
 
     @cached_property
     def tied_fraction(self) -> Tensor:
@@ -171,7 +194,7 @@ class Maps:
     def part(self, positions: Tensor) -> "Maps":
         """Some of the maps (n,), in the order of `positions`."""
         values, images = self.values[positions], self.images[positions]
-        part = Maps(values, images, self.ties, self._explaining)
+        part = Maps(values, images, self.ties, self._explaining, self.channels[positions])
         part._numbers = self._numbers[positions]
         if "order" in self.__dict__:
             part.__dict__["order"] = self.order[positions]

@@ -1,6 +1,7 @@
 """The curve engine's functional core: order pixels once, replace them in order, score, assemble."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -117,19 +118,49 @@ def perturb(start: Tensor, end: Tensor, order: Tensor, counts: Iterable[int]) ->
         >>> [x.flatten().tolist() for x in perturb(zeros, ones, order, counts=[0, 1, 2])]
         [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]]
     """
-    channels, height, width = torch.broadcast_shapes(start.shape[1:], end.shape[1:])
-    shape = len(order), channels, height, width
-    first = torch.arange(len(order), device=order.device)[:, None] * (height * width)
+    first = torch.arange(len(order), device=order.device)[:, None] * order.shape[1]
     order = order + first  # int64: rows of all images' pixels
+    ends = [0, *counts]
+    changes = (order[:, done:count].flatten() for done, count in pairwise(ends))
+    return _replaced(start, end, len(order), changes)
+
+
+def perturb_by_step(start: Tensor, end: Tensor, steps: Tensor, num_steps: int) -> Iterator[Tensor]:
+    """Replaces more and more pixels, each at a step of its own; see `perturb`.
+
+    Args:
+        start: See `perturb`.
+        end: See `perturb`.
+        steps: (N, H*W) int64, from 1 on: when each pixel is replaced.
+        num_steps: How many steps are made.
+
+    Yields:
+        (N, C, H, W) channels-last after each step.
+
+    Example:
+        >>> image, black = torch.ones(1, 1, 1, 3), torch.zeros(1, 1, 1, 1)
+        >>> steps = torch.tensor([[2, 1, 2]])
+        >>> [x.flatten().tolist() for x in perturb_by_step(image, black, steps, num_steps=2)]
+        [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+    flat = steps.flatten()
+    pixels = flat.argsort(stable=True)
+    counts = torch.bincount(flat, minlength=num_steps + 1)[1 : num_steps + 1].tolist()
+    return _replaced(start, end, len(steps), iter(pixels[: sum(counts)].split(counts)))
+
+
+def _replaced(
+    start: Tensor, end: Tensor, count: int, changes: Iterator[Tensor]
+) -> Iterator[Tensor]:
+    """Goes from `start` to `end` by rows of all images' pixels, some at each point."""
+    channels, height, width = torch.broadcast_shapes(start.shape[1:], end.shape[1:])
+    shape = count, channels, height, width
     now = start.expand(shape).permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
     pixels, one_color = now.view(-1, channels), end.numel() == channels
     final = end.view(1, -1) if one_color else _pixels(end.expand(shape))
-    replaced = 0
-    for count in counts:
-        changed = order[:, replaced:count].flatten()
+    for changed in changes:
         values = final.expand(len(changed), -1) if one_color else final.index_select(0, changed)
         pixels.index_copy_(0, changed, values)
-        replaced = count
         yield now.permute(0, 3, 1, 2)
 
 
@@ -197,13 +228,72 @@ def curves(
     scores[:, counts == pixels] = end_scores[images, None].float()
     interior = (counts > 0) & (counts < pixels)
     between = counts[interior].tolist()
-    for first in range(0, len(order) if between else 0, batch_size):
-        group = slice(first, first + batch_size)
+
+    def points(group: slice) -> Iterator[Tensor]:
         rows = images[group]
-        points = perturb(_take(start, rows), _take(end, rows), order[group], between)
-        found = _score_points(score, points, targets[rows], len(between), batch_size)
-        scores[group][:, interior] = found
+        return perturb(_take(start, rows), _take(end, rows), order[group], between)
+
+    scores[:, interior] = _score_groups(score, points, targets[images], len(between), batch_size)
     return scores
+
+
+@torch.inference_mode()
+def step_curves(
+    score: Score,
+    start: Tensor,
+    end: Tensor,
+    targets: Tensor,
+    steps: Tensor,
+    *,
+    images: Tensor,
+    num_steps: int,
+    start_scores: Tensor,
+    end_scores: Tensor,
+    batch_size: int,
+) -> Tensor:
+    """As `curves`, of pixels that go each at a step of its own: maps may differ in how many go.
+
+    Args:
+        score: See `curves`.
+        start: See `curves`.
+        end: See `curves`.
+        targets: See `curves`.
+        steps: (N, H*W) int64 in 1..`num_steps`.
+        images: See `curves`.
+        num_steps: The last step, after which every pixel is replaced.
+        start_scores: See `curves`.
+        end_scores: See `curves`.
+        batch_size: See `curves`.
+
+    Returns:
+        (N, num_steps + 1) float32 on the device of `steps`.
+    """
+    scores = torch.empty(len(steps), num_steps + 1, dtype=torch.float32, device=steps.device)
+    scores[:, 0], scores[:, -1] = start_scores[images].float(), end_scores[images].float()
+
+    def points(group: slice) -> Iterator[Tensor]:
+        rows = images[group]
+        ends = _take(start, rows), _take(end, rows)
+        return perturb_by_step(*ends, steps[group], num_steps - 1)
+
+    scores[:, 1:-1] = _score_groups(score, points, targets[images], num_steps - 1, batch_size)
+    return scores
+
+
+def _score_groups(
+    score: Score,
+    points: Callable[[slice], Iterable[Tensor]],
+    targets: Tensor,
+    num_points: int,
+    batch_size: int,
+) -> Tensor:
+    """Scores (N, num_points) of N maps' points, as many maps at a time as a batch holds."""
+    found = [
+        _score_points(score, points(group), targets[group], num_points, batch_size)
+        for first in range(0, len(targets) if num_points else 0, batch_size)
+        for group in [slice(first, first + batch_size)]
+    ]
+    return torch.cat(found) if found else targets.new_zeros(len(targets), 0, dtype=torch.float32)
 
 
 def _score_points(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bench.errors import BenchError, require_integer, require_number
 from bench.metrics.auc import auc as areas_under
@@ -119,26 +120,35 @@ class PixelCurve(Metric):
         ends = [block.score_baseline(self.baseline), (x, block.clean_scores)]
         (start, start_scores), (end, end_scores) = ends[::-1] if self.starts_from_image else ends
         batch_size = block.scorer.batch_size_for(len(maps) * len(counts))
-        scores = curves(
-            block.scorer,
-            start,
-            end,
-            block.targets,
-            maps.order,
-            images=maps.images,
-            counts=torch.from_numpy(counts),
+        found = self._score(
+            block,
+            maps,
+            start=start,
+            end=end,
             start_scores=start_scores,
             end_scores=end_scores,
             batch_size=batch_size,
         )
-        found = scores.cpu().numpy()
+        scores = found.cpu().numpy()
 
         def point(number: int) -> str:
             at = f"point {number} of {len(counts) - 1} ({counts[number]:,} pixels)"
             return f"{self.name} score at {at}"
 
-        maps.check(found, point)
-        return {self.curve: found}
+        maps.check(scores, point)
+        return {self.curve: scores}
+
+    def _score(self, block: Block, maps: Maps, **ends: Any) -> Tensor:
+        """Curves (N, points) from one end to the other; see `bench.metrics.perturbation.curves`."""
+        counts = torch.from_numpy(self.counts(*block.inputs.x.shape[2:]))
+        return curves(
+            block.scorer,
+            targets=block.targets,
+            order=maps.order,
+            images=maps.images,
+            counts=counts,
+            **ends,
+        )
 
     def steps_in_words(self) -> str:
         """How far one point of the curve is from the next."""

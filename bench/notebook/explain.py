@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from bench.arrays import as_integer
+from bench.attribution.maps import in_one_channel
 from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import AUTO, Backbone
@@ -134,5 +135,5 @@ def _maps(explainer: Explainer, run: MethodRun, given: Given, seed: int) -> NDAr
             if failure.trace:
                 error.add_note(failure.trace)
             raise error
-        maps.append(found.maps.cpu().numpy())
+        maps.append(in_one_channel(found.maps).cpu().numpy())
     return np.concatenate(maps)

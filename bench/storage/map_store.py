@@ -34,12 +34,18 @@ class KeptMap(NamedTuple):
     """A map as it is kept.
 
     Attributes:
-        values: (H, W) float32, or float64 if it was saved so.
+        values: (H, W), or (C, H, W) of a method that keeps channels: float32, or float64 if it was
+            saved so.
         seconds: What it had taken to make.
     """
 
     values: NDArray[np.floating]
     seconds: float
+
+    @property
+    def in_one_channel(self) -> NDArray[np.floating]:
+        """(H, W): the mean over channels, where there are any."""
+        return self.values.mean(axis=0) if self.values.ndim == 3 else self.values
 
 
 class MapStore:
@@ -135,7 +141,7 @@ class MapStore:
 
         Args:
             image_ids: n ids.
-            maps: (n, H, W) float32 or float64.
+            maps: (n, H, W) or (n, C, H, W), float32 or float64.
             seconds: How long each took, on average.
 
         Returns:
@@ -167,9 +173,9 @@ class MapStore:
         kept_dtype: np.dtype[np.floating] = maps.dtype
         if self.dtype == "float16":
             kept_dtype = np.dtype(np.float16)
-            highest = np.abs(maps).max(axis=(1, 2))
+            highest = np.abs(maps).max(axis=tuple(range(1, maps.ndim)))
             scales = np.where(highest > 0, highest, 1).astype(maps.dtype)
-        return (maps / scales[:, None, None]).astype(kept_dtype), scales
+        return (maps / scales.reshape(-1, *[1] * (maps.ndim - 1))).astype(kept_dtype), scales
 
     def _write(self, keys: Sequence[str], *arrays: NDArray[Any]) -> None:
         """Writes a part of maps (n, H, W), their scales (n,) and seconds (n,) as kept."""
@@ -200,7 +206,7 @@ class MapStore:
             raise BrokenFileError(part, str(error)) from None
         is_list = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
         ranks = [len(shape) for shape in shapes]
-        if not is_list or count != [(len(keys),)] * 3 or ranks != [3, 1, 1]:
+        if not is_list or count != [(len(keys),)] * 3 or ranks not in ([3, 1, 1], [4, 1, 1]):
             raise BrokenFileError(part, f"expected maps and their keys, found shapes {shapes}")
         if metadata.get("store", self._manifest["key"]) != self._manifest["key"]:
             raise BrokenFileError(part, "its maps are another method's")
@@ -309,7 +315,7 @@ def open_maps(
 
 
 def _of_size(maps: Mapping[str, KeptMap], size: tuple[int, int]) -> dict[str, KeptMap]:
-    return {name: kept for name, kept in maps.items() if kept.values.shape == size}
+    return {name: kept for name, kept in maps.items() if kept.values.shape[-2:] == size}
 
 
 def _as_read(

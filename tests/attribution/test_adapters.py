@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from captum import attr
 from toy import IDS, SIZE, backbone, make_batch, swin, transformer
 
 from bench.attribution import adapters
@@ -22,7 +23,13 @@ from bench.attribution.cam import (
     XGradCAM,
     _first_component,
 )
-from bench.attribution.gradient import GradientInput, IntegratedGradients, Saliency
+from bench.attribution.gradient import (
+    ChannelIntegratedGradients,
+    GradientInput,
+    IntegratedGradients,
+    Saliency,
+    SignedGradient,
+)
 from bench.attribution.masking import Occlusion
 from bench.attribution.method import Batch
 from bench.attribution.scorer import Scorer
@@ -92,6 +99,18 @@ def assert_close(found, expected, tolerance=1e-4):
 def test_our_methods_equal_captums(network, ours, captum, factor, batched):
     scorer, batch = network
     assert_close(factor * Captum(**captum, batched=batched)(scorer, batch), ours(scorer, batch))
+
+
+def test_maps_with_channels_equal_captums(network):
+    """What MFABA's table calls SM and IG, channel by channel."""
+    scorer, batch = network
+    inputs = {"inputs": batch.x.clone(), "additional_forward_args": (batch.targets,)}
+    found = attr.Saliency(scorer).attribute(**inputs, abs=False)
+    assert_close(SignedGradient()(scorer, batch), found)
+    integrated = attr.IntegratedGradients(scorer).attribute(
+        **inputs, n_steps=50, method="riemann_trapezoid"
+    )
+    assert_close(49 / 50 * ChannelIntegratedGradients(50)(scorer, batch), integrated.float())
 
 
 def test_our_occlusion_equals_captums_where_patches_tile_the_image():

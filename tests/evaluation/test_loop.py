@@ -20,9 +20,9 @@ from toy import (
 
 from bench import insertion_deletion
 from bench.attribution.control import Edge, Random
-from bench.attribution.gradient import Saliency
+from bench.attribution.gradient import Saliency, SignedGradient
 from bench.attribution.masking import Rise
-from bench.attribution.method import Batch
+from bench.attribution.method import Batch, Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.bare import BareModel
 from bench.datasets.dataset import Sample
@@ -334,6 +334,34 @@ def test_same_within_a_millionth_for_any_batch_size(samples, batch_size):
 
 
 @pytest.mark.usefixtures("two_threads")
+def test_maps_with_channels_beside_maps_without(samples):
+    """Others' rows keep their bits; all but channel metrics read the mean over channels."""
+
+    class Mean(Method):
+        def __call__(self, scorer, batch):
+            return SignedGradient()(scorer, batch).mean(dim=1)
+
+    methods = {"signed": SignedGradient(), "mean": Mean(), **METHODS}
+    together = rows_by_image(run(samples, methods))
+    alone = rows_by_image(run(samples))
+    assert_same_bits({key: row for key, row in together.items() if key in alone}, alone)
+    for (method, image), row in together.items():
+        if method == "signed":
+            mean = together["mean", image]
+            assert list(row["deletion_curve"]) == list(mean["deletion_curve"])
+    mfaba = rows_by_image(run(samples, methods, protocol="mfaba"))
+    assert_same_bits(
+        {key: row for key, row in mfaba.items() if key[0] in METHODS},
+        rows_by_image(run(samples, protocol="mfaba")),
+    )
+    differ = [
+        list(mfaba["signed", image]["insertion_curve"]) != list(row["insertion_curve"])
+        for (method, image), row in mfaba.items()
+        if method == "mean"
+    ]
+    assert all(differ)
+
+
 def test_only_what_is_missing_is_evaluated(samples):
     expected = rows_by_image(run(samples))
     done = {"random": {s.image_id for s in samples}, "rise": {samples[1].image_id}}

@@ -34,6 +34,7 @@ FROZEN = {
     "localisation": "b034123caa7bd5c7",
     "log_probability-10-zero": "947a40c70bde4e0c",
     "logit-10-zero": "1ffc73f26e774700",
+    "mfaba": "0c608384a501542f",
     "probability-10-black": "4da2074c74cfdfeb",
     "probability-10-blur": "3d6a821ec4106d9f",
     "probability-10-mean": "748a4e15c284bf97",

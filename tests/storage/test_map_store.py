@@ -52,6 +52,19 @@ def test_maps_come_back_to_the_bit_in_any_order(tmp_path):
         assert [found[name].seconds for name in "cba"] == [2.5, 1.5, 1.5]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_maps_with_channels(tmp_path, dtype):
+    maps = np.random.default_rng(0).normal(size=(2, 3, 5, 7)).astype(np.float32)
+    given = opened(tmp_path, dtype).save(["a", "b"], maps, 0)
+    again = opened(tmp_path, dtype)
+    found = loaded(again, "a", "b")
+    assert np.array_equal(found, np.stack([given[name].values for name in "ab"]))
+    assert np.array_equal(again.as_kept(maps), found)
+    np.testing.assert_allclose(found, maps, rtol=0 if dtype == "float32" else 1e-3, atol=1e-4)
+    mean = again.load(["b"], SIZE)["b"].in_one_channel
+    np.testing.assert_array_equal(mean, found[1].mean(axis=0))
+
+
 def test_a_store_for_each_thing_that_decides_a_map(tmp_path):
     opened(tmp_path).save(["a"], noise(1), 0)
     method = IDENTITY["method"]
