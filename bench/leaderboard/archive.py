@@ -22,7 +22,7 @@ from bench.leaderboard.archive_names import archive_column, archive_tables, same
 from bench.leaderboard.published import PublishedCell
 
 LARGEST_ARCHIVE = 2**29
-"""Bytes that an archive may take unpacked; the whole one takes about a fifth of that."""
+"""Bytes that an archive may take unpacked, so that a small file cannot fill the memory."""
 
 SOURCES = "sources"
 """A key of rows that `archive_text` adds: by column, where the value was read."""

@@ -101,8 +101,34 @@ def published_subset(table: str) -> str | None:
         >>> published_subset("cub"), published_subset("cub_errors"), published_subset("wsol")
         ('correct', 'misclassified', None)
     """
-    subsets = {cell.subset for cell in recorded_cells(table).values()}
+    cells = recorded_cells(table, folders=()) or recorded_cells(table)
+    subsets = {cell.subset for cell in cells.values()}
     return subsets.pop() if subsets in ({"correct"}, {"misclassified"}) else None
+
+
+def added_notes(table: str, backbone: str) -> dict[str, str]:
+    r"""By method of a published table, a remark on cells that are not ours but the user's.
+
+    Args:
+        table: A file of results/published or of a folder of the user's, without its ending.
+        backbone: The network's name there.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("published").mkdir(exist_ok=True)
+        >>> line = "arXiv:1,board,cub,ResNet-101,correct,Sobol,deletion_auc,0.08,a page"
+        >>> written = Path("published/cub.csv").write_text(",".join(COLUMNS) + f"\n{line}\n")
+        >>> added_notes("cub", "ResNet-101")
+        {'Sobol': 'published cells of published/cub.csv'}
+        >>> Path("published/cub.csv").unlink()
+    """
+    ours = recorded_cells(table, folders=())
+    files = ", ".join(path.as_posix() for path in published_files() if path.stem == table)
+    return {
+        cell.method: f"published cells of {files}"
+        for key, cell in recorded_cells(table).items()
+        if cell.backbone == backbone and cell.value and cell != ours.get(key)
+    }
 
 
 def shipped_tables() -> list[str]:

@@ -19,7 +19,7 @@ from bench.leaderboard.columns import (
 )
 from bench.leaderboard.comparison import Comparison, comparisons, is_control
 from bench.leaderboard.draws import pooled_of_draws, spread_of_draws, values_of_draws
-from bench.leaderboard.published import published_cells
+from bench.leaderboard.published import added_notes, published_cells
 from bench.leaderboard.significance import against_best, against_reference
 from bench.leaderboard.statistics import bootstrap_intervals, pooled_interval
 from bench.leaderboard.titles import row_titles
@@ -330,7 +330,8 @@ def _repeated(run: Run, name: str) -> dict[str, Any]:
     if repeats is None:
         return {}
     cells = published_cells(repeats.table, repeats.backbone).get(repeats.method or "", {})
-    notes = [repeats.note, *repeats.deviations]
+    added = added_notes(repeats.table, repeats.backbone).get(repeats.method or "")
+    notes = [added, repeats.note, *repeats.deviations]
     return {
         "published_method": repeats.method if cells else None,
         "notes": "; ".join(filter(None, notes)),
@@ -360,9 +361,10 @@ def _not_run(runs: Sequence[Run], name: str) -> list[dict[str, Any]]:
         done = {each.method for run in several if (each := run.reproduces(name)) is not None}
         shared = ("benchmark", "backbone", "protocol", "auc", "comparison", TARGET)
         facts = _facts_of(first, auc=None)
+        added = added_notes(table, backbone)
         rows += [
             {key: facts[key] for key in shared if key in facts}
-            | {"method": method, "published_method": method}
+            | {"method": method, "published_method": method, "notes": added.get(method)}
             | {"n_images": 0, "n_missing": first.num_images}
             | _published(first, cells)
             for method, cells in published_cells(table, backbone).items()

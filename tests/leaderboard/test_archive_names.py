@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from bench.leaderboard import archive_names
 from bench.leaderboard.archive_names import (
     _known,
     archive_column,
@@ -24,7 +27,17 @@ def test_every_cell_has_a_column_and_a_method_there(table):
         column = archive_column(metric, backbone)
         assert names.columns[same_name(column)] == (metric, backbone)
         assert archive_methods()[same_name(method)] == method
-        assert is_share(metric)
+
+
+def test_per_cent_are_divided_where_the_record_lies_in_0_to_1(monkeypatch):
+    cells = recorded_cells("cub")
+    key, cell = next(iter(cells.items()))
+    assert is_share(cell.metric)
+    is_share.cache_clear()
+    changed = cells | {key: replace(cell, value="54.16")}
+    monkeypatch.setattr(archive_names, "recorded_cells", lambda *_, **__: changed)
+    assert not is_share(cell.metric)
+    is_share.cache_clear()
 
 
 def test_no_name_means_two_things():

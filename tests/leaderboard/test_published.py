@@ -52,6 +52,11 @@ def test_the_user_s_cells_follow_ours(tmp_path):
     assert published_cells("celeba", "ArcFace ResNet-101")["RISE"]["deletion_auc"] == 0.1444
 
 
+def test_the_images_of_our_tables_are_known(tmp_path):
+    write(tmp_path / "published/cub.csv", ("Sobol", "deletion_auc", "0.1"), subset="all")
+    assert published_subset("cub") == "correct"
+
+
 def test_ours_stand_where_the_user_s_differ(tmp_path):
     cells = [("RISE", "deletion_auc", "0.5"), ("RISE", "insertion_auc", "0.71930")]
     write(tmp_path / "published/cub.csv", *cells)
@@ -133,3 +138,7 @@ def test_leaderboards_show_them(tmp_path):
     assert board.loc["sobol", "deletion_delta"] == pytest.approx(expected)
     assert board.loc["Grad-CAM", "published_insertion_auc"] == 0.66
     assert board.loc["RISE", "published_insertion_auc"] == 0.7193
+    assert board["notes"].dropna().to_dict() == {
+        "sobol": "published cells of published/cub.csv",
+        "Grad-CAM": "published cells of published/cub.csv",
+    }
