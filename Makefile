@@ -31,9 +31,10 @@ coverage: ## run the tests, fail where they run fewer lines than pyproject.toml 
 	@COVERAGE_CORE=$$($(VENV)/bin/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
 		$(VENV)/bin/python -m pytest --cov
 
-browser: ## try the report's page in Chromium; needs chromium and chromedriver
+browser: ## try the report's page and the documentation in Chromium; needs chromium and chromedriver
 	@$(install) test
-	@BENCH_TEST_BROWSER=1 $(VENV)/bin/python -m pytest tests/report/test_page.py
+	@$(MAKE) --no-print-directory docs
+	@BENCH_TEST_BROWSER=1 $(VENV)/bin/python -m pytest tests/report/test_page.py tests/scripts/docs/test_site.py
 
 docs: ## build the documentation into build/site; fails on broken links and undocumented names
 	@$(install) docs

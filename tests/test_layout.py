@@ -16,6 +16,7 @@ OF_SEVERAL_MODULES = {
     "report/figures/test_limits.py",
     "report/tables/test_one_rule.py",
     "report/test_page.py",  # in a browser
+    "scripts/docs/test_site.py",  # in a browser
     # The repository as a whole.
     "test_documentation.py",
     "test_doctests.py",

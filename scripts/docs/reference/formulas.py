@@ -1,8 +1,11 @@
 """LaTeX to MathML, which browsers show without a script."""
 
 import re
+from html import escape
 
 from latex2mathml.converter import convert
+
+_PARTS = re.compile(r"\$([^$]+)\$|`([^`]+)`")
 
 
 def displayed(latex: str) -> str:
@@ -11,5 +14,17 @@ def displayed(latex: str) -> str:
 
 
 def with_formulas(text: str) -> str:
-    """A text with what stands between dollars as formulas."""
-    return re.sub(r"\$([^$]+)\$", lambda found: convert(found[1]), text)
+    """A paragraph of HTML: what stands between dollars as formulas, between backticks as code.
+
+    As HTML, because Markdown would take each formula for a paragraph of its own.
+
+    Args:
+        text: The paragraph; empty: there is none.
+    """
+    made, end = "", 0
+    for found in _PARTS.finditer(text):
+        latex, code = found.groups()
+        made += escape(text[end : found.start()])
+        made += convert(latex) if latex else f"<code>{escape(code)}</code>"
+        end = found.end()
+    return f"<p>{made}{escape(text[end:])}</p>" if text else ""
