@@ -1,6 +1,7 @@
 """The page of experiments: what each composes to."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from bench.config.choices import SHIPPED, choices
 from bench.config.composing import as_written, compose_run, load_nodes
@@ -31,7 +32,12 @@ def experiments_page() -> str:
 
 def _experiment(name: str, description: str) -> str:
     text = choices("experiment")[name].path.read_text(encoding="utf-8")
-    needed = [each for each in settings_in(text) if each.default == "???"]
+    needed = [
+        each
+        for file in _files(name)
+        for each in settings_in(file.read_text(encoding="utf-8"))
+        if each.default == "???"
+    ]
     given = "".join(f" {each.key}=..." for each in needed)
     return page(
         f"## {name}",
@@ -73,10 +79,17 @@ def _linked(names: Iterable[str], address: str) -> str:
     return ", ".join(f"[{code(each)}]({address.format(each)})" for each in names)
 
 
+def _files(name: str) -> list[Path]:
+    """An experiment's file, after those of the experiments that it builds on."""
+    path = choices("experiment")[name].path
+    others = [each for each in load_nodes(path).get("defaults", ()) if isinstance(each, str)]
+    return [*(file for each in others if each != "_self_" for file in _files(each)), path]
+
+
 def _named(name: str) -> dict[str, str]:
     """By group, the name that an experiment chooses, or else a run."""
     named: dict[str, str] = {}
-    for path in (SHIPPED / "run.yaml", choices("experiment")[name].path):
+    for path in (SHIPPED / "run.yaml", *_files(name)):
         for entry in load_nodes(path).get("defaults", ()):
             for group, value in entry.items() if isinstance(entry, dict) else ():
                 named[group.removeprefix("override ").removeprefix("/")] = value
