@@ -1,5 +1,6 @@
 import gzip
 import json
+import tracemalloc
 import zlib
 
 import pyarrow as pa
@@ -160,6 +161,18 @@ def test_nothing_is_unpacked_beyond_the_limit(tmp_path, monkeypatch):
     for name in ("bomb.gz", "large.json", "a.parquet"):
         with pytest.raises(BenchError, match="expected at most 1 MiB unpacked, found more"):
             read_archive(tmp_path / name)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST_ARCHIVE", 2**20)
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(2**26)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BenchError, match="found more"):
+            read_archive(tmp_path / "bomb.gz")
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def test_our_tables_read_back_as_they_are(tmp_path, monkeypatch):
