@@ -4,6 +4,7 @@ Without the command line: `explain` makes maps, `evaluate` a leaderboard, `inser
 judges maps that you have, and `load_rows` gives stored rows as a DataFrame.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:  # what type checkers and editors know of the names that are i
     from bench.notebook.explain import explain
     from bench.notebook.network import load_backbone
     from bench.storage.load import load_rows
+
+if os.environ.get("BENCH_OFFLINE") == "1":  # timm and the hub's library read it when imported
+    os.environ["HF_HUB_OFFLINE"] = "1"
 
 __version__ = version("insdel-bench")
 __all__ = [

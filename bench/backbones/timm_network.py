@@ -11,6 +11,7 @@ from torch import nn
 from bench.backbones.backbone import Backbone, height_and_width
 from bench.backbones.declared import chosen, declared
 from bench.backbones.headless import Enrolment, prototype_network
+from bench.backbones.offline import require_timm_cached
 from bench.backbones.torch_module import (
     ModuleSettings,
     checkpoint_file,
@@ -123,6 +124,8 @@ def _create(
     """The network; where its class takes no `img_size`, it takes inputs of any size."""
     sized = arguments | {"img_size": img_size} if img_size is not None else arguments
     try:
+        if pretrained:
+            require_timm_cached(name)
         try:
             return timm.create_model(name, pretrained=pretrained, **sized)
         except TypeError as error:

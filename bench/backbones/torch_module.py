@@ -13,6 +13,7 @@ from torch import nn
 
 from bench.backbones.backbone import AUTO, Backbone, Preprocessing, convolutions
 from bench.backbones.loading import load_file
+from bench.backbones.offline import require_timm_cached
 from bench.errors import BenchError, require_integer, require_known
 
 _TIMM = "Wightman 2019, github.com/huggingface/pytorch-image-models"
@@ -249,6 +250,8 @@ def _preprocessing_of(module: nn.Module) -> dict[str, Any]:
 
 def _create(name: str, pretrained: bool, num_classes: int | None) -> nn.Module:
     try:
+        if pretrained:
+            require_timm_cached(name)
         return timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
     except (RuntimeError, OSError) as error:  # timm and the hub raise many kinds of these two
         reason = " ".join(str(error).split())[:200]

@@ -15,6 +15,7 @@ from bench.backbones.backbone import Backbone
 from bench.backbones.checkpoint import read_state, verify
 from bench.backbones.declared import chosen, declared
 from bench.backbones.loading import load_strictly
+from bench.backbones.offline import require_cached
 from bench.backbones.torch_module import ModuleSettings, checkpoint_file, seeded, torch_module
 from bench.errors import BenchError, require_integer, require_known
 
@@ -125,6 +126,7 @@ def _create(name: str, num_classes: int, entry: Any, *, is_random: bool) -> nn.M
 
 
 def _downloaded(entry: Any) -> Mapping[str, Tensor]:
+    require_cached(entry.url)
     try:
         state: Mapping[str, Tensor] = entry.get_state_dict(
             progress=False, check_hash=True, weights_only=True

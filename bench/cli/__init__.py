@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from bench.cli.check import check_command
 from bench.cli.choices import list_command
+from bench.cli.fetch import fetch_command
 from bench.cli.leaderboard import leaderboard_command
 from bench.cli.parser import build_parser, refuse_unknown
 from bench.cli.published import published_command
@@ -111,6 +112,8 @@ def _other(arguments: Sequence[str]) -> list[str]:
         given.arguments += after
     if given.command == "leaderboard":
         return leaderboard_command(given.arguments)
+    if given.command == "fetch":
+        return fetch_command(given)
     if given.command == "status":
         status_command(given.results)
     elif given.command == "report":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench import __version__
+from bench.cli.fetch import add_fetch_parser
 from bench.cli.published import add_published_parser
 from bench.cli.table import add_table_parser
 from bench.config.choices import choices
@@ -19,6 +20,7 @@ Leaderboards for image attribution methods.
   bench run --help                      all settings and choices
   bench rerun MANIFEST                  run a stored run again, compare its rows
   bench status [RESULTS_DIR ...]        how far runs are: images, rate, time left, failures
+  bench fetch paper/cub                 load data, lists and weights of a published table
   bench select dataset=cub200 select.subset=correct
                                         write the list of images that a run would use
   bench check dataset=cub200 dataset.root=FOLDER
@@ -39,8 +41,8 @@ Leaderboards for image attribution methods.
 """
 
 COMMANDS = (
-    "run", "rerun", "status", "select", "check", "leaderboard", "report", "table", "published",
-    "list",
+    "run", "rerun", "status", "fetch", "select", "check", "leaderboard", "report", "table",
+    "published", "list",
 )  # fmt: skip
 """All commands, in the order of `bench --help`."""
 
@@ -122,6 +124,7 @@ def build_parser(groups: Collection[str]) -> argparse.ArgumentParser:
     again.add_argument("manifest", help="a run's manifest.json: RESULTS_DIR/runs/*/*/manifest.json")
     again.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="results_dir=rerun, ...")
     again.add_argument("--trust", action="store_true", help="load code that bench does not ship")
+    add_fetch_parser(commands)
     for name, help_ in (
         ("select", "write the list of images that a run would use (settings as of `bench run`)"),
         (

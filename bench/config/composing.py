@@ -362,19 +362,33 @@ def with_assets(arguments: Sequence[str], file: Path = Path("assets.yaml")) -> l
     """
     arguments = list(arguments)
     keys = [override.key_or_group for override in _overrides(_split(arguments)[2])]
-    if "experiment" not in keys or not file.exists():
+    if "experiment" not in keys:
         return arguments
+    for key, path in read_places(file).items():
+        if f"assets.{key}" not in keys:
+            quoted = path.replace("\\", "\\\\").replace('"', '\\"')
+            arguments.append(f'++assets.{key}="{quoted}"')
+    return arguments
+
+
+def read_places(file: Path) -> dict[str, str]:
+    """What a file says of where assets lie; nothing if there is none.
+
+    Args:
+        file: YAML, lines of `key: path`.
+
+    Raises:
+        BenchError: The file is no such YAML.
+    """
+    if not file.exists():
+        return {}
     try:
         assets: Any = OmegaConf.to_container(OmegaConf.load(file))
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise BenchError(f"'{file}' cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(assets, dict) or not all(isinstance(path, str) for path in assets.values()):
         raise BenchError(f"'{file}': expected lines `key: path`, found {assets!r}")
-    for key, path in assets.items():
-        if f"assets.{key}" not in keys:
-            quoted = path.replace("\\", "\\\\").replace('"', '\\"')
-            arguments.append(f'++assets.{key}="{quoted}"')
-    return arguments
+    return {str(key): path for key, path in assets.items()}
 
 
 def with_open_modules(arguments: Sequence[str]) -> list[str]:
