@@ -267,6 +267,23 @@ def step_curves(
 
     Returns:
         (N, num_steps + 1) float32 on the device of `steps`.
+
+    Example:
+        >>> x = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+        >>> deletion = step_curves(
+        ...     lambda x, targets: x.sum(dim=(1, 2, 3)),
+        ...     start=x,
+        ...     end=torch.zeros(1, 1, 1, 1),
+        ...     targets=torch.tensor([0]),
+        ...     steps=torch.tensor([[2, 1, 2, 1]]),  # the second column first
+        ...     images=torch.tensor([0]),
+        ...     num_steps=2,
+        ...     start_scores=torch.tensor([10.0]),
+        ...     end_scores=torch.tensor([0.0]),
+        ...     batch_size=4,
+        ... )
+        >>> deletion.tolist()
+        [[10.0, 4.0, 0.0]]
     """
     scores = torch.empty(len(steps), num_steps + 1, dtype=torch.float32, device=steps.device)
     scores[:, 0], scores[:, -1] = start_scores[images].float(), end_scores[images].float()
