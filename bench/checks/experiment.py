@@ -3,7 +3,7 @@
 import math
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from bench.attribution.method import Method
 from bench.attribution.scorer import Scorer
 from bench.backbones.backbone import Backbone
 from bench.backbones.checkpoint import file_sha256
+from bench.checks.cures import Cures
 from bench.checks.dataset import tell
 from bench.config.building import (
     Explained,
@@ -24,11 +25,12 @@ from bench.config.building import (
     build_protocol,
     check_methods,
 )
+from bench.config.choices import choices
+from bench.config.composing import load_nodes
 from bench.config.reading import assets_in
 from bench.config.settings import Reproduces, RunSettings
 from bench.datasets.annotation import NEEDS
 from bench.datasets.dataset import Dataset
-from bench.datasets.problems import Problems
 from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.datasets.reading import read_image
 from bench.device import keep_freed_memory, resolve_batch_size, resolve_device
@@ -44,7 +46,11 @@ from bench.storage.map_store import DTYPES
 
 
 def check_experiment(
-    name: str, settings: RunSettings, sources: Mapping[str, str], console: Console
+    name: str,
+    settings: RunSettings,
+    sources: Mapping[str, str],
+    console: Console,
+    fetched: Collection[str] = (),
 ) -> list[str]:
     """Looks at all that an experiment needs, as far as it is there, and says what a run will cost.
 
@@ -52,13 +58,14 @@ def check_experiment(
         name: The experiment's.
         settings: Its settings, as `bench run` would have them; assets may be missing.
         sources: Asset -> where it comes from.
-        console: Where the findings go.
+        console: Where the findings go; a problem ends in the command that mends it.
+        fetched: The assets that `bench fetch` gets.
 
     Returns:
-        What is wrong, one line a kind; empty if a run can start and its list and weights are those
-        that the experiment declares, as far as that can be checked.
+        A line on how many problems were told; empty if a run can start and its list and weights
+        are those that the experiment declares, as far as that can be checked.
     """
-    doctor = _Doctor(name, settings, console)
+    doctor = _Doctor(settings, console, Cures(name, settings, frozenset(fetched)))
     doctor.check_paths(sources)
     dataset = doctor.dataset()
     backbone = doctor.backbone()
@@ -66,29 +73,30 @@ def check_experiment(
         doctor.check_one_image(backbone)
     if dataset is None or backbone is None:
         doctor.say("accuracy, time and disk: not known before data and weights are there")
-        return doctor.problems.lines()
+        return doctor.verdict()
     explained = doctor.explained(backbone)
     doctor.check_accuracy(dataset, backbone, explained)
     if explained is None:
         doctor.say("time and disk: not known before the explained network is there")
     else:
         doctor.tell_cost(dataset, backbone, explained)
-    return doctor.problems.lines()
+    return doctor.verdict()
 
 
 class _Doctor:
     """The steps of a check; each prints what it finds, and keeps what is wrong.
 
     Args:
-        name: The experiment's name.
-        settings: Its settings, as `bench run` would have them; assets may be missing.
+        settings: The experiment's, as `bench run` would have them; assets may be missing.
         console: Where the findings go.
+        cures: The commands that mend what is wrong.
     """
 
-    def __init__(self, name: str, settings: RunSettings, console: Console) -> None:
+    def __init__(self, settings: RunSettings, console: Console, cures: Cures) -> None:
         self.settings = settings
         self.console = console
-        self.problems = Problems(f"experiment '{name}'")
+        self.cures = cures
+        self.problems = 0
         self.repeated = settings.reproduces
         self.device = resolve_device(settings.device)
         self.batch_size = resolve_batch_size(settings.batch_size, self.device)
@@ -99,35 +107,42 @@ class _Doctor:
         """Prints what is neither good nor bad."""
         self.console.print(f"        {finding}", soft_wrap=True, highlight=False, markup=False)
 
-    def judge(self, good: bool, finding: str, kind: str) -> None:
-        """Prints a finding and keeps it if it is bad, under the heading `kind`."""
-        tell(self.console, good, finding)
-        if not good:
-            self.problems.add(kind, finding)
+    def judge(self, good: bool, finding: str, cure: str = "") -> None:
+        """Prints a finding; a bad one with the command that mends it, and it is counted."""
+        tell(self.console, good, finding if good else f"{finding}: `{cure}`")
+        self.problems += not good
+
+    def verdict(self) -> list[str]:
+        """How many problems there are, in a line if there is any."""
+        if not self.problems:
+            return []
+        counted = f"{self.problems} problem{'s'[: self.problems != 1]}"
+        return [f"experiment '{self.cures.experiment}': {counted}, told above with what mends them"]
 
     def check_paths(self, sources: Mapping[str, str]) -> None:
         """Assets that are set, and the files that settings make of them, with their hashes."""
+        absent = []
         for asset, place in self.settings.assets.items():
             source = f"; it is {sources[asset]}" if asset in sources else ""
             if place is None:
-                finding = f"assets.{asset} is not set{source}"
-                self.judge(False, finding, "assets that are missing")
-            else:
-                path = Path(place).expanduser()
-                finding = f"assets.{asset}: {path}" + (
-                    "" if path.exists() else f" is not there{source}"
-                )
-                self.judge(path.exists(), finding, "assets that are missing")
-        for key, place in self.settings.made_of_assets.items():
-            if assets_in(place):
-                self.missing.add(key)
+                self.judge(False, f"assets.{asset} is not set{source}", self.cures.of_asset(asset))
                 continue
             path = Path(place).expanduser()
+            there = path.exists()
+            finding = f"assets.{asset}: {path}" + ("" if there else f" is not there{source}")
+            self.judge(there, finding, self.cures.of_asset(asset))
+            if not there:
+                absent.append(path)
+        for key, place in self.settings.made_of_assets.items():
+            path = Path(place).expanduser()
+            if assets_in(place) or any(path.is_relative_to(folder) for folder in absent):
+                self.missing.add(key)  # as the asset, which is told
+                continue
             if not path.exists():
                 self.missing.add(key)
             hashed = f", sha256 {file_sha256(path)}" if path.is_file() else ""
             finding = f"{key}: {path}{hashed}" if path.exists() else f"{key}: {path} is not there"
-            self.judge(path.exists(), finding, "files that are missing")
+            self.judge(path.exists(), finding, self.cures.of_setting(key, f"{key}=FILE"))
         if self.repeated is not None and self.repeated.unverified:
             self.say("hashes of the authors' weights are not on record: accuracy is what tells")
 
@@ -139,9 +154,9 @@ class _Doctor:
             dataset = build_dataset(self.settings.dataset, self.console)
             identity = dataset.identity(self.settings.workers)
         except BenchError as error:
-            self.judge(False, _line(error), "data that cannot be used")
+            self.judge(False, _line(error), self.cures.of_data())
             return None
-        self.judge(True, f"images: all {len(dataset):,} can be read", "")
+        self.judge(True, f"images: all {len(dataset):,} can be read")
         self._check_annotations(dataset)
         if self.repeated is not None:
             self._check_list(self.repeated, str(identity["list_sha256"]))
@@ -156,21 +171,21 @@ class _Doctor:
             for need in sorted(set(needs.values())):
                 dataset.annotations_sha256(need, self.settings.workers)
         except BenchError as error:
-            self.judge(False, _line(error), "annotations that cannot be used")
+            self.judge(False, _line(error), self.cures.of_annotations())
             return
         for need in sorted(set(needs.values())):
             having = sum(
                 sample.annotation is not None and sample.annotation.gives(need)
                 for sample in dataset.samples
             )
-            self.judge(True, f"{having:,} of {len(dataset):,} images have a {NEEDS[need]}", "")
+            self.judge(True, f"{having:,} of {len(dataset):,} images have a {NEEDS[need]}")
 
     def _check_list(self, repeated: Reproduces, sha256: str) -> None:
         published = next(known for known in PUBLISHED_LISTS if known.name == repeated.list)
         same = sha256 == published.entries_sha256
         finding = f"list: {'' if same else 'not '}{published}"
         if same or not repeated.deviations:
-            self.judge(same, finding, "lists other than the published one")
+            self.judge(same, finding, self.cures.of_setting("dataset.list", "dataset.list=FILE"))
         else:
             self.say(f"{finding}, as the experiment says")
 
@@ -181,7 +196,7 @@ class _Doctor:
         try:
             return build_backbone(self.settings, self.device)
         except BenchError as error:
-            self.judge(False, _line(error), "networks that cannot be used")
+            self.judge(False, _line(error), self.cures.of_network("backbone"))
             return None
 
     def explained(self, backbone: Backbone) -> Explained | None:
@@ -192,7 +207,7 @@ class _Doctor:
             protocol = build_protocol(self.settings)
             return build_explained(self.settings, protocol, backbone, self.device)
         except BenchError as error:
-            self.judge(False, _line(error), "networks that cannot be used")
+            self.judge(False, _line(error), self.cures.of_network("explain.backbone"))
             return None
 
     def check_one_image(self, backbone: Backbone) -> None:
@@ -214,7 +229,7 @@ class _Doctor:
             f"one image: {path.name} has the probability {found:.4f} of its top class, "
             f"{top.item()}; the authors' {known.probability} +- {known.tolerance}"
         )
-        self.judge(good, finding, "probabilities unlike the authors'")
+        self.judge(good, finding, self.cures.of_network("backbone"))
 
     def check_accuracy(
         self, dataset: Dataset, backbone: Backbone, explained: Explained | None
@@ -224,7 +239,7 @@ class _Doctor:
             dataset.check_targets(backbone.num_classes)
             right = self._right(dataset, backbone)
         except BenchError as error:
-            self.judge(False, _line(error), "networks that cannot be used")
+            self.judge(False, _line(error), self.cures.of_network("backbone"))
             return
         finding = f"accuracy: {right} of {len(dataset)} right ({right / len(dataset):.1%})"
         if backbone.output_kind == "multilabel":
@@ -238,7 +253,7 @@ class _Doctor:
         else:
             good = fault is None
             finding += f"; {fault or f'the list is of {subset} predictions'}"
-            self.judge(good, finding, "predictions unlike the list's")
+            self.judge(good, finding, self.cures.of_network("backbone"))
         if explained is not None and not explained.is_what_scores:
             right = self._right(dataset, explained.backbone)
             self.say(f"explained network: other weights; {right} of {len(dataset)} right")
@@ -253,7 +268,7 @@ class _Doctor:
         try:
             check_methods(methods, network, explained.score)
         except BenchError as error:
-            self.judge(False, _line(error), "methods that cannot be used")
+            self.judge(False, _line(error), self.cures.of_methods(methods))
             return
         runs = [
             MethodRun(name, method, method.passes(network))
@@ -281,7 +296,7 @@ class _Doctor:
             folder = folder.parent
         free = shutil.disk_usage(folder).free
         finding = f"disk: maps take {decimal(needed)}, {decimal(free)} are free"
-        self.judge(needed < free, finding, "disks that are too small")
+        self.judge(needed < free, finding, self.cures.of_disk())
 
     def _right(self, dataset: Dataset, backbone: Backbone) -> int:
         may_shrink = self.settings.may_shrink
@@ -299,23 +314,29 @@ class _Doctor:
             try:
                 methods[name] = build_method(component)
             except BenchError as error:
-                self.judge(False, _line(error), "methods that cannot be used")
+                self.judge(False, _line(error), self.cures.of_methods([name]))
         return methods
 
     def _lacks(self, part: str) -> bool:
         return any(key.startswith(f"{part}.") for key in self.missing)
 
 
-def asset_sources(experiment: Path) -> dict[str, str]:
+def asset_sources(experiment: str, folders: Sequence[Path] = ()) -> dict[str, str]:
     """Asset -> where it comes from: the comments on an experiment's assets.
 
     Args:
-        experiment: Its YAML file, with lines `key: ??? # source`.
+        experiment: Its name; its YAML, and that of an experiment which it builds on, has lines
+            `key: ??? # source`.
+        folders: Configuration folders beside the shipped one.
     """
-    lines = re.findall(
-        r"^ +(\w+): \?\?\? # (.+)$", experiment.read_text(encoding="utf-8"), flags=re.MULTILINE
-    )
-    return dict(lines)
+    known = choices("experiment", folders)
+    path = known[experiment].path
+    found: dict[str, str] = {}
+    for base in load_nodes(path).get("defaults", ()):
+        if isinstance(base, str) and base in known:
+            found |= asset_sources(base, folders)
+    text = path.read_text(encoding="utf-8")
+    return found | dict(re.findall(r"^ +(\w+): \?\?\? # (.+)$", text, flags=re.MULTILINE))
 
 
 def _line(error: BenchError) -> str:

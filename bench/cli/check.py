@@ -62,8 +62,8 @@ def _check_backbone(settings: "RunSettings", console: Console, *, reads_score: b
 
 
 def _check_experiment(arguments: Sequence[str], config: "Composed", console: Console) -> list[str]:
+    from bench.assets.needs import fetched_for
     from bench.checks.experiment import asset_sources, check_experiment
-    from bench.config.choices import choices
     from bench.config.composing import declared_runs, name_other_methods, user_folders
     from bench.config.reading import read_settings
 
@@ -71,6 +71,7 @@ def _check_experiment(arguments: Sequence[str], config: "Composed", console: Con
     if len(names) != 1:
         raise BenchError(f"check: expected one experiment, found {len(names)}")
     name_other_methods(config, folders)
-    sources = asset_sources(choices("experiment", folders)[names[0]].path)
+    sources = asset_sources(names[0], folders)
     settings = read_settings(config, may_lack_assets=True)
-    return check_experiment(names[0], settings, sources, console)
+    fetched = fetched_for(names[0], folders)
+    return check_experiment(names[0], settings, sources, console, fetched)

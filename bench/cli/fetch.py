@@ -124,11 +124,10 @@ def _of_experiment(name: str, changes: Sequence[str], folders: Sequence[Path]) -
     from bench.assets.needs import fetched_for, needs_of_experiment, settings_of
     from bench.assets.pretrained import pretrained_of
     from bench.checks.experiment import asset_sources
-    from bench.config.choices import choices
 
     fetched = fetched_for(name, folders)
     settings = settings_of(name, changes, folders)
-    sources = asset_sources(choices("experiment", folders)[name].path)
+    sources = asset_sources(name, folders)
     ours = {key: sources.get(key, "a path") for key, place in settings.assets.items()
             if place is None and key not in fetched}  # fmt: skip
     return _Wanted(

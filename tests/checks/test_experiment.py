@@ -1,6 +1,8 @@
 """`bench check experiment=...`: a toy experiment with assets, each of them present or not."""
 
 import hashlib
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from toy import ConvModel
 import bench.checks.experiment
 from bench.backbones.backbone import Preprocessing
 from bench.cli import main
+from bench.cli.parser import COMMANDS
+from bench.config.composing import compose_run
 from bench.datasets.published_lists import PUBLISHED_LISTS
 from bench.datasets.reading import read_image
 from bench.leaderboard.published import published_subset
@@ -28,6 +32,7 @@ name: doctored
 assets:
   root: ??? # seven images of noise
   weights: ??? # a small network
+fetch: {root: cub200}
 dataset: {name: birds, root: "${assets.root}", list: "${assets.root}/list.txt"}
 backbone:
   name: small
@@ -120,18 +125,55 @@ def test_all_is_well(check):
 def test_all_that_is_missing_is_told_at_once(check):
     code, out, err = check(assets=())
     assert code == 1
-    assert "PROBLEM assets.root is not set; it is seven images of noise" in out
+    root = "assets.root is not set; it is seven images of noise: "
+    assert f"PROBLEM {root}`bench fetch doctored`\n" in out
+    cure = "`bench check experiment=doctored assets.weights=PATH`"
+    assert f"PROBLEM assets.weights is not set; it is a small network: {cure}\n" in out
     assert "not known before data and weights are there" in out
-    (line,) = err.splitlines()
-    assert line.startswith("bench: error: assets that are missing (2): assets.root is not set")
-    assert "assets.weights is not set; it is a small network" in line
+    told = "experiment 'doctored': 2 problems, told above with what mends them"
+    assert err == f"bench: error: {told}\n"
 
     code, out, err = check(assets=("root=gone", "weights=weights"))
     assert code == 1
-    assert "assets.root: gone is not there; it is seven images of noise" in err
-    assert "files that are missing (3): dataset.root: gone is not there; dataset.list: gone" in err
-    assert "method.smdl_cub.uncertainty.weights: weights/edl.pth is not there" in err
+    told = "PROBLEM assets.root: gone is not there; it is seven images of noise: `bench fetch doct"
+    assert told in out
+    assert out.count("PROBLEM") == 2  # what is in it is not told once more
+    cure = "`bench check experiment=doctored method.smdl_cub.uncertainty.weights=FILE`"
+    assert f"uncertainty.weights: weights/edl.pth is not there: {cure}\n" in out
     assert "ok      backbone.weights" in out
+    assert "2 problems" in err
+
+
+def test_every_problem_ends_in_a_command(check, toy_conf):
+    """Each of those that this file makes; the commands exist, and their settings too."""
+    found = [check(assets=())]
+    found.append(check(NO_SMDL, offset=1))
+    found.append(check(NO_SMDL, "reproduces.one_image.probability=0.99"))
+    found.append(check(NO_SMDL, known=False))
+    found.append(check(NO_SMDL, "+metric=[pointing_game]"))
+    Path("weights/edl.pth").write_bytes(b"no checkpoint")
+    found.append(check())
+    Path("weights/small.safetensors").write_bytes(b"x")
+    Path("data/class 1/photo 1.png").write_bytes(b"x")
+    found.append(check(NO_SMDL))
+    problems = [line for _, out, _ in found for line in out.splitlines() if "PROBLEM" in line]
+    assert len(problems) >= 9
+    for line in problems:
+        (command,) = re.findall(r": `(.+)`$", line)
+        *_, last = command.split(" && ")
+        program, name, *settings = shlex.split(last)
+        assert program == "bench" and name in COMMANDS
+        if name != "fetch":
+            compose_run(["--config-dir", str(toy_conf), *settings])
+    cures = "\n".join(problems)
+    for cure in (
+        "`bench fetch doctored`",
+        "`bench check experiment=doctored backbone.weights=FILE`",
+        "`bench check experiment=doctored dataset.boxes=FILE`",
+        "`bench run experiment=doctored 'method=[saliency,hsic,random]'`",
+        "`mv data data.unexpected && bench fetch doctored`",
+    ):
+        assert cure in cures
 
 
 def test_a_method_that_lacks_files_is_left_out_of_the_count(check):
@@ -139,38 +181,38 @@ def test_a_method_that_lacks_files_is_left_out_of_the_count(check):
     assert code == 1
     assert "method.smdl_cub lacks files and is not counted" in out
     assert "passes of 3 methods" in out
-    (line,) = err.splitlines()
-    assert "files that are missing (1): method.smdl_cub.uncertainty.weights" in line
+    assert "PROBLEM method.smdl_cub.uncertainty.weights" in out
+    assert "1 problem, told above" in err
     assert "accuracy: 7 of 7 right" in out
     Path("weights/edl.pth").write_bytes(b"no checkpoint")
     _, out, err = check()
-    assert "methods that cannot be used (1): " in err
-    assert "edl.pth" in err
+    (line,) = [line for line in out.splitlines() if line.startswith("PROBLEM")]
+    assert "edl.pth" in line
 
 
 def test_predictions_that_are_not_the_lists(check):
     code, out, err = check(NO_SMDL, offset=1)
     assert code == 1
     assert "PROBLEM accuracy: 0 of 7 right (0.0%); the list is of correct predictions: w" in out
-    assert "predictions unlike the list's (1): accuracy: 0 of 7" in err
+    assert "1 problem, told above" in err
     errors = (NO_SMDL, "reproduces.table=cub_errors")
     assert check(*errors, offset=1)[0] == 0
     assert "list is of misclassified predictions: weights" in check(*errors)[1]
 
 
 def test_the_probability_of_one_image(check):
-    code, _, err = check(NO_SMDL, "reproduces.one_image.probability=0.99")
+    code, out, _ = check(NO_SMDL, "reproduces.one_image.probability=0.99")
     assert code == 1
-    assert "probabilities unlike the authors' (1): one image: photo 0.png" in err
+    assert "PROBLEM one image: photo 0.png" in out
     code, out, _ = check(NO_SMDL, "reproduces.one_image.file=gone.png")
     assert code == 0
     assert "one image: 'gone.png' is not there" in out
 
 
 def test_another_list(check):
-    code, _, err = check(NO_SMDL, known=False)
+    code, out, _ = check(NO_SMDL, known=False)
     assert code == 1
-    assert "lists other than the published one (1): list: not the published list" in err
+    assert "PROBLEM list: not the published list" in out
     code, out, _ = check(NO_SMDL, "+reproduces.deviations=[ours]", known=False)
     assert code == 0
     assert "list: not the published list cub200/eval-resnet" in out
@@ -179,17 +221,17 @@ def test_another_list(check):
 
 def test_metrics_that_read_annotations(check, tmp_path):
     asked = [NO_SMDL, "+metric=[pointing_game]"]
-    code, _, err = check(*asked)
+    code, out, _ = check(*asked)
     assert code == 1
-    assert "annotations that cannot be used (1): metric 'pointing_game' on dataset 'birds'" in err
+    assert "PROBLEM metric 'pointing_game' on dataset 'birds'" in out
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("class 0/photo 0.png,1,1,9,9\nclass 2/photo 2.png,0,0,5,5\n")
     code, out, err = check(*asked, f"dataset.boxes={boxes}")
     assert (code, err) == (0, "")
     assert "ok      2 of 7 images have a box or mask" in out
     boxes.write_text("class 0/photo 0.png,900,1,9,9\n")
-    code, _, err = check(*asked, f"dataset.boxes={boxes}")
-    assert code == 1 and "boxes that lie outside them" in err
+    code, out, _ = check(*asked, f"dataset.boxes={boxes}")
+    assert code == 1 and "boxes that lie outside them" in out
 
 
 def test_the_explained_network(check):
@@ -210,21 +252,21 @@ def test_the_explained_network(check):
     assert code == 1
     assert "accuracy: 7 of 7 right" in out
     assert "time and disk: not known before the explained network is there" in out
-    assert "explain.backbone.weights: weights/gone.pth is not there" in err
+    assert "explain.backbone.weights: weights/gone.pth is not there" in out
 
 
 def test_weights_and_images_that_are_broken(check):
     broken = Path("data/class 1/photo 1.png")
     content = broken.read_bytes()
     broken.write_bytes(content[:100])
-    code, _, err = check(NO_SMDL)
+    code, out, _ = check(NO_SMDL)
     assert code == 1
-    assert "data that cannot be used (1): " in err
+    assert "photo 1.png' " in out and "PROBLEM" in out
     broken.write_bytes(content)
     Path("weights/small.safetensors").write_bytes(b"x")
-    code, _, err = check(NO_SMDL)
+    code, out, _ = check(NO_SMDL)
     assert code == 1
-    assert "networks that cannot be used (1): backbone.weights: 'weights/small.safetensors'" in err
+    assert "PROBLEM backbone.weights: 'weights/small.safetensors'" in out
 
 
 def test_every_experiment_of_the_paper_says_where_its_assets_come_from(
@@ -235,15 +277,16 @@ def test_every_experiment_of_the_paper_says_where_its_assets_come_from(
     from bench.config.choices import choices
     from bench.config.composing import compose_run
 
-    for name, choice in choices("experiment").items():
+    for name in choices("experiment"):
         if name.startswith("paper/"):
             assets = compose_run([f"experiment={name}"]).assets
-            assert asset_sources(choice.path).keys() == set(assets)
+            assert asset_sources(name).keys() == set(assets)
     with pytest.raises(SystemExit):
         main(["check", "experiment=paper/cub"])
-    err = capsys.readouterr().err
+    out = capsys.readouterr().out
     for asset in ("cub_root", "lists", "weights"):
-        assert f"assets.{asset} is not set; it is " in err
+        assert f"assets.{asset} is not set; it is " in out
+    assert out.count(": `bench fetch paper/cub`\n") == 3
 
 
 def test_the_subsets_on_record():
