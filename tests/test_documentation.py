@@ -15,6 +15,7 @@ from documented import PAGES, ROOT, blocks, commands, write_files
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from stored_results import write_results
 
+from bench.assets.registry import load_asset
 from bench.backbones.backbone import Preprocessing
 from bench.cli import main
 from bench.cli.parser import build_parser, refuse_unknown
@@ -338,7 +339,9 @@ def test_configuration_is_read(page, tmp_path, monkeypatch):
         assert isinstance(yaml.safe_load(block.text), dict)
         folder, _, rest = block.file.partition("/")
         group, _, name = rest.rpartition("/")
-        if folder == "my_conf":
+        if group == "asset":
+            assert load_asset(Path(name).stem, [Path(folder)]).files
+        elif folder == "my_conf":
             argument = ASKED_FOR_AS.get(group, f"{group}={{}}").format(Path(name).stem)
             config = compose_run(["--config-dir", folder, argument])
             settings = read_settings(config, may_lack_assets=True)
