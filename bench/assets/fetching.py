@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -54,14 +56,22 @@ class Fetcher:
         to: The folder of all assets.
         console: Where it says what it has done.
         folders: Configuration folders beside the shipped one.
+        elsewhere: Asset -> its folder, where the user has it in another place.
         lock_file: Hashes of what was fetched before; see `bench.assets.lock`.
     """
 
     def __init__(
-        self, to: Path, console: Console, folders: Sequence[Path] = (), lock_file: Path = LOCK
+        self,
+        to: Path,
+        console: Console,
+        folders: Sequence[Path] = (),
+        elsewhere: Mapping[str, Path] | None = None,
+        *,
+        lock_file: Path = LOCK,
     ) -> None:
         self._to = to
         self._folders = folders
+        self._elsewhere = elsewhere or {}
         self._console = console
         self._lock = lock_file
 
@@ -198,7 +208,8 @@ class Fetcher:
         if made is None or target.exists():
             return []
         pictures = load_asset(made.pictures, self._folders)
-        list_ = self._to / load_asset(made.lists, self._folders).place / made.list
+        lists = load_asset(made.lists, self._folders)
+        list_ = self._elsewhere.get(lists.name, self._to / lists.place) / made.list
         root = self._to / pictures.place
         missing = [file.name for file in pictures.files
                    if not Need(pictures, ()).place_of(file, self._to).exists()]  # fmt: skip
@@ -206,7 +217,7 @@ class Fetcher:
             told = f"faces are aligned once {', '.join(missing) or list_} can be had"
             return [f"{need.asset.name}: {told}; the same command goes on"]
         try:
-            with _bar(self._console, f"align {need.asset.name}") as bar:
+            with _bar(self._console, f"align {need.asset.name}", MofNCompleteColumn()) as bar:
                 self._say(align(str(pictures.dataset), root, list_, target, bar))
         except BenchError as error:
             return [f"{need.asset.name}: {error}"]
@@ -222,12 +233,10 @@ def _key(need: Need, file: AssetFile) -> str:
 
 
 @contextmanager
-def _bar(console: Console, title: str) -> Iterator[_TaskBar]:
-    """A display of one row."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
+def _bar(console: Console, title: str, *counted: ProgressColumn) -> Iterator[_TaskBar]:
+    """A display of one row; what is counted is bytes if nothing else is said."""
+    counts = counted or (DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         yield _TaskBar(progress, progress.add_task(title, total=None))
 

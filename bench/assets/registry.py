@@ -192,7 +192,8 @@ def _check(asset: Asset, path: Path) -> None:
         value = getattr(asset, each.name)
         if each.name in ("licence", "page", "place") and not isinstance(value, str):
             raise BenchError(f"'{path}': {each.name}: expected text, found {value!r}")
-    for place in (asset.place, *(file.name for file in asset.files)):
+    unpacked = [file.unpacked.to for file in asset.files if file.unpacked is not None]
+    for place in (asset.place, *(file.name for file in asset.files), *unpacked):
         if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
             raise BenchError(f"'{path}': expected a path inside of the folder, found '{place}'")
     for file in asset.files:

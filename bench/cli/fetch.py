@@ -65,14 +65,14 @@ def fetch_command(given: argparse.Namespace) -> list[str]:
     console = Console(markup=False)
     folders = [] if given.config_dir is None else [Path(given.config_dir)]
     wanted = _wanted(given.arguments, folders)
-    wanted, left = _without_the_users(wanted, given.to, console)
+    wanted, elsewhere, left = _without_the_users(wanted, given.to, console)
     todo = _tell(wanted, given.to, console)
     if given.dry_run:
         return left
     if todo:
         require_writable(given.to)
         _ask(given, console)
-    fetcher = Fetcher(given.to, console, folders)
+    fetcher = Fetcher(given.to, console, folders, elsewhere)
     for need in wanted.needs:
         problems = fetcher.fetch(need)
         if need.key is not None and not problems:
@@ -171,13 +171,16 @@ def _both(one: _Wanted, other: _Wanted) -> _Wanted:
     )
 
 
-def _without_the_users(wanted: _Wanted, to: Path, console: Console) -> tuple[_Wanted, list[str]]:
-    """What is wanted but for what assets.yaml says to be elsewhere; what is missing there."""
+def _without_the_users(
+    wanted: _Wanted, to: Path, console: Console
+) -> tuple[_Wanted, dict[str, Path], list[str]]:
+    """What is wanted but for what assets.yaml has elsewhere; where that is; what is missing there."""
     from bench.assets.fetching import missing_in
     from bench.assets.places import PLACES
     from bench.config.composing import read_places
 
     known, kept, left = read_places(PLACES), [], []
+    elsewhere: dict[str, Path] = {}
     for need in wanted.needs:
         place = None if need.key is None else known.get(need.key)
         folder = need.folder(to) if place is None else Path(place).expanduser()
@@ -191,11 +194,12 @@ def _without_the_users(wanted: _Wanted, to: Path, console: Console) -> tuple[_Wa
                 "there, or take that line out"
             )
         else:
+            elsewhere[need.asset.name] = folder
             line = f"{need.key}: {place}, as '{PLACES}' has it: nothing to fetch"
             console.print(line, soft_wrap=True, highlight=False)
     ours = {key: what for key, what in wanted.ours.items()
             if not Path(known.get(key, "")).expanduser().exists() or key not in known}  # fmt: skip
-    return replace(wanted, needs=kept, ours=ours), left
+    return replace(wanted, needs=kept, ours=ours), elsewhere, left
 
 
 def _tell(wanted: _Wanted, to: Path, console: Console) -> bool:

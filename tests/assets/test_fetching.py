@@ -291,6 +291,19 @@ def test_faces_are_aligned(fetch, site, toy_conf):
     assert Path("assets/faces/list.txt").read_bytes() == LIST
 
 
+def test_faces_of_a_list_that_the_user_has(fetch, site, toy_conf):
+    """What assets.yaml names is used, and not fetched beside."""
+    asset(toy_conf, "faces", align={"pictures": "birds", "lists": "lists", "list": "of/two.txt"})
+    text = EXPERIMENT.replace("birds: birds, lists: lists", "birds: faces, lists: lists")
+    (toy_conf / "experiment/toy.yaml").write_text(text)
+    Path("mine/of").mkdir(parents=True)
+    Path("mine/of/two.txt").write_bytes(LIST)
+    Path("assets.yaml").write_text("lists: mine\nmine: mine\n")
+    assert fetch("toy")[0] == 0
+    assert Path("assets/faces/list.txt").read_bytes() == LIST
+    assert not Path("assets/lists").exists()
+
+
 def test_labels_are_made_of_a_tensor(fetch, site, toy_conf):
     held, lines = io.BytesIO(), b"0.png 7\n1.png 3\n2.png 9"
     torch.save(torch.tensor([7, 3, 9]), held)
@@ -362,6 +375,7 @@ def test_what_cannot_be_asked_for(fetch, site, arguments, told):
         ({"files": [{"name": "a", "url": "http://example.org"}]}, "expected a URL https://"),
         ({"files": [{"name": "a"}]}, "expected a url of a, or `by_hand`"),
         ({"files": [{"nome": "a"}]}, "nome"),
+        ({"files": [{"name": "a", "url": "https://a", "unpack": {"to": "/a"}}]}, "a path inside"),
         ({"licence": None}, "licence: expected text"),
         ({"colour": "red"}, "colour"),
     ],
