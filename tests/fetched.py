@@ -17,13 +17,13 @@ class Site:
         redirects: Path -> another URL.
         slow: Path -> seconds before each quarter of the content.
         asked: (method, path, range) of every request.
-        hub: Whether answers are those of the Hugging Face hub.
+        encodings: What each request says of compressed answers.
     """
 
     def __init__(self):
         self.files, self.redirects, self.slow = {}, {}, {}
         self.breaks = Counter()
-        self.asked = []
+        self.asked, self.encodings = [], []
         self.url = ""
 
 
@@ -44,6 +44,7 @@ def serving():
         def answer(self, *, with_content):
             path, wanted = self.path.partition("?")[0], self.headers.get("Range")
             site.asked.append((self.command, path, wanted))
+            site.encodings.append(self.headers.get("Accept-Encoding"))
             if path in site.redirects:
                 self.send_response(302)
                 self.send_header("Location", site.redirects[path])

@@ -174,7 +174,7 @@ def _both(one: _Wanted, other: _Wanted) -> _Wanted:
 def _without_the_users(
     wanted: _Wanted, to: Path, console: Console
 ) -> tuple[_Wanted, dict[str, Path], list[str]]:
-    """What is wanted but for what assets.yaml has elsewhere; where that is; what is missing there."""
+    """What is wanted but for what assets.yaml has elsewhere; where that is; what it lacks."""
     from bench.assets.fetching import missing_in
     from bench.assets.places import PLACES
     from bench.config.composing import read_places

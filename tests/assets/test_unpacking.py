@@ -211,6 +211,16 @@ def test_interrupted_unpacking_is_begun_anew(monkeypatch):
     assert here_is() == ["a.tgz", "data"]
 
 
+def test_the_folder_appears_at_once(monkeypatch):
+    archive = tar("a.tgz")
+
+    def killed(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "rename", killed)
+    assert "Input/output error" in refused(archive)
+
+
 def test_a_disk_that_fills(monkeypatch):
     archive = tar("a.tgz")
 
