@@ -45,10 +45,10 @@ class SignedGradient(Method):
 
     Example:
         >>> from bench import explain
-        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False)).eval()
-        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 3.0, 0.0]])
-        >>> explain(SignedGradient(), net, torch.ones(1, 2, 1, 2), [1]).tolist()  # mean of channels
-        [[[2.0, -1.0]]]
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 1, bias=False)).eval()
+        >>> net[1].weight.data = torch.tensor([[1.0, -2.0, 4.0]])
+        >>> explain(SignedGradient(), net, torch.ones(1, 3, 1, 1), [1])  # the mean of channels
+        array([[[1.]]], dtype=float32)
     """
 
     citation = "Simonyan et al. 2014, arXiv 1312.6034"

@@ -63,7 +63,8 @@ def accuracy_fault(
         return None
     return (
         f"no more than chance, 1 in {num_classes:,}: labels, their order, weights or preprocessing "
-        "are not the network's"
+        "are not the network's (class folders are numbered by their order; target=prediction "
+        "scores what the network predicts, whatever the label)"
     )
 
 
