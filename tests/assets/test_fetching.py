@@ -327,6 +327,12 @@ def test_labels_are_made_of_a_tensor(fetch, site, toy_conf):
     code, _, err = fetch("labelled")
     assert code == 1 and f"expected the sha256 {64 * '0'}" in err
     assert not Path("assets/again").exists()
+    labels["tensor_sha256"] = hashlib.sha256(held.getvalue()).hexdigest()
+    labels["list_sha256"] = 64 * "1"
+    asset(toy_conf, "labelled", files=[file], place="again")
+    code, _, err = fetch("labelled")
+    assert code == 1 and f"expected the sha256 {64 * '1'}, found" in err
+    assert not Path("assets/again").exists()
 
 
 def test_no_space(fetch, site, monkeypatch):
