@@ -20,8 +20,9 @@ def test_the_lists():
         "cub200/eval_fair-mobilenetv2": 389,
         "cub200/eval_fair-efficientnet": 328,
         "cub200/test": 5794,
+        "mfaba/labels": 1000,
     }
-    assert len({each.sha256 for each in PUBLISHED_LISTS}) == 8
+    assert len({each.sha256 for each in PUBLISHED_LISTS}) == 9
     assert all(len(bytes.fromhex(each.sha256)) == 32 for each in PUBLISHED_LISTS)
 
 

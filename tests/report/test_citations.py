@@ -96,7 +96,7 @@ def citations():
         node = yaml.safe_load(path.read_text())
         if "name" in node["backbone"]:
             yield path.stem, node["backbone"]["citation"]
-        if "name" in node["dataset"]:
+        if "name" in node.get("dataset", {}):
             yield path.stem, node["dataset"]["citation"]
 
 
