@@ -11,6 +11,8 @@ full := $(if $(FULL),--full)
 # One thread on small networks, where two would wait for each other.
 rehearse := $(if $(FULL),,TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1) $(ORACLE_VENV)/bin/python scripts/rehearsal
 install = PYTHON=$(PYTHON) VENV=$(VENV) TORCH=$(TORCH) sh scripts/install.sh
+build_site = NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
+documentation := tests/test_documentation.py tests/scripts/docs
 
 help: ## show these lines
 	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv] [TORCH=cpu]"
@@ -21,9 +23,9 @@ demo: ## install what the demo needs, run it, print its leaderboard, write its p
 	@$(VENV)/bin/bench run experiment=demo
 	@$(VENV)/bin/bench report results --output results/report.html
 
-test: ## install what the tests need, run them
+test: ## install what the tests need, run them; those of the documentation are a part of make docs
 	@$(install) test
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest $(documentation:%=--ignore=%)
 
 # On Python 3.12 and later lines are counted by sys.monitoring, which costs a tenth.
 coverage: ## run the tests, fail where they run fewer lines than pyproject.toml asks for
@@ -33,13 +35,14 @@ coverage: ## run the tests, fail where they run fewer lines than pyproject.toml 
 
 browser: ## try the report's page and the documentation in Chromium; needs chromium and chromedriver
 	@$(install) test
-	@$(MAKE) --no-print-directory docs
+	@$(build_site)
 	@BENCH_TEST_BROWSER=1 $(VENV)/bin/python -m pytest tests/report/test_page.py tests/scripts/docs/test_site.py
 
-docs: ## build the documentation into build/site; fails on broken links and undocumented names
-	@$(install) docs
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
+docs: ## build the documentation into build/site, try its code; fails on broken links and undocumented names
+	@$(install) test
+	@$(build_site)
 	@echo "Documentation: build/site/index.html"
+	@$(VENV)/bin/python -m pytest -n auto $(documentation)
 
 docs-serve: ## show the documentation at http://127.0.0.1:8000, and again whenever it changes
 	@$(install) docs
