@@ -12,7 +12,7 @@ full := $(if $(FULL),--full)
 rehearse := $(if $(FULL),,TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1) $(ORACLE_VENV)/bin/python scripts/rehearsal
 install = PYTHON=$(PYTHON) VENV=$(VENV) TORCH=$(TORCH) sh scripts/install.sh
 build_site = NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
-documentation := tests/test_documentation.py tests/scripts/docs
+documentation := tests/test_documentation.py tests/test_doctests.py tests/scripts/docs
 
 help: ## show these lines
 	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv] [TORCH=cpu]"
