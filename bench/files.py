@@ -129,6 +129,26 @@ def read_json(path: Path) -> Any:
         raise BrokenFileError(path, str(error)) from None
 
 
+def file_digest(path: Path, kind: str = "sha256") -> str:
+    """A file's hash in hexadecimal digits, read in pieces.
+
+    Args:
+        path: The file.
+        kind: A name of hashlib, `sha256` or `md5`.
+
+    Raises:
+        OSError: It cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> written = Path("rows.json").write_bytes(b"abc")
+        >>> file_digest(Path("rows.json"), "md5")
+        '900150983cd24fb0d6963f7d28e17f72'
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
 def checksum(content: bytes) -> str:
     """Sixteen hexadecimal digits of a content's sha256.
 

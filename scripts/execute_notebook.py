@@ -24,7 +24,7 @@ WIDEST = 900
 
 
 def execute(notebook: nbformat.NotebookNode) -> None:
-    """Runs all cells in a folder of their own; raises at the first that fails."""
+    """Runs all cells in a new folder; raises at the first that fails."""
     with tempfile.TemporaryDirectory() as folder:
         NotebookClient(
             notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}

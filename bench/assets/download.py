@@ -1,4 +1,4 @@
-"""Single files from the web, by pooch, and from the Hugging Face hub, by its own library."""
+"""Single files from the web, by pooch, and from the Hugging Face hub, by huggingface_hub."""
 
 import errno
 import io
@@ -112,7 +112,7 @@ def download_from_hub(
         repository: `OWNER/NAME`.
         revision: Branch, tag or commit; None: the newest.
         name: The file's path in the repository.
-        folder: A folder of its own, which the library also keeps notes in.
+        folder: An empty folder; the library also keeps notes in it.
         bar: Shows how far it is.
 
     Returns:

@@ -1,6 +1,5 @@
 """Gets what is needed: downloads, verifies, unpacks, puts in place."""
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +27,7 @@ from bench.assets.needs import Need
 from bench.assets.registry import AssetFile, load_asset
 from bench.assets.unpacking import unpack
 from bench.errors import BenchError, BrokenFileError
+from bench.files import file_digest
 
 _STAGE = ".fetching"
 """The folder of downloads that are not in their place yet, in that of all assets."""
@@ -243,8 +243,7 @@ def _bar(console: Console, title: str, *counted: ProgressColumn) -> Iterator[_Ta
 
 def _digest(path: Path, kind: str) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, kind).hexdigest()
+        return file_digest(path, kind)
     except OSError as error:
         raise BenchError(f"'{path}' cannot be read: {error.strerror}") from None
 

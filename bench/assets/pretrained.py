@@ -1,4 +1,4 @@
-"""Weights that libraries load into caches of their own: timm, torchvision, transformers, CLIP."""
+"""Weights that libraries load into their caches: timm, torchvision, transformers, CLIP."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

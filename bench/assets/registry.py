@@ -38,7 +38,7 @@ class Unpacked:
 
     Attributes:
         part: What of it is unpacked.
-        to: The folder that appears, in that of the asset; `.` is the asset's own.
+        to: The folder that appears, in that of the asset; `.`: that of the asset itself.
         size: Bytes that it takes, where that is on record.
         labels: A list that is made of what was unpacked.
     """

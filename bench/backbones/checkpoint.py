@@ -1,6 +1,5 @@
 """Checkpoint files, read without running anything that is in them."""
 
-import hashlib
 import pickle
 import re
 import warnings
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bench.errors import BenchError, warn
+from bench.files import file_digest
 
 CONTAINERS = (
     "state_dict",
@@ -81,8 +81,7 @@ def file_sha256(path: Path) -> str:
         'ba7816bf8f01cfea'
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except FileNotFoundError:
         raise BenchError(f"weights: '{path}' is missing") from None
     except OSError as error:

@@ -8,7 +8,7 @@ import torch
 from bench.errors import BenchError
 
 OFFLINE = "BENCH_OFFLINE"
-"""The variable; `bench/__init__.py` tells the hub's library, which has one of its own."""
+"""The variable; `bench/__init__.py` sets the hub's, HF_HUB_OFFLINE, by it."""
 
 
 def is_offline() -> bool:

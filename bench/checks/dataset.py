@@ -1,6 +1,5 @@
 """`bench check dataset=...`: everything that is wrong with a data set, in one report."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from bench.datasets.dataset import Dataset, Sample
 from bench.datasets.problems import Problems
 from bench.datasets.reading import read_ahead
 from bench.errors import BenchError
-from bench.files import file_name, write_atomically
+from bench.files import file_digest, file_name, write_atomically
 from bench.report.figures import draw_contact_sheet, to_png
 
 SHOWN = 48
@@ -48,7 +47,7 @@ def check_dataset(
             problems.add("counts unlike the official ones", f"{found:,} {name}, not {official:,}")
     for path, checksum in _known_files(dataset):
         kind, _, expected = checksum.partition(":")
-        same = _digest(path, kind) == expected
+        same = file_digest(path, kind) == expected
         tell(console, same, f"{path}: {kind} {'as it should be' if same else 'is another'}")
         if not same:
             problems.add("files unlike the official ones", f"'{path}' has another {kind}")
@@ -78,11 +77,6 @@ def _known_files(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     for name, checksum in dataset.checksums.items():
         places = [dataset.root.parent / name, dataset.root / name, *dataset.root.glob(f"*/{name}")]
         yield from ((path, checksum) for path in places if path.is_file())
-
-
-def _digest(path: Path, kind: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _read(

@@ -248,7 +248,7 @@ def _row(node: Any, where: str, path: Path) -> ArchiveRow:
 def _texts(node: Any, where: str, path: Path) -> dict[str, str]:
     """Text by column: a mapping, or pairs as Parquet's maps are; columns without one are left out.
 
-    Where Parquet has a column of its own for each metric there is, those of other boards are None.
+    Where Parquet has a column for each metric there is, those of other boards are None.
     """
     node = _plain(node)
     pairs = [*node.items()] if isinstance(node, Mapping) else node or []

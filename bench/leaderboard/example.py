@@ -82,7 +82,7 @@ def example_comparison(protocol: str = "xplique-probability") -> Comparison:
         protocol: See `example_runs`.
 
     Returns:
-        A copy of its own for each call, whose rows may be changed.
+        A new copy for each call, whose rows may be changed.
 
     Example:
         >>> comparison = example_comparison()

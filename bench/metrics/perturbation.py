@@ -126,7 +126,7 @@ def perturb(start: Tensor, end: Tensor, order: Tensor, counts: Iterable[int]) ->
 
 
 def perturb_by_step(start: Tensor, end: Tensor, steps: Tensor, num_steps: int) -> Iterator[Tensor]:
-    """Replaces more and more pixels, each at a step of its own; see `perturb`.
+    """Replaces more and more pixels, each at its step; see `perturb`.
 
     Args:
         start: See `perturb`.
@@ -251,7 +251,7 @@ def step_curves(
     end_scores: Tensor,
     batch_size: int,
 ) -> Tensor:
-    """As `curves`, of pixels that go each at a step of its own: maps may differ in how many go.
+    """As `curves`, of pixels that go each at its step: maps may differ in how many go.
 
     Args:
         score: See `curves`.

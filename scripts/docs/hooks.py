@@ -13,7 +13,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
-sys.path.insert(0, str(Path(__file__).parent))  # its own modules, also while pages are rendered
+sys.path.insert(0, str(Path(__file__).parent))  # also while pages are rendered
 
 import repository
 from reference.api import api_pages, undocumented
@@ -69,7 +69,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def with_folders(nav: list, pages: Sequence[str]) -> list:
     """A navigation with the pages of each folder in the place of its name, as `how-to/`.
 
-    Pages that have a place of their own in the navigation keep it.
+    Pages that the navigation names keep their place.
 
     Args:
         nav: As mkdocs.yml has it.

@@ -2,13 +2,16 @@
 
 import base64
 import json
-import os
-import shutil
 
 import cv2
 import numpy as np
 import pytest
+from browsing import chromium, requested
 from rich.console import Console
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 from stored_results import SIDE, write_results
 
 from bench.leaderboard.comparison import comparisons
@@ -17,35 +20,13 @@ from bench.report.steps import step_pictures
 from bench.storage.pictures import Picture
 from bench.storage.store import stored_runs
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if os.environ.get("BENCH_TEST_BROWSER") != "1":
-    pytest.skip("`make browser` runs these in Chromium", allow_module_level=True)
-
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
-
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-quic --window-size=1280,900 "
-    "--force-prefers-reduced-motion"
-).split()
 HOSTILE = "</script><img src=x onerror='window.fooled = true'>"
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    if not (CHROMIUM and DRIVER):  # selenium would look for some elsewhere
-        pytest.fail("BENCH_TEST_BROWSER=1 asks for chromium and chromedriver: install both")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +47,7 @@ def page(browser, address):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     browser.get_log("browser")
-    browser.get_log("performance")
+    requested(browser)
     browser.get(address)
     wait(browser, lambda: shown(browser) == images(browser)[0]["id"])
     yield browser
@@ -293,12 +274,7 @@ def test_a_row_leads_to_its_maps_and_figure_and_back(page):
 
 
 def test_nothing_is_asked_of_the_network(page):
-    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-    asked = [
-        message["params"]["request"]["url"]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    ]
+    asked = requested(page)
     assert any(url.startswith("file:") for url in asked)
     assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
 

@@ -58,7 +58,7 @@ def _page(component: Component) -> str:
         prose(target),
         f"Class: {api(target)}.",
         "## Source and cost",
-        f"{cited(told['citation'])}." if told["citation"] else "It is bench's own.",
+        f"{cited(told['citation'])}." if told["citation"] else "It is from bench itself.",
         f"{told['forward + backward']} passes through the network for one map, forward + backward.",
         "## Compared with",
         _comparisons(said),

@@ -3,28 +3,16 @@
 `make browser` builds the site before.
 """
 
-import json
-import os
-import shutil
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from browsing import chromium, requested
+from selenium.webdriver.common.by import By
 
 SITE = Path(__file__).parents[3] / "build/site"
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if os.environ.get("BENCH_TEST_BROWSER") != "1":
-    pytest.skip("`make browser` runs these in Chromium", allow_module_level=True)
-
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-quic --hide-scrollbars"
-).split()
 PAGES = (
     "index.html", "getting-started.html", "how-to/own-method.html", "explanation/ties.html",
     "reference/commands.html", "reference/settings.html", "reference/metrics.html",
@@ -50,26 +38,8 @@ def address():
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    if not (CHROMIUM and DRIVER):  # selenium would look for some elsewhere
-        pytest.fail("BENCH_TEST_BROWSER=1 asks for chromium and chromedriver: install both")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
-def requested(browser):
-    """The addresses that were asked for since this was called last."""
-    entries = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [
-        entry["params"]["request"]["url"]
-        for entry in entries
-        if entry["method"] == "Network.requestWillBeSent"
-    ]
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
 
 
 @pytest.mark.parametrize("width", [390, 1280])
